@@ -1,0 +1,60 @@
+/* Alerts: few, explained, and with an end. One row per matter, found again by its fingerprint.
+ *
+ *   pending -> firing -> resolved      hold-down before firing; acknowledged by a human in between
+ *
+ * Kind of this release: ingress_unexpected (genuine or mixed traffic where the policy does not
+ * expect it). A spoofed newcomer raises nothing: that is the point. Pure. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "collector/ingress/ingress.h"
+
+enum alert_state {
+    ALERT_PENDING,
+    ALERT_FIRING,
+    ALERT_ACKNOWLEDGED,
+    ALERT_RESOLVED,
+    ALERT_SUPPRESSED
+};
+extern const char *const alert_state_word[];
+
+struct alert_row {
+    uint64_t alert_id;    /* given by the core, increasing; unique in the database */
+    char fingerprint[33]; /* hex; the same matter has the same one, for ever */
+    char kind[32];
+    char severity[16]; /* info warning critical */
+    double confidence; /* [0, 1] */
+    enum alert_state state;
+    struct prefix prefix;
+    char pop[32];
+    struct ingress at;
+    char summary[256];                           /* one sentence for a human */
+    char expected[2048];                         /* JSON: the places that the policy names */
+    char evidence[1024];                         /* JSON: rule, state, probabilities, tests */
+    int64_t started_at, updated_at, resolved_at; /* wall ns; 0: not */
+    char acknowledged_by[64];
+};
+
+struct alert_conf {
+    uint64_t hold_down_ns;     /* pending for so long before firing */
+    uint64_t resolve_after_ns; /* condition gone, or no traffic, for so long */
+    unsigned max_alerts;
+};
+
+struct alert;
+
+int alert_new(const struct alert_conf *conf, struct alert **out);
+void alert_free(struct alert *a);
+int alert_load(struct alert *a, const struct alert_row *row); /* at start, those without an end */
+void alert_next_id(struct alert *a, uint64_t next);           /* at start: first free alert_id */
+
+/* A map row changed; expected_json: the policy's places (may be NULL). 0 or ERR_FULL. */
+int alert_row_changed(struct alert *a, const struct ingress_row *row, const char *expected_json,
+                      int64_t now);
+
+/* Hold-downs and ends. */
+void alert_tick(struct alert *a, int64_t now);
+
+/* Rows that changed since last taken; *announce: its state is new, tell it. */
+bool alert_take(struct alert *a, struct alert_row *out, bool *announce);

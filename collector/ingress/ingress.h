@@ -1,0 +1,76 @@
+/* The ingress map: where does traffic from each prefix enter? One entry per (prefix, ingress
+ * point). Folds tallies; the evidence of tests is written to it by the loop from evidence/. Pure.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "shared/base/err.h"
+#include "shared/wire/event.h"
+
+enum ingress_state {
+    STATE_UNVERIFIED,
+    STATE_TESTING,
+    STATE_GENUINE,
+    STATE_MIXED,
+    STATE_SPOOFED,
+    STATE_INCONCLUSIVE,
+    STATE_UNVERIFIABLE
+};
+extern const char *const ingress_state_word[];
+
+enum expected { EXPECTED_UNKNOWN, EXPECTED_NO, EXPECTED_YES };
+
+/* One map entry; also the row of SQL table ingress_entry. */
+struct ingress_row {
+    struct prefix prefix;
+    char pop[32];
+    struct ingress at;
+    enum ingress_state state;
+    bool has_evidence; /* else the next four are NULL in SQL */
+    double genuine_probability, genuine_fraction, genuine_low, genuine_high;
+    double share;            /* of the prefix's bytes over all its ingress points, decayed */
+    double weight;           /* decayed bytes behind share; kept so that a restart goes on */
+    int64_t weight_at;       /* wall ns to which weight is decayed */
+    uint64_t packets, bytes; /* since first_seen */
+    enum expected expected;
+    char expected_by[32]; /* "policy"; "": nobody said */
+    uint64_t tests;
+    int64_t first_seen, last_seen, last_test_at; /* wall ns; 0: never */
+    uint32_t id;                                 /* of this process; not in SQL */
+};
+
+struct ingress_conf {
+    uint64_t half_life_ns; /* of weights behind shares */
+    unsigned max_rows;
+};
+
+struct ingress_map;
+
+int ingress_map_new(const struct ingress_conf *conf, struct ingress_map **out);
+void ingress_map_free(struct ingress_map *m);
+
+/* At start, from the database. */
+int ingress_map_load(struct ingress_map *m, const struct ingress_row *row);
+
+/* The entry for (prefix, pop, at), made if it is new (*is_new). ERR_FULL when max_rows are there.
+ * The pointer is good until the next call that can make a row. */
+int ingress_map_touch(struct ingress_map *m, const struct prefix *prefix, const char *pop,
+                      const struct ingress *at, int64_t now, struct ingress_row **out,
+                      bool *is_new);
+
+/* Folds one tally of a sensor at pop. */
+int ingress_map_tally(struct ingress_map *m, const char *pop, const struct event_tally *t,
+                      struct ingress_row **out, bool *is_new);
+
+/* Marks a row whose evidence or expectation the caller changed. */
+void ingress_map_changed(struct ingress_map *m, struct ingress_row *row);
+
+/* Calls each for all rows at that pop and ingress whose prefix is covered by p. */
+void ingress_map_each(struct ingress_map *m, const struct prefix *p, const char *pop,
+                      const struct ingress *at, void (*each)(void *arg, struct ingress_row *row),
+                      void *arg);
+
+/* Rows that changed since they were last taken; each once. Shares of a prefix's other rows change
+ * with it and are taken too. */
+bool ingress_map_take(struct ingress_map *m, struct ingress_row *out);

@@ -1,0 +1,55 @@
+/* The database: the only libpq. One named function per statement, no general query; parameters
+ * always, never pasted text. Schema: schema/NNNN_*.sql, compiled in, applied under an advisory
+ * lock.
+ *
+ * A unit of work: store_begin, any of the puts, store_commit. When anything fails the connection's
+ * transaction is rolled back and ERR_DATABASE is returned with a note; the caller throws away what
+ * it folded in memory, loads again, and lets the sensors send again. */
+#pragma once
+
+#include "collector/alert/alert.h"
+#include "collector/ingress/ingress.h"
+#include "collector/roster/roster.h"
+#include "shared/base/err.h"
+#include "shared/wire/event.h"
+
+struct store_conf {
+    char dsn[1024]; /* libpq connection string; passwords in it are never logged */
+};
+
+struct store;
+
+/* Connects. ERR_DATABASE. */
+int store_open(const struct store_conf *conf, struct store **out, struct note *note);
+void store_close(struct store *s);
+
+/* Brings the schema to this version; several at once are serialised. *applied: steps done. */
+int store_migrate(struct store *s, unsigned *applied, struct note *note);
+
+/* 0 if the schema is this version's; ERR_VERSION with a note that says what to do. */
+int store_check_version(struct store *s, struct note *note);
+
+/* At start: every row goes to each; stops at the first non-zero answer and returns it. */
+int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sensor_row *row),
+                       void *arg, struct note *note);
+int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
+                       void *arg, struct note *note);
+int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
+                      void *arg, uint64_t *next_id, struct note *note);
+
+int store_begin(struct store *s, struct note *note);
+int store_commit(struct store *s, struct note *note);
+void store_rollback(struct store *s);
+
+/* Events of one sensor, any types, in order: kept for COPY at store_commit, or upserted (tests).
+ * Copied, not borrowed. Event types without a table are ignored. */
+int store_put_event(struct store *s, const char *sensor, const char *pop, const struct event *e,
+                    struct note *note);
+int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note);
+int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
+int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note);
+/* announce: also NOTIFY penstock_alert with the alert_id, seen by listeners when this commits. */
+int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);
+/* An event or batch that could not be decoded, set aside with its bytes and reason. */
+int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,
+                        const char *reason, const uint8_t *bytes, size_t len, struct note *note);

@@ -1,0 +1,66 @@
+/* The Penny test, active mode: is what enters here, claiming to come from P, sent by somebody who
+ * listens to the answers? Withhold a few TCP segments; a closed-loop (genuine) sender sends them
+ * again, an open-loop (spoofing) one does not.
+ *
+ * Sources: Gigis, Handley, Vissicchio, "Bad Packets Come Back, Worse Ones Don't", SIGCOMM'24; the
+ * randomised rule of docs/penny.md (the segments that were drawn for but not withheld are the
+ * control group of a randomised trial).
+ *
+ * One aggregate = one watched prefix at one ingress; one test per aggregate at a time. Pure: time
+ * and seed are arguments. All memory is taken in penny_init. */
+#pragma once
+
+#include "sensor/packet/ingress_table.h"
+#include "sensor/packet/packet.h"
+#include "shared/base/err.h"
+#include "shared/wire/event.h"
+
+enum penny_mode { PENNY_ACTIVE, PENNY_PASSIVE, PENNY_OFF };
+
+#define PENNY_PREFIXES_MAX 1024
+
+struct penny_conf {
+    enum penny_mode mode;
+    struct prefix prefixes[PENNY_PREFIXES_MAX]; /* watched from the start */
+    size_t prefix_count;
+    double drop_probability;  /* (0, 0.5]; a block has round(1/p) segments, one is withheld */
+    unsigned max_drops;       /* per test while nothing speaks against genuine */
+    unsigned budget;          /* per test while the word is open: the most that is ever withheld */
+    uint64_t timeout_ns;      /* window of a unit */
+    uint64_t gap_ns;          /* least time between a flow's turns */
+    unsigned open_blocks;     /* most blocks open at once, per test */
+    double alpha;             /* bound on a wrong word */
+    double miss_max;          /* m0: most that a wholly genuine aggregate leaves unanswered */
+    uint64_t max_duration_ns; /* a test without a word by then ends inconclusive */
+    uint64_t retest_after_ns; /* pause between two tests of one aggregate */
+    unsigned max_flows;       /* size of the flow table */
+    unsigned max_tests;       /* aggregates under test at once */
+    uint64_t flow_idle_ns;    /* a flow silent for so long is forgotten */
+};
+
+struct penny;
+
+/* conf and ingress are borrowed until penny_free. -ENOMEM or 0. */
+int penny_new(const struct penny_conf *conf, const struct ingress_table *ingress, uint64_t seed,
+              struct penny **out);
+void penny_free(struct penny *p); /* NULL is fine */
+
+/* Replaces the watched prefixes; tests of prefixes that are gone end as inconclusive. 0 or -ENOMEM.
+ */
+int penny_watch(struct penny *p, const struct prefix *prefixes, size_t n);
+
+/* Touches the cache lines that penny_packet will need; for the first pass over a burst. */
+void penny_prefetch(struct penny *p, const struct packet *packet);
+
+/* What to do with this packet: FRAME_FORWARD or FRAME_DROP. */
+enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, uint64_t now_ns);
+
+/* Windows, ends, idle flows; bounded work per call. Call at least every 100 ms. */
+void penny_tick(struct penny *p, uint64_t now_ns);
+
+/* Ends all tests now: pending drops become invalid, open tests inconclusive ("sensor stopped"). */
+void penny_finish(struct penny *p, uint64_t now_ns);
+
+/* Next event, if any. Events that are not taken wait inside, and no new drop is made while there is
+ * no room for its event: nothing is lost. */
+bool penny_take(struct penny *p, struct event *out);

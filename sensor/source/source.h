@@ -1,0 +1,90 @@
+/* Packet sources: where frames come from and go back to. One const table per source, called per
+ * burst, never per packet.
+ *
+ * A source has two parts. The group is made once per process (attach): the XDP program and its
+ * maps, the opened capture. A source proper is one RX queue of it, owned by one worker thread.
+ *
+ *   recv  lends up to max frames; their data stays valid until done()
+ *   done  takes all of them back, in order, each forwarded or dropped by its verdict
+ *
+ * Fail-open is the group's duty: whatever happens to this process, frames that no worker takes go
+ * on to the other interface in the kernel. */
+#pragma once
+
+#include "sensor/packet/ingress_table.h"
+#include "sensor/packet/packet.h"
+#include "shared/base/err.h"
+
+enum source_driver { SOURCE_AF_XDP, SOURCE_DPDK, SOURCE_PCAP };
+enum xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_SKB };
+enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_ON, ZERO_COPY_OFF };
+enum forward_driver { FORWARD_AF_XDP, FORWARD_DPDK, FORWARD_TUN, FORWARD_RAW, FORWARD_NONE };
+
+struct source_conf {
+    enum source_driver driver;
+    char interface[64]; /* af_xdp: the outer port; pcap: file, "-" is standard input */
+    unsigned queues;    /* 0: all */
+    enum xdp_mode xdp_mode;
+    enum zero_copy zero_copy;
+    char pin_dir[128]; /* bpffs folder for links and maps; mounted by us if it is none */
+    enum forward_driver forward;
+    char forward_interface[64];                /* the inner port */
+    unsigned tally_v4_length, tally_v6_length; /* bits: what the kernel counts per */
+    const struct ingress_table *ingress;       /* borrowed */
+    const struct prefix *watched;              /* borrowed during attach */
+    size_t watched_count;
+};
+
+struct source_group;
+struct source;
+
+struct source_stats {
+    uint64_t missed;           /* frames lost before recv, cumulative */
+    uint64_t transmit_refused; /* frames that could not be forwarded, cumulative */
+    uint64_t probes_lost;      /* cumulative */
+    uint64_t tally_overflow;   /* packets, cumulative */
+};
+
+/* One cell of the kernel's tally, taken out (its counts start from zero again). */
+struct source_tally {
+    struct prefix src;
+    uint16_t ingress;
+    uint64_t packets, bytes;
+    uint64_t flow_bits[4]; /* linear counting over 256 bits, see tally.h */
+};
+
+struct source_ops {
+    const char *name;
+
+    /* Once per process. 0, or ERR_* with a note that says interface, cause and remedy. */
+    int (*attach)(const struct source_conf *conf, struct source_group **out, struct note *note);
+    unsigned (*queues)(const struct source_group *g); /* number of queues = workers */
+    /* Replaces the watched prefixes, live. 0 or ERR_*. */
+    int (*watch)(struct source_group *g, const struct prefix *prefixes, size_t n,
+                 struct note *note);
+    /* Takes out the kernel's tally since the last call. NULL: this source has none, the worker
+     * counts packets itself. Called by one thread. */
+    int (*tally)(struct source_group *g, void (*each)(void *arg, const struct source_tally *cell),
+                 void *arg);
+    void (*detach)(struct source_group *g); /* leaves traffic flowing in the kernel; NULL is fine */
+
+    /* Per queue, on its worker's thread. */
+    int (*open)(struct source_group *g, unsigned queue, struct source **out, struct note *note);
+    int (*recv)(struct source *s, struct frame *frames, unsigned max); /* count, 0, or ERR_END */
+    void (*done)(struct source *s, const struct frame *frames, const uint8_t *verdicts, unsigned n);
+    void (*wait)(struct source *s, unsigned timeout_ms); /* until there may be frames or probes */
+    /* Connection openings of all traffic, watched or not, as packets. NULL: this source has none,
+     * the scan engine sees the frames themselves. Only queue 0 gives any. */
+    int (*probes)(struct source *s, struct packet *out, unsigned max);
+    void (*stats)(struct source *s, struct source_stats *out);
+    void (*close)(struct source *s); /* NULL is fine */
+};
+
+extern const struct source_ops source_afxdp, source_pcap;
+
+/* The table for a driver, or NULL when this build has none (DPDK). */
+const struct source_ops *source_find(enum source_driver driver);
+
+/* Removes everything that an af_xdp source of this configuration left in the kernel: links, maps,
+ * pins. 0 also when there was nothing. */
+int source_afxdp_remove(const struct source_conf *conf, struct note *note);

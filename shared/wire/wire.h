@@ -1,0 +1,78 @@
+/* The bytes between sensor and collector: messages of the delivery protocol, in msgpack.
+ *
+ * Sensor: DEALER. Collector: ROUTER. One message is one ZeroMQ frame (after the ROUTER's routing
+ * id): a msgpack map {"m": kind, …}. docs/wire.md describes it with a state diagram.
+ *
+ *   hello    sensor -> collector   first on every connection, and whenever the collector asks
+ *   welcome  collector -> sensor   what the collector has: send what follows
+ *   batch    sensor -> collector   events from_seq, from_seq+1, … of one epoch
+ *   ack      collector -> sensor   everything up to seq is committed (cumulative)
+ *   again    collector -> sensor   "I do not know you" or "not in order": say hello again
+ *   ping     either -> other       answered by pong
+ *   pong
+ *   refuse   collector -> sensor   version or name not accepted; reason says why
+ *
+ * Rules. A sensor keeps events until an ack covers them. On welcome {epoch, seq} it goes back to
+ * seq+1 if the epoch is its own, to its first event otherwise. At most `credit` batches may be
+ * without ack. The collector takes a sensor's events in order only; repeats are skipped and
+ * acknowledged, a batch that starts beyond the next number is answered with `again`.
+ *
+ * Decoding never trusts a length: every count and string is checked against what is there and
+ * against the limits below; nesting beyond WIRE_DEPTH is refused before it is parsed. */
+#pragma once
+
+#include "shared/wire/event.h"
+
+#define WIRE_VERSION      1
+#define WIRE_BATCH_BYTES  (16 * 1024) /* a batch is closed once it is this long */
+#define WIRE_BATCH_EVENTS 512
+#define WIRE_MESSAGE_MAX  (64 * 1024) /* longer messages are refused unread */
+#define WIRE_EVENT_MAX    (4 * 1024)  /* longest encoding of one event */
+#define WIRE_DEPTH        8
+#define WIRE_CREDIT       64
+#define WIRE_NAME         64
+
+enum wire_kind {
+    WIRE_HELLO = 1,
+    WIRE_WELCOME,
+    WIRE_BATCH,
+    WIRE_ACK,
+    WIRE_AGAIN,
+    WIRE_PING,
+    WIRE_PONG,
+    WIRE_REFUSE
+};
+
+struct wire_message {
+    enum wire_kind kind;
+    uint64_t version;        /* hello, welcome: WIRE_VERSION of the speaker */
+    char name[WIRE_NAME];    /* hello: the sensor's name (in plain mode only is it believed) */
+    char pop[WIRE_NAME];     /* hello */
+    char release[WIRE_NAME]; /* hello: the program's version, for humans */
+    uint64_t epoch;          /* hello, welcome, batch, ack */
+    uint64_t first_seq;    /* hello: oldest event that the sensor still holds; batch: number of its
+                              first event */
+    uint64_t next_seq;     /* hello: number that its next new event will get */
+    uint64_t seq;          /* welcome, ack: last committed event of that epoch, 0: none */
+    uint64_t credit;       /* welcome: batches that may be on the way */
+    char reason[128];      /* again, refuse */
+    uint32_t count;        /* batch: number of events */
+    const uint8_t *events; /* batch, decoded: the encoded events, one after another; borrowed */
+    size_t events_len;
+};
+
+/* Appends one event (without epoch: the batch says it; without seq: counted from first_seq) as
+ * msgpack at out, at most room bytes. Length written, or ERR_FULL. */
+int wire_event_encode(const struct event *e, uint8_t *out, size_t room);
+
+/* Decodes one event from the front of data; *used says how many bytes it took. epoch and seq are
+ * left 0. 0; ERR_TRUNCATED or ERR_FORMAT when the bytes are no msgpack (nothing after them can be
+ * read either: *used is 0); ERR_TOO_LONG / ERR_FORMAT with *used > 0 when only this event is bad.
+ */
+int wire_event_decode(const uint8_t *data, size_t len, struct event *out, size_t *used);
+
+/* Encodes a whole message; a batch's events are copied from m->events. Length, or ERR_FULL. */
+int wire_encode(const struct wire_message *m, uint8_t *out, size_t room);
+
+/* Decodes a message; m->events points into data. 0, ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LONG. */
+int wire_decode(const uint8_t *data, size_t len, struct wire_message *m);
