@@ -145,7 +145,7 @@ lab_sensor() {
 }
 
 lab_sensor_is_up() {
-    kill -0 "$2" 2>/dev/null && grep -q 'event=running' "$lab/log/sensor-$1.log"
+    kill -0 "$2" 2>/dev/null && grep -q 'event=started' "$lab/log/sensor-$1.log"
 }
 
 lab_sensor_detach() {
