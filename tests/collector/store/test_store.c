@@ -37,6 +37,15 @@ static struct note note;
 
 static struct pg pg;
 
+/* What shall go wrong in libpq; see below. */
+static struct {
+    PGconn *onlooker; /* armed when set; also the one that kills */
+    unsigned calls;
+    unsigned kill_before; /* the connection dies before this call, counted from 1; 0: never */
+    bool refuse_copy_data;
+    bool commit_rolls_back;
+} fault;
+
 /* One test's own: a database, the store under test and a client to look with. */
 struct fixture {
     char database[32];
@@ -113,10 +122,91 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
+    memset(&fault, 0, sizeof fault); /* a test that failed left it armed */
     store_close(f->store);
     PQfinish(f->client);
     free(f);
     return 0;
+}
+
+/* ---- libpq with faults ----
+ * Every call of the store goes through here (the linker wraps it), to the real libpq unless a fault
+ * is armed. Calls of the client that looks on are not counted. */
+
+PGresult *__real_PQexec(PGconn *c, const char *text);
+PGresult *__wrap_PQexec(PGconn *c, const char *text);
+PGresult *__real_PQexecParams(PGconn *c, const char *text, int n, const Oid *types,
+                              const char *const *values, const int *lengths, const int *formats,
+                              int result_format);
+PGresult *__wrap_PQexecParams(PGconn *c, const char *text, int n, const Oid *types,
+                              const char *const *values, const int *lengths, const int *formats,
+                              int result_format);
+int __real_PQsendQueryParams(PGconn *c, const char *text, int n, const Oid *types,
+                             const char *const *values, const int *lengths, const int *formats,
+                             int result_format);
+int __wrap_PQsendQueryParams(PGconn *c, const char *text, int n, const Oid *types,
+                             const char *const *values, const int *lengths, const int *formats,
+                             int result_format);
+int __real_PQputCopyData(PGconn *c, const char *data, int len);
+int __wrap_PQputCopyData(PGconn *c, const char *data, int len);
+int __real_PQputCopyEnd(PGconn *c, const char *error);
+int __wrap_PQputCopyEnd(PGconn *c, const char *error);
+PGresult *__real_PQgetResult(PGconn *c);
+PGresult *__wrap_PQgetResult(PGconn *c);
+
+static const char kill_others[] =
+    "SELECT bool_and(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'";
+
+static void fault_point(PGconn *c)
+{
+    if (fault.onlooker == NULL || c == fault.onlooker)
+        return;
+    if (++fault.calls == fault.kill_before)
+        PQclear(__real_PQexec(fault.onlooker, kill_others));
+}
+
+PGresult *__wrap_PQexec(PGconn *c, const char *text)
+{
+    fault_point(c);
+    if (fault.commit_rolls_back && strcmp(text, "COMMIT") == 0)
+        text = "ROLLBACK";
+    return __real_PQexec(c, text);
+}
+
+PGresult *__wrap_PQexecParams(PGconn *c, const char *text, int n, const Oid *types,
+                              const char *const *values, const int *lengths, const int *formats,
+                              int result_format)
+{
+    fault_point(c);
+    return __real_PQexecParams(c, text, n, types, values, lengths, formats, result_format);
+}
+
+int __wrap_PQsendQueryParams(PGconn *c, const char *text, int n, const Oid *types,
+                             const char *const *values, const int *lengths, const int *formats,
+                             int result_format)
+{
+    fault_point(c);
+    return __real_PQsendQueryParams(c, text, n, types, values, lengths, formats, result_format);
+}
+
+int __wrap_PQputCopyData(PGconn *c, const char *data, int len)
+{
+    fault_point(c);
+    return fault.refuse_copy_data ? -1 : __real_PQputCopyData(c, data, len);
+}
+
+int __wrap_PQputCopyEnd(PGconn *c, const char *error)
+{
+    fault_point(c);
+    return __real_PQputCopyEnd(c, error);
+}
+
+PGresult *__wrap_PQgetResult(PGconn *c)
+{
+    fault_point(c);
+    return __real_PQgetResult(c);
 }
 
 /* ---- migrations ---- */
@@ -1028,22 +1118,35 @@ static const char all_rows[] =
     " (SELECT count(*) FROM penstock.sensor_gap), (SELECT count(*) FROM penstock.ingress_map),"
     " (SELECT count(*) FROM penstock.alert), (SELECT count(*) FROM penstock.malformed_event)";
 
-/* One of everything, up to but without the commit. */
-static void put_everything(struct fixture *f)
+/* One of everything, up to but without the commit. 0, or the first failure. */
+static int try_everything(struct store *s)
 {
     struct event t = tally(1, "203.0.113.0/24"), begin = test_started(2, "203.0.113.0/24");
     struct sensor_row sensor = sensor_row("ams1", 2);
     struct gap_row gap = {.sensor = "ams1", .epoch = 1, .from_seq = 5, .at = NOV2026};
     struct ingress_row row = entry("203.0.113.0/24", &place);
     struct alert_row a = alert(1);
-    ok(store_begin(f->store, &note));
-    ok(store_put_event(f->store, "ams1", "AMS", &t, &note));
-    ok(store_put_event(f->store, "ams1", "AMS", &begin, &note));
-    ok(store_put_sensor(f->store, &sensor, &note));
-    ok(store_put_gap(f->store, &gap, &note));
-    ok(store_put_ingress(f->store, &row, &note));
-    ok(store_put_alert(f->store, &a, true, &note));
-    ok(store_put_malformed(f->store, "ams1", 1, 2, "bad", (const uint8_t *)"x", 1, &note));
+    int err = store_begin(s, &note);
+    if (err == 0)
+        err = store_put_event(s, "ams1", "AMS", &t, &note);
+    if (err == 0)
+        err = store_put_event(s, "ams1", "AMS", &begin, &note);
+    if (err == 0)
+        err = store_put_sensor(s, &sensor, &note);
+    if (err == 0)
+        err = store_put_gap(s, &gap, &note);
+    if (err == 0)
+        err = store_put_ingress(s, &row, &note);
+    if (err == 0)
+        err = store_put_alert(s, &a, true, &note);
+    if (err == 0)
+        err = store_put_malformed(s, "ams1", 1, 2, "bad", (const uint8_t *)"x", 1, &note);
+    return err;
+}
+
+static void put_everything(struct fixture *f)
+{
+    ok(try_everything(f->store));
 }
 
 static void nothing_is_seen_before_the_commit_and_all_after_it(void **state)
@@ -1067,11 +1170,7 @@ static void a_rollback_leaves_nothing_and_forgets_what_waited(void **state)
 
 static void kill_the_store_s_connection(struct fixture *f)
 {
-    assert_string_equal(ask(f->client,
-                            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                            " AND backend_type = 'client backend'"),
-                        "t");
+    assert_string_equal(ask(f->client, kill_others), "t");
 }
 
 static void a_connection_killed_midway_leaves_nothing_and_the_next_try_works(void **state)
@@ -1094,6 +1193,83 @@ static void a_connection_killed_while_idle_is_made_again_unseen(void **state)
     put_everything(f);
     ok(store_commit(f->store, &note));
     assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+static void clear_all_rows(struct fixture *f)
+{
+    sql(f->client, "TRUNCATE penstock.ingress_tally, penstock.penny_test_entry, penstock.sensor,"
+                   " penstock.sensor_gap_entry, penstock.ingress_entry, penstock.alert,"
+                   " penstock.malformed_event");
+}
+
+static void a_connection_killed_before_any_call_never_leaves_half_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    unsigned failures = 0;
+    for (unsigned n = 1;; n++) {
+        fault.onlooker = f->client;
+        fault.calls = 0;
+        fault.kill_before = n;
+        int err = try_everything(f->store);
+        if (err == 0)
+            err = store_commit(f->store, &note);
+        bool killed = fault.calls >= n;
+        memset(&fault, 0, sizeof fault);
+        if (err != 0) {
+            assert_int_equal(err, ERR_DATABASE);
+            assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+            put_everything(f); /* and the next try works */
+            ok(store_commit(f->store, &note));
+            failures++;
+        }
+        assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+        clear_all_rows(f);
+        if (!killed)
+            break;
+    }
+    assert_true(failures >= 20); /* else the faults did not reach the store */
+}
+
+static void a_load_over_a_dying_connection_fails_and_the_next_works(void **state)
+{
+    struct fixture *f = *state;
+    struct sensor_row row = sensor_row("ams1", 1);
+    struct loaded l = {0};
+    put_sensor(f, &row);
+    fault.onlooker = f->client;
+    fault.kill_before = 1;
+    int err = store_load_sensors(f->store, keep_sensor, &l, &note);
+    memset(&fault, 0, sizeof fault);
+    assert_int_equal(err, ERR_DATABASE);
+    assert_int_equal(l.count, 0);
+    ok(store_load_sensors(f->store, keep_sensor, &l, &note));
+    assert_int_equal(l.count, 1);
+}
+
+static void rows_that_libpq_does_not_take_fail_the_transaction(void **state)
+{
+    struct fixture *f = *state;
+    put_everything(f);
+    fault.refuse_copy_data = true;
+    int err = store_commit(f->store, &note);
+    memset(&fault, 0, sizeof fault);
+    assert_int_equal(err, ERR_DATABASE);
+    assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+    put_everything(f);
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+static void a_commit_that_the_server_answers_with_rollback_is_a_failure(void **state)
+{
+    struct fixture *f = *state;
+    put_everything(f);
+    fault.commit_rolls_back = true;
+    int err = store_commit(f->store, &note);
+    memset(&fault, 0, sizeof fault);
+    assert_int_equal(err, ERR_DATABASE);
+    put_everything(f);
+    ok(store_commit(f->store, &note));
 }
 
 static void after_a_failure_puts_and_commit_are_refused_until_the_next_begin(void **state)
@@ -1244,6 +1420,10 @@ int main(void)
         on_schema(a_rollback_leaves_nothing_and_forgets_what_waited),
         on_schema(a_connection_killed_midway_leaves_nothing_and_the_next_try_works),
         on_schema(a_connection_killed_while_idle_is_made_again_unseen),
+        on_schema(a_connection_killed_before_any_call_never_leaves_half_a_transaction),
+        on_schema(a_load_over_a_dying_connection_fails_and_the_next_works),
+        on_schema(rows_that_libpq_does_not_take_fail_the_transaction),
+        on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
         on_schema(after_a_failure_puts_and_commit_are_refused_until_the_next_begin),
         on_schema(a_copy_that_fails_takes_the_whole_transaction_with_it),
         on_schema(the_session_commits_to_disk_even_where_the_server_s_default_does_not),
