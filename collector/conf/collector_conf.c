@@ -1,0 +1,156 @@
+#include "collector/conf/collector_conf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "shared/conf/conf_table.h"
+
+enum orders_mode { ORDERS_AUTO, ORDERS_APPROVE, ORDERS_OFF };
+
+struct feed {
+    unsigned type, format;
+    char path[256], url[256], listen[128];
+};
+
+/* What the table fills: the configuration, and keys that this release reads only to refuse. */
+struct keys {
+    struct collector_conf conf;
+    enum orders_mode orders;
+    unsigned max_per_sensor;
+    char rib[256], vrps[256];
+    size_t feed_count;
+    struct feed feeds[8];
+};
+
+#define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
+#define AT(member)          CONF_AT(struct keys, member)
+#define LIST(member, count) CONF_LIST(struct keys, member, count)
+#define FEED(member)        CONF_AT(struct feed, member)
+#define SECONDS(n)          ((double)(n)*1e9)
+
+static const char *const orders_words[] = {"auto", "approve", "off", NULL};
+static const char *const feed_words[] = {"jsonl", "webhook", "syslog", "zeromq", NULL};
+static const char *const format_words[] = {"plain", "alertmanager", NULL};
+static const char *const log_words[] = {"error", "warn", "info", "debug", NULL};
+
+/* clang-format off */
+static const struct conf_row feed_rows[] = {
+    {"type", CONF_WORD, FEED(type), .words = feed_words, .is_required = true, .help = "Kind of feed."},
+    {"path", CONF_TEXT, FEED(path), .help = "File that jsonl appends to."},
+    {"url", CONF_TEXT, FEED(url), .help = "Address that webhook posts to."},
+    {"format", CONF_WORD, FEED(format), .words = format_words, .help = "Shape of what webhook posts."},
+    {"listen", CONF_TEXT, FEED(listen), .help = "Endpoint that zeromq publishes at."},
+};
+
+static const struct conf_row rows[] = {
+    {"collector.name", CONF_TEXT, AT(conf.name), .value = "core",
+     .help = "Name of this collector."},
+    {"collector.listen", CONF_TEXT, AT(conf.receive.listen), .value = "tcp://*:5560",
+     .help = "Endpoint that sensors connect to."},
+    {"collector.certificate", CONF_TEXT, AT(conf.receive.certificate),
+     .help = "File with the collector's CURVE key; used by a later release."},
+    {"collector.sensors", CONF_TEXT, AT(conf.receive.sensors),
+     .help = "Folder with the certificates of the sensors that may connect; used by a later release."},
+    {"collector.insecure", CONF_BOOL, AT(conf.receive.insecure), .value = "false", .example = "true",
+     .help = "Take sensors without encryption and authentication. CURVE comes with a later release, so that true must be said until then, and the network up to the sensors must be trusted."},
+
+    {"database.dsn", CONF_TEXT, AT(conf.store.dsn), .value = "host=/run/postgresql dbname=penstock",
+     .help = "The PostgreSQL database, as a libpq connection string."},
+
+    {"roster.silent_after", CONF_DURATION, AT(conf.roster.silent_after_ns), .value = "60s", .min = SECONDS(1), .max = SECONDS(86400),
+     .help = "A sensor not heard of for so long counts as silent."},
+
+    {"map.half_life", CONF_DURATION, AT(conf.ingress.half_life_ns), .value = "1h", .min = SECONDS(1), .max = SECONDS(30 * 86400),
+     .help = "Age at which traffic counts half in the shares of a prefix's ingress points."},
+    {"map.max_rows", CONF_UNSIGNED, AT(conf.ingress.max_rows), .value = "1000000", .min = 1, .max = 100000000, .unit = "rows",
+     .help = "Most pairs of prefix and ingress point in the map."},
+
+    {"evidence.half_life", CONF_DURATION, AT(conf.evidence.half_life_ns), .value = "24h", .min = SECONDS(1), .max = SECONDS(365 * 86400),
+     .help = "How long a conclusive test stands against an inconclusive newer one."},
+
+    {"orders.mode", CONF_WORD, AT(orders), .value = "off", .words = orders_words,
+     .help = "Who starts tests. This release gives sensors no orders: only off is taken."},
+    {"orders.max_per_sensor", CONF_UNSIGNED, AT(max_per_sensor), .value = "4", .min = 1, .max = 1024, .unit = "tests",
+     .help = "Most ordered tests at once per sensor; used by a later release."},
+
+    {"policy.file", CONF_TEXT, AT(conf.policy_file),
+     .help = "The operator's expectation: which prefixes should enter where (expected.yaml); \"\" for none."},
+    {"policy.rib", CONF_TEXT, AT(rib),
+     .help = "Expectation from a routing table; comes with a later release."},
+    {"policy.vrps", CONF_TEXT, AT(vrps),
+     .help = "Expectation from validated route origins; comes with a later release."},
+
+    {"alerts.hold_down", CONF_DURATION, AT(conf.alert.hold_down_ns), .value = "5s", .min = 0, .max = SECONDS(86400),
+     .help = "An alert must hold for so long before it fires."},
+    {"alerts.resolve_after", CONF_DURATION, AT(conf.alert.resolve_after_ns), .value = "10m", .min = SECONDS(1), .max = SECONDS(30 * 86400),
+     .help = "An alert ends when its cause is gone, or no traffic was seen, for so long."},
+    {"alerts.max", CONF_UNSIGNED, AT(conf.alert.max_alerts), .value = "10000", .min = 1, .max = 1000000, .unit = "alerts",
+     .help = "Most alerts without an end."},
+    {"alerts.feeds", CONF_RECORDS, LIST(feeds, feed_count), .rows = feed_rows, .row_count = COUNT_OF(feed_rows),
+     .help = "Where alerts are told. Feeds come with a later release; until then listen to NOTIFY penstock_alert, or read the alert table."},
+
+    {"http.listen", CONF_TEXT, AT(conf.http_listen), .value = "127.0.0.1:9560",
+     .help = "Address and port of /metrics and /healthz; \"\" for none."},
+    {"log.level", CONF_WORD, AT(conf.log_level), .value = "info", .words = log_words,
+     .help = "Least important lines that are logged."},
+};
+/* clang-format on */
+
+static const struct conf_table table = {
+    "Configuration of penstock-collector: every key. Commented lines tell what a key is for, what "
+    "it takes and its default. Keys that stand here as their default may be left out.",
+    rows, COUNT_OF(rows)};
+
+static void require(struct conf *c, const char *key, const char *value)
+{
+    if (value[0] == '\0')
+        conf_wrong(c, key, "required, but empty");
+}
+
+/* What a later release will understand is refused, not ignored: nobody shall believe it works. */
+static void check_release(struct conf *c, const struct keys *k)
+{
+    if (k->orders != ORDERS_OFF)
+        conf_wrong(c, "orders.mode",
+                   "%s is not in this release, which gives sensors no orders; "
+                   "use off",
+                   orders_words[k->orders]);
+    if (k->rib[0] != '\0')
+        conf_wrong(c, "policy.rib", "routing tables are not read by this release; leave it out");
+    if (k->vrps[0] != '\0')
+        conf_wrong(c, "policy.vrps", "route origins are not read by this release; leave it out");
+    if (k->feed_count > 0)
+        conf_wrong(c, "alerts.feeds",
+                   "feeds are not in this release; listen to NOTIFY "
+                   "penstock_alert instead");
+    if (!k->conf.receive.insecure)
+        conf_wrong(c, "collector.insecure",
+                   "CURVE encryption comes with a later release; until then this must be set to "
+                   "true, and the network up to the sensors must be trusted");
+}
+
+int collector_conf_load(const char *path, const char *const *settings, size_t n,
+                        struct collector_conf *out, struct note *note)
+{
+    struct keys *keys = calloc(1, sizeof *keys);
+    if (keys == NULL)
+        return note_set(note, -ENOMEM, "no memory for the configuration");
+    struct conf c;
+    conf_begin(&c, &table, keys, note);
+    if (path != NULL)
+        conf_file(&c, path);
+    for (size_t i = 0; i < n; i++)
+        conf_set(&c, settings[i]);
+    require(&c, "collector.name", keys->conf.name);
+    require(&c, "collector.listen", keys->conf.receive.listen);
+    check_release(&c, keys);
+    int err = conf_end(&c);
+    *out = keys->conf;
+    free(keys);
+    return err;
+}
+
+void collector_conf_explain(FILE *out)
+{
+    conf_explain(&table, out);
+}

@@ -1,0 +1,323 @@
+#include "sensor/conf/sensor_conf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/conf/conf_table.h"
+
+/* What the table fills: the configuration, and keys that this release reads only to refuse. */
+struct keys {
+    struct sensor_conf conf;
+    unsigned rule;
+    size_t eal_count;
+    char eal[32][128];
+};
+
+#define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
+#define AT(member)          CONF_AT(struct keys, member)
+#define LIST(member, count) CONF_LIST(struct keys, member, count)
+#define PLACE(member)       CONF_AT(struct ingress, member)
+#define SECONDS(n)          ((double)(n)*1e9)
+#define MILLISECONDS(n)     ((double)(n)*1e6)
+#define AS_MAX              4294967295.0
+#define INGRESS_ROWS_MAX    (INGRESS_MAX - 1) /* one place stays for the row that matches all */
+
+static const char *const source_words[] = {"af_xdp", "dpdk", "pcap", NULL};
+static const char *const forward_words[] = {"af_xdp", "dpdk", "tun", "raw", "none", NULL};
+static const char *const xdp_mode_words[] = {"auto", "native", "skb", NULL};
+static const char *const zero_copy_words[] = {"auto", "on", "off", NULL};
+static const char *const penny_mode_words[] = {"active", "passive", "off", NULL};
+static const char *const rule_words[] = {"randomised", NULL};
+static const char *const log_words[] = {"error", "warn", "info", "debug", NULL};
+
+/* clang-format off */
+static const struct conf_row ingress_rows[] = {
+    {"vlan", CONF_UNSIGNED, PLACE(vlan), .min = 1, .max = 4094,
+     .help = "Outermost VLAN id that packets must carry; any when left out."},
+    {"mac", CONF_MAC, PLACE(mac),
+     .help = "Source MAC address that packets must carry (the peer's, at an exchange); any when left out."},
+    {"router", CONF_TEXT, PLACE(router), .is_required = true,
+     .help = "Router of the ingress point."},
+    {"interface", CONF_TEXT, PLACE(interface), .is_required = true,
+     .help = "Interface of that router."},
+    {"peer_as", CONF_UNSIGNED, PLACE(peer_as), .min = 1, .max = AS_MAX,
+     .help = "AS number of the neighbour there."},
+};
+
+static const struct conf_row rows[] = {
+    {"sensor.name", CONF_TEXT, AT(conf.name), .example = "ams1",
+     .help = "Name of this sensor, unique in the network. Required, except with --capture."},
+    {"sensor.pop", CONF_TEXT, AT(conf.pop), .example = "AMS",
+     .help = "Point of presence where it stands. Required, except with --capture."},
+    {"sensor.state_dir", CONF_TEXT, AT(conf.state_dir), .value = "/var/lib/penstock",
+     .help = "Folder for what must outlive the process."},
+
+    {"source.driver", CONF_WORD, AT(conf.source.driver), .value = "af_xdp", .words = source_words,
+     .help = "Where packets come from. dpdk comes with a later release; pcap reads a capture file."},
+    {"source.interface", CONF_TEXT, AT(conf.source.interface), .example = "eth1",
+     .help = "The outer port, from which traffic enters; with pcap: the file, - for standard input. Required, except with --capture."},
+    {"source.queues", CONF_UNSIGNED, AT(conf.source.queues), .value = "all", .zero = "all", .min = 1, .max = 1024,
+     .help = "Receive queues to take, one worker thread each."},
+    {"source.xdp_mode", CONF_WORD, AT(conf.source.xdp_mode), .value = "auto", .words = xdp_mode_words,
+     .help = "How the XDP program is attached: native in the driver, skb in the kernel's generic path, auto tries in that order."},
+    {"source.zero_copy", CONF_WORD, AT(conf.source.zero_copy), .value = "auto", .words = zero_copy_words,
+     .help = "Whether frames are shared with the driver instead of copied."},
+    {"source.pin_dir", CONF_TEXT, AT(conf.source.pin_dir), .value = "/run/penstock/bpf",
+     .help = "Folder in a BPF file system where links and maps are pinned; mounted when it is none."},
+    {"source.eal", CONF_TEXTS, LIST(eal, eal_count),
+     .help = "Arguments for DPDK's environment layer; for the dpdk driver of a later release."},
+
+    {"forward.driver", CONF_WORD, AT(conf.source.forward), .value = "af_xdp", .words = forward_words,
+     .help = "How watched packets go on. none: this is a mirror, nothing is forwarded. dpdk, tun and raw come with a later release."},
+    {"forward.interface", CONF_TEXT, AT(conf.source.forward_interface), .example = "eth2",
+     .help = "The inner port. Required, unless the driver is none."},
+
+    {"ingress", CONF_RECORDS, LIST(conf.ingress.row, conf.ingress.count), .max = INGRESS_ROWS_MAX,
+     .rows = ingress_rows, .row_count = COUNT_OF(ingress_rows),
+     .example = "- {vlan: 101, router: ams1-r1, interface: xe-0/0/1, peer_as: 64501}\n"
+                "- {mac: \"02:00:00:00:00:07\", router: ams1-r1, interface: ixp0, peer_as: 64507}\n"
+                "- {router: ams1-r1, interface: xe-0/0/0}",
+     .help = "Which packets came in where; the first row that matches wins. Where the last row does not match everything, one is added: this sensor's name as router, the source's interface."},
+
+    {"penny.mode", CONF_WORD, AT(conf.penny.mode), .value = "active", .words = penny_mode_words,
+     .help = "active withholds segments, passive only watches, off does nothing."},
+    {"penny.rule", CONF_WORD, AT(rule), .value = "randomised", .words = rule_words,
+     .help = "How a test comes to its verdict."},
+    {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),
+     .help = "Source prefixes to watch from the start."},
+    {"penny.drop_probability", CONF_REAL, AT(conf.penny.drop_probability), .value = "0.05", .min = 0.001, .max = 0.5,
+     .help = "Chance that a segment is withheld: one segment of every round(1/p)."},
+    {"penny.max_drops", CONF_UNSIGNED, AT(conf.penny.max_drops), .value = "12", .min = 1, .max = 1000, .unit = "segments",
+     .help = "Most withheld per test while nothing speaks against genuine."},
+    {"penny.budget", CONF_UNSIGNED, AT(conf.penny.budget), .value = "60", .min = 1, .max = 10000, .unit = "segments",
+     .help = "Most ever withheld per test; at least max_drops."},
+    {"penny.timeout", CONF_DURATION, AT(conf.penny.timeout_ns), .value = "3s", .min = MILLISECONDS(100), .max = SECONDS(60),
+     .help = "How long a withheld segment may take to come again."},
+    {"penny.gap", CONF_DURATION, AT(conf.penny.gap_ns), .value = "500ms", .min = 0, .max = SECONDS(60),
+     .help = "Least time between two turns of one flow."},
+    {"penny.open_blocks", CONF_UNSIGNED, AT(conf.penny.open_blocks), .value = "5", .min = 1, .max = 64,
+     .help = "Most blocks of segments that may be open at once, per test."},
+    {"penny.alpha", CONF_REAL, AT(conf.penny.alpha), .value = "1e-4", .min = 1e-12, .max = 0.5, .unit = "probability",
+     .help = "Bound on the chance of a wrong verdict."},
+    {"penny.miss_max", CONF_REAL, AT(conf.penny.miss_max), .value = "0.05", .min = 0.001, .max = 0.5, .unit = "share",
+     .help = "Most of the withheld segments that wholly genuine traffic leaves unanswered."},
+    {"penny.max_duration", CONF_DURATION, AT(conf.penny.max_duration_ns), .value = "120s", .min = SECONDS(1), .max = SECONDS(86400),
+     .help = "A test without a verdict by then ends inconclusive; longer than timeout."},
+    {"penny.retest_after", CONF_DURATION, AT(conf.penny.retest_after_ns), .value = "1h", .min = 0, .max = SECONDS(30 * 86400),
+     .help = "Pause between two tests of the same prefix at the same ingress."},
+    {"penny.max_flows", CONF_UNSIGNED, AT(conf.penny.max_flows), .value = "65536", .min = 64, .max = 16777216, .unit = "flows",
+     .help = "Size of the flow table, per worker."},
+    {"penny.max_tests", CONF_UNSIGNED, AT(conf.penny.max_tests), .value = "1024", .min = 1, .max = 65536, .unit = "tests",
+     .help = "Most tests at once, per worker."},
+    {"penny.flow_idle", CONF_DURATION, AT(conf.penny.flow_idle_ns), .value = "30s", .min = SECONDS(1), .max = SECONDS(3600),
+     .help = "A flow silent for so long is forgotten; longer than timeout."},
+
+    {"scan.enabled", CONF_BOOL, AT(conf.scan.enabled), .value = "true",
+     .help = "Whether scans are looked for."},
+    {"scan.window", CONF_DURATION, AT(conf.scan.window_ns), .value = "60s", .min = SECONDS(1), .max = SECONDS(3600),
+     .help = "Length of a window; its end gives the entropies."},
+    {"scan.bits", CONF_UNSIGNED, AT(conf.scan.bits), .value = "1024", .min = 64, .max = 65536, .unit = "bits",
+     .help = "Size of the port bitmap, all bins together."},
+    {"scan.bins", CONF_UNSIGNED, AT(conf.scan.bins), .value = "16", .min = 1, .max = REALS_MAX,
+     .help = "Bins of the port bitmap; divides bits."},
+    {"scan.home", CONF_PREFIXES, LIST(conf.scan.home, conf.scan.home_count),
+     .help = "Our own prefixes: openings towards them count as server, all others as client."},
+
+    {"tally.interval", CONF_DURATION, AT(conf.tally.interval_ns), .value = "10s", .min = SECONDS(1), .max = SECONDS(3600),
+     .help = "How often traffic counts are sent."},
+    {"tally.v4_length", CONF_UNSIGNED, AT(conf.tally.v4_length), .value = "24", .min = 0, .max = 32, .unit = "bits",
+     .help = "Length of the IPv4 source prefixes that traffic is counted by."},
+    {"tally.v6_length", CONF_UNSIGNED, AT(conf.tally.v6_length), .value = "48", .min = 0, .max = 128, .unit = "bits",
+     .help = "Length of the IPv6 source prefixes that traffic is counted by."},
+    {"tally.max_cells", CONF_UNSIGNED, AT(conf.tally.max_cells), .value = "65536", .min = 1, .max = 16777216, .unit = "cells",
+     .help = "Most pairs of prefix and ingress per interval; packets beyond are counted as overflow."},
+
+    {"publish.endpoint", CONF_TEXT, AT(conf.publish.endpoint), .example = "tcp://192.0.2.10:5560",
+     .help = "The collector's address. Required, except with --capture."},
+    {"publish.certificate", CONF_TEXT, AT(conf.publish.certificate),
+     .help = "File with this sensor's CURVE key; used by a later release."},
+    {"publish.server", CONF_TEXT, AT(conf.publish.server),
+     .help = "File with the collector's public CURVE key; used by a later release."},
+    {"publish.insecure", CONF_BOOL, AT(conf.publish.insecure), .value = "false", .example = "true",
+     .help = "Send without encryption and authentication. CURVE comes with a later release, so that true must be said until then, and the path to the collector must be trusted."},
+    {"publish.keep", CONF_SIZE, AT(conf.publish.keep_bytes), .value = "64MiB", .min = 1 << 20, .max = 64.0 * (1 << 30),
+     .help = "Memory for events that the collector has not committed yet."},
+    {"publish.linger", CONF_DURATION, AT(conf.publish.linger_ns), .value = "20ms", .min = 0, .max = SECONDS(10),
+     .help = "How long an event may wait for its batch to fill."},
+    {"publish.stop_wait", CONF_DURATION, AT(conf.publish.stop_wait_ns), .value = "3s", .min = 0, .max = SECONDS(300),
+     .help = "On stop: how long to wait for the last acknowledgement."},
+
+    {"metrics.listen", CONF_TEXT, AT(conf.metrics_listen), .value = "127.0.0.1:9559",
+     .help = "Address and port of the metrics page; \"\" for none."},
+    {"log.level", CONF_WORD, AT(conf.log_level), .value = "info", .words = log_words,
+     .help = "Least important lines that are logged."},
+};
+/* clang-format on */
+
+static const struct conf_table table = {
+    "Configuration of penstock-sensor: every key. Commented lines tell what a key is for, what it "
+    "takes and its default. Keys that stand here as their default may be left out.",
+    rows, COUNT_OF(rows)};
+
+/* ---- what hangs together ---- */
+
+static void require(struct conf *c, const char *key, const char *value)
+{
+    if (value[0] == '\0')
+        conf_wrong(c, key, "required, but not given");
+}
+
+static void check_source(struct conf *c, const struct source_conf *s)
+{
+    require(c, "source.interface", s->interface);
+    if (s->driver == SOURCE_DPDK)
+        conf_wrong(c, "source.driver", "this build has no DPDK source; use af_xdp");
+    if (s->driver == SOURCE_AF_XDP && strlen(s->interface) > 15)
+        conf_wrong(c, "source.interface", "\"%s\" is longer than an interface name can be (15)",
+                   s->interface);
+    if (s->driver == SOURCE_PCAP && s->forward != FORWARD_NONE)
+        conf_wrong(c, "forward.driver", "source.driver pcap cannot forward; use none");
+}
+
+static void check_forward(struct conf *c, const struct source_conf *s)
+{
+    if (s->forward == FORWARD_DPDK || s->forward == FORWARD_TUN || s->forward == FORWARD_RAW)
+        conf_wrong(c, "forward.driver", "%s is not in this release; use af_xdp, or none",
+                   forward_words[s->forward]);
+    if (s->forward == FORWARD_NONE)
+        return;
+    require(c, "forward.interface", s->forward_interface);
+    if (s->interface[0] != '\0' && strcmp(s->interface, s->forward_interface) == 0)
+        conf_wrong(c, "forward.interface",
+                   "\"%s\" is source.interface too; traffic would turn back", s->interface);
+}
+
+static void check_penny(struct conf *c, const struct sensor_conf *s)
+{
+    const struct penny_conf *p = &s->penny;
+    if (p->budget < p->max_drops)
+        conf_wrong(c, "penny.budget", "%u is less than penny.max_drops, %u", p->budget,
+                   p->max_drops);
+    if (p->max_duration_ns <= p->timeout_ns)
+        conf_wrong(c, "penny.max_duration", "must be longer than penny.timeout");
+    if (p->flow_idle_ns <= p->timeout_ns)
+        conf_wrong(c, "penny.flow_idle", "must be longer than penny.timeout");
+}
+
+/* A mirror cannot withhold anything: what it does not forward reached its receiver all the same. */
+static void check_wire(struct conf *c, const struct sensor_conf *s)
+{
+    if (s->penny.mode == PENNY_ACTIVE && s->source.forward == FORWARD_NONE)
+        conf_wrong(c, "penny.mode",
+                   "active needs a wire to withhold segments from, but "
+                   "forward.driver is none; use passive or off");
+}
+
+static void check_scan(struct conf *c, const struct scan_conf *s)
+{
+    if (s->bins > 0 && s->bits % s->bins != 0)
+        conf_wrong(c, "scan.bins", "%u does not divide scan.bits, %u", s->bins, s->bits);
+}
+
+static void check_publish(struct conf *c, const struct publish_conf *p)
+{
+    require(c, "publish.endpoint", p->endpoint);
+    if (!p->insecure)
+        conf_wrong(c, "publish.insecure",
+                   "CURVE encryption comes with a later release; until then this must be set to "
+                   "true, and the path to the collector must be trusted");
+}
+
+static void check(struct conf *c, const struct sensor_conf *s, bool is_capture)
+{
+    check_penny(c, s);
+    check_scan(c, &s->scan);
+    if (is_capture)
+        return;
+    require(c, "sensor.name", s->name);
+    require(c, "sensor.pop", s->pop);
+    check_source(c, &s->source);
+    check_forward(c, &s->source);
+    check_wire(c, s);
+    check_publish(c, &s->publish);
+}
+
+/* ---- what follows from the rest ---- */
+
+static bool is_catch_all(const struct ingress *row)
+{
+    static const uint8_t any[6];
+    return row->vlan == 0 && memcmp(row->mac, any, sizeof any) == 0;
+}
+
+/* A row that nothing reaches is a mistake in their order. */
+static void check_ingress(struct conf *c, const struct ingress_table *t)
+{
+    for (unsigned i = 0; i + 1 < t->count; i++)
+        if (is_catch_all(&t->row[i])) {
+            conf_wrong(c, "ingress", "row %u matches everything, so the rows after it never match",
+                       i + 1);
+            return;
+        }
+}
+
+static void append_catch_all(struct sensor_conf *s)
+{
+    struct ingress_table *t = &s->ingress;
+    if (t->count > 0 && is_catch_all(&t->row[t->count - 1]))
+        return;
+    struct ingress *row = &t->row[t->count++];
+    *row = (struct ingress){0};
+    snprintf(row->router, sizeof row->router, "%.31s", s->name);
+    snprintf(row->interface, sizeof row->interface, "%.31s", s->source.interface);
+}
+
+static void derive(struct sensor_conf *s, bool is_capture)
+{
+    if (is_capture) {
+        s->source.driver = SOURCE_PCAP;
+        s->source.forward = FORWARD_NONE;
+        if (s->name[0] == '\0')
+            strcpy(s->name, "capture");
+        strcpy(s->source.interface, "capture");
+        s->metrics_listen[0] = '\0';
+    }
+    append_catch_all(s);
+    memcpy(s->publish.sensor, s->name, sizeof s->publish.sensor);
+    memcpy(s->publish.pop, s->pop, sizeof s->publish.pop);
+    snprintf(s->publish.driver, sizeof s->publish.driver, "%s", source_words[s->source.driver]);
+    s->source.tally_v4_length = s->tally.v4_length;
+    s->source.tally_v6_length = s->tally.v6_length;
+    s->source.ingress = &s->ingress;
+    s->source.watched = s->penny.prefixes;
+    s->source.watched_count = s->penny.mode == PENNY_OFF ? 0 : s->penny.prefix_count;
+}
+
+int sensor_conf_load(const char *path, const char *const *settings, size_t n, bool is_capture,
+                     struct sensor_conf *out, struct note *note)
+{
+    struct keys *keys = calloc(1, sizeof *keys);
+    if (keys == NULL)
+        return note_set(note, -ENOMEM, "no memory for the configuration");
+    struct conf c;
+    conf_begin(&c, &table, keys, note);
+    if (path != NULL)
+        conf_file(&c, path);
+    for (size_t i = 0; i < n; i++)
+        conf_set(&c, settings[i]);
+    check_ingress(&c, &keys->conf.ingress);
+    check(&c, &keys->conf, is_capture);
+    int err = conf_end(&c);
+    *out = keys->conf;
+    free(keys);
+    if (err == 0)
+        derive(out, is_capture);
+    return err;
+}
+
+void sensor_conf_explain(FILE *out)
+{
+    conf_explain(&table, out);
+}
