@@ -62,17 +62,23 @@ struct wire_message {
 };
 
 /* Appends one event (without epoch: the batch says it; without seq: counted from first_seq) as
- * msgpack at out, at most room bytes. Length written, or ERR_FULL. */
+ * msgpack at out, at most room bytes. Length written, or ERR_FULL; ERR_FORMAT for an event that
+ * cannot be said: unknown type, word or family, a number beyond 2^63-1 (SQL's bigint). Text that is
+ * no UTF-8 is sent with '?' in place of each such byte. */
 int wire_event_encode(const struct event *e, uint8_t *out, size_t room);
 
 /* Decodes one event from the front of data; *used says how many bytes it took. epoch and seq are
- * left 0. 0; ERR_TRUNCATED or ERR_FORMAT when the bytes are no msgpack (nothing after them can be
- * read either: *used is 0); ERR_TOO_LONG / ERR_FORMAT with *used > 0 when only this event is bad.
+ * left 0. A missing key reads as zero, a missing span as SPAN_NONE. 0; ERR_TRUNCATED or ERR_FORMAT
+ * when the bytes are no msgpack (nothing after them can be read either: *used is 0); ERR_TOO_LONG /
+ * ERR_FORMAT with *used > 0 when only this event is bad.
  */
 int wire_event_decode(const uint8_t *data, size_t len, struct event *out, size_t *used);
 
-/* Encodes a whole message; a batch's events are copied from m->events. Length, or ERR_FULL. */
+/* Encodes a whole message; a batch's events are copied from m->events. Length, ERR_FULL, or
+ * ERR_FORMAT (unknown kind, a number beyond 2^63-1). */
 int wire_encode(const struct wire_message *m, uint8_t *out, size_t room);
 
-/* Decodes a message; m->events points into data. 0, ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LONG. */
+/* Decodes a message; m->events points into data. 0, ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LONG. On 0 a
+ * hello has 1 <= first_seq <= next_seq; a batch has 1 <= count <= WIRE_BATCH_EVENTS, first_seq >=
+ * 1, and no number of it beyond 2^63-1. Whether its events decode is seen one by one. */
 int wire_decode(const uint8_t *data, size_t len, struct wire_message *m);
