@@ -400,7 +400,7 @@ static void end_engines(struct worker *w)
         w->now = clock_mono_ns();
     tick(w);
     read_kernel_tally(w, w->now);
-    if (w->now > w->status_start)
+    if (w->now > w->status_start || totals_of(w).packets != w->told.packets)
         w->status_end = w->now;
     if (w->penny != NULL)
         penny_finish(w->penny, w->now);
