@@ -156,15 +156,13 @@ char *uuid_format(const uint8_t uuid[static 16], char text[static UUID_TEXT])
 
 char *time_format(int64_t ns, char text[static TIME_TEXT])
 {
-    /* towards minus infinity, so that times before 1970 have positive nanoseconds too */
-    int64_t fraction = ns % (int64_t)NS_PER_S;
-    if (fraction < 0)
+    int64_t seconds = ns / (int64_t)NS_PER_S, fraction = ns % (int64_t)NS_PER_S;
+    if (fraction < 0) { /* before 1970: nanoseconds still count forwards */
+        seconds--;
         fraction += (int64_t)NS_PER_S;
-    time_t seconds = (time_t)((ns - fraction) / (int64_t)NS_PER_S);
-    if (ns < 0 && fraction > 0)
-        seconds = (time_t)(ns / (int64_t)NS_PER_S - 1); /* ns - fraction could overflow */
+    }
     struct tm tm;
-    gmtime_r(&seconds, &tm);
+    gmtime_r(&(time_t){seconds}, &tm);
     size_t n = strftime(text, TIME_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(text + n, TIME_TEXT - n, ".%09dZ", (int)fraction);
     return text;
