@@ -60,7 +60,7 @@ struct worker {
     uint64_t interval_start, interval_due;
     uint64_t status_start, status_end; /* status_end: of the status that waits to leave; 0: none */
     struct totals told;
-    bool is_running, has_started, has_finished;
+    bool is_running, has_finished;
     struct ring out;
     struct counters counters;
     /* shared with the thread that started us */
@@ -259,20 +259,6 @@ static void interval_tick(struct worker *w)
 
 /* ---- emit ---- */
 
-static bool take_started(struct worker *w, struct event *out)
-{
-    if (w->has_started || !is_first(w))
-        return false;
-    w->has_started = true;
-    memset(out, 0, sizeof *out);
-    out->type = EVENT_sensor_started;
-    struct event_sensor_started *started = &out->sensor_started;
-    strncpy(started->version, PENSTOCK_VERSION, sizeof started->version - 1);
-    strncpy(started->pop, w->conf.pop, sizeof started->pop - 1);
-    strncpy(started->driver, w->ops->name, sizeof started->driver - 1);
-    return true;
-}
-
 static uint64_t malformed(const struct counters *c)
 {
     uint64_t sum = 0;
@@ -324,8 +310,7 @@ static bool take_status(struct worker *w, struct event *out)
 /* Verdicts before tallies: the few that matter most do not wait behind the many. */
 static bool take(struct worker *w, struct event *out)
 {
-    return take_started(w, out) || take_status(w, out) ||
-           (w->penny != NULL && penny_take(w->penny, out)) ||
+    return take_status(w, out) || (w->penny != NULL && penny_take(w->penny, out)) ||
            (w->scan != NULL && scan_take(w->scan, out)) ||
            (w->tally != NULL && tally_take(w->tally, out));
 }
@@ -531,12 +516,6 @@ int worker_new(const struct worker_conf *conf, struct worker **out, struct note 
     if (err != 0) {
         worker_free(w);
         return err;
-    }
-    /* sensor_started stands in the ring before any worker runs, so nothing can come before it. A
-     * capture's clock starts with its first frame. */
-    if (!conf->is_capture) {
-        w->now = clock_mono_ns();
-        emit(w);
     }
     *out = w;
     return 0;

@@ -16,8 +16,8 @@
  * was due; with the same seed the same capture gives the same events, byte for byte.
  *
  * Worker 0 also reads connection openings and the kernel's tally, where the source has them, and
- * tells for all workers: sensor_started before anything else, sensor_status once per tally
- * interval (counters summed over all workers). */
+ * tells sensor_status for all workers, once per tally interval. (sensor_started and sensor_stopped
+ * frame everything; who numbers events says them.) */
 #pragma once
 
 #include "sensor/penny/penny.h"
@@ -38,7 +38,6 @@ struct worker_conf {
     const struct scan_conf *scan;
     const struct tally_conf *tally;
     const struct ingress_table *ingress;
-    const char *pop;
     uint64_t seed;   /* the engines' seeds derive from it and the queue */
     bool is_capture; /* time comes with the frames */
     /* All workers of this sensor, this one among them; filled before the first worker_start. */

@@ -225,7 +225,6 @@ static void make(struct bench *b, const struct source_ops *ops, bool is_capture)
         .scan = &b->scan,
         .tally = &b->tally,
         .ingress = &b->ingress,
-        .pop = "AMS",
         .seed = 1,
         .is_capture = is_capture,
         .workers = &b->worker,
@@ -314,18 +313,6 @@ static void what_cannot_be_parsed_is_forwarded_and_counted_by_its_reason(void **
     assert_int_equal(counter(b, COUNTER_malformed_short_ethernet), 1);
     assert_int_equal(counter(b, COUNTER_not_ip), 1);
     assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 1);
-}
-
-static void the_first_event_says_that_the_sensor_started(void **state)
-{
-    struct bench *b = *state;
-    add_tcp(b, 4000, 80, 1, TCP_SYN, 0, START);
-    play(b, &plain);
-    assert_int_equal(b->events[0].type, EVENT_sensor_started);
-    assert_int_equal(b->events[0].at, START);
-    assert_string_equal(b->events[0].sensor_started.pop, "AMS");
-    assert_string_equal(b->events[0].sensor_started.driver, "script");
-    assert_int_equal(count_of(b, EVENT_sensor_started), 1);
 }
 
 static void packets_are_tallied_where_they_entered(void **state)
@@ -496,9 +483,6 @@ static void live_events_carry_wall_clock_time(void **state)
     make(b, &plain, false);
     struct note note = {0};
     assert_int_equal(worker_open(b->worker, &note), 0);
-    drain(b);
-    assert_int_equal(b->count, 1);
-    assert_int_equal(b->events[0].type, EVENT_sensor_started);
     add_tcp(b, 4000, 80, 1, TCP_SYN, 0, 0);
     assert_int_equal(worker_step(b->worker), 0);
     nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
@@ -508,7 +492,7 @@ static void live_events_carry_wall_clock_time(void **state)
     int64_t slack = NS_PER_MS, after = clock_wall_ns();
     const struct event *scan = find(b, EVENT_scan_window, 0);
     assert_non_null(scan);
-    assert_true(b->events[0].at >= before - slack && b->events[0].at <= after + slack);
+    assert_true(scan->at >= before - slack && scan->at <= after + slack);
     assert_true(scan->scan_window.started_at >= before - slack);
     assert_true(scan->scan_window.ended_at <= after + slack);
     assert_true(scan->scan_window.ended_at > scan->scan_window.started_at);
@@ -592,7 +576,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_frame_comes_back_once_and_in_order),
         TEST(what_cannot_be_parsed_is_forwarded_and_counted_by_its_reason),
-        TEST(the_first_event_says_that_the_sensor_started),
         TEST(packets_are_tallied_where_they_entered),
         TEST(openings_in_frames_reach_the_scan_windows),
         TEST(a_pause_in_a_capture_is_walked_so_that_windows_end_when_due),
