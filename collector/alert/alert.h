@@ -2,8 +2,18 @@
  *
  *   pending -> firing -> resolved      hold-down before firing; acknowledged by a human in between
  *
- * Kind of this release: ingress_unexpected (genuine or mixed traffic where the policy does not
- * expect it). A spoofed newcomer raises nothing: that is the point. Pure. */
+ * Kind of this release: ingress_unexpected: genuine (critical) or mixed (warning) traffic where
+ * the policy does not expect it; confidence is the posterior that it contains genuine traffic. A
+ * spoofed newcomer raises nothing: that is the point.
+ *
+ * An alert ends as soon as its condition is gone (a test or the operator's policy says so; neither
+ * flaps by itself), or when nothing was seen for resolve_after. A row whose state is `testing` says
+ * nothing either way. What comes back after its end is a new alert of the same fingerprint. A
+ * human's acknowledgement and suppression stand until then. Pure.
+ *
+ * The fingerprint is SipHash-2-4 twice (fixed keys 1,2 and 3,4), chained over the little-endian
+ * 64-bit words of the text "kind prefix pop router interface vlan mac peer_as", its fields each
+ * ended by a NUL, padded with NULs, and then over its length: h = siphash(key, h xor word). */
 #pragma once
 
 #include <stdbool.h>
@@ -38,8 +48,9 @@ struct alert_row {
 
 struct alert_conf {
     uint64_t hold_down_ns;     /* pending for so long before firing */
-    uint64_t resolve_after_ns; /* condition gone, or no traffic, for so long */
+    uint64_t resolve_after_ns; /* no traffic for so long ends it, too */
     unsigned max_alerts;
+    uint64_t seed; /* keys the hash table (not the fingerprint); main() draws it, tests set it */
 };
 
 struct alert;
@@ -49,7 +60,12 @@ void alert_free(struct alert *a);
 int alert_load(struct alert *a, const struct alert_row *row); /* at start, those without an end */
 void alert_next_id(struct alert *a, uint64_t next);           /* at start: first free alert_id */
 
-/* A map row changed; expected_json: the policy's places (may be NULL). 0 or ERR_FULL. */
+/* The matter's fingerprint, 32 hexadecimal digits: the same for ever. */
+void alert_fingerprint(const char *kind, const struct prefix *prefix, const char *pop,
+                       const struct ingress *at, char out[static 33]);
+
+/* A map row changed (or was loaded: then for every row, so that each alert knows when its traffic
+ * was last seen); expected_json: the policy's places (may be NULL). 0 or ERR_FULL. */
 int alert_row_changed(struct alert *a, const struct ingress_row *row, const char *expected_json,
                       int64_t now);
 

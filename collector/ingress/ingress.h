@@ -41,8 +41,9 @@ struct ingress_row {
 };
 
 struct ingress_conf {
-    uint64_t half_life_ns; /* of weights behind shares */
+    uint64_t half_life_ns; /* of weights behind shares; 0: they never age */
     unsigned max_rows;
+    uint64_t seed; /* keys the hash table; main() draws it, tests set it */
 };
 
 struct ingress_map;
@@ -53,8 +54,8 @@ void ingress_map_free(struct ingress_map *m);
 /* At start, from the database. */
 int ingress_map_load(struct ingress_map *m, const struct ingress_row *row);
 
-/* The entry for (prefix, pop, at), made if it is new (*is_new). ERR_FULL when max_rows are there.
- * The pointer is good until the next call that can make a row. */
+/* The entry for (prefix, pop, at), made if it is new (*is_new); it was seen at now. ERR_FULL when
+ * max_rows are there, -ENOMEM. The pointer is good until the map is freed: rows do not move. */
 int ingress_map_touch(struct ingress_map *m, const struct prefix *prefix, const char *pop,
                       const struct ingress *at, int64_t now, struct ingress_row **out,
                       bool *is_new);
@@ -71,6 +72,16 @@ void ingress_map_each(struct ingress_map *m, const struct prefix *p, const char 
                       const struct ingress *at, void (*each)(void *arg, struct ingress_row *row),
                       void *arg);
 
-/* Rows that changed since they were last taken; each once. Shares of a prefix's other rows change
+/* Calls each for every row, as after a load or when the expectation changed. */
+void ingress_map_all(struct ingress_map *m, void (*each)(void *arg, struct ingress_row *row),
+                     void *arg);
+
+/* The tested row (tests > 0) with the longest prefix that covers p and is not p, at that pop and
+ * ingress: a new row inherits its evidence. NULL if there is none. */
+const struct ingress_row *ingress_map_cover(const struct ingress_map *m, const struct prefix *p,
+                                            const char *pop, const struct ingress *at);
+
+/* Rows that changed since they were last taken; each once, in the order in which they first
+ * changed. Shares of a prefix's other rows change
  * with it and are taken too. */
 bool ingress_map_take(struct ingress_map *m, struct ingress_row *out);

@@ -38,7 +38,9 @@ void roster_free(struct roster *r);
 /* At start: what the database knows. */
 int roster_load(struct roster *r, const struct sensor_row *row);
 
-/* A hello. Notes a new epoch or a gap. On 0, *last_seq is what to say in welcome. -ENOMEM. */
+/* A hello. Notes a new epoch or a gap. On 0, *last_seq is what to say in welcome. -ENOMEM.
+ * ERR_BUSY: its epoch is older than one that is known (a clock set back, or a second sensor of that
+ * name): taking it could count twice, so it must be refused where a human sees it. */
 int roster_hello(struct roster *r, const char *sensor, const struct wire_message *m, int64_t now,
                  uint64_t *last_seq);
 
