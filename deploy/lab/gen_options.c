@@ -315,7 +315,8 @@ static int take(int id, const char *text, struct gen_conf *c)
     case OPT_VERSION:
         return print_and_end(PROGRAM " " PENSTOCK_VERSION "\n");
     default:
-        return complain("unknown option, or one without its value");
+        fputs("Try " PROGRAM " --help.\n", stderr); /* getopt has said what is wrong */
+        return 2;
     }
 }
 
