@@ -264,7 +264,8 @@ static void reload(struct sensor *s)
         log_error("event=reload_failed reason=\"%s\" hint=\"nothing was changed\"", note.text);
     } else {
         log_level_set(wanted->log_level);
-        watch(s, wanted->source.watched, wanted->source.watched_count);
+        if (s->conf.penny.mode != PENNY_OFF) /* else nobody would test what is handed over */
+            watch(s, wanted->penny.prefixes, wanted->penny.prefix_count);
         if (needs_restart(&s->conf, wanted))
             log_warn("event=reload_partial reason=\"only penny.prefixes and log.level change "
                      "live; the rest needs a restart\"");
@@ -328,6 +329,7 @@ static int run(struct sensor *s)
              s->ops->name, s->count);
     wait_for_end(s, &signals);
     log_info("event=stopping reason=\"%s\"", s->stop_reason);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* whoever asks twice does not want to wait */
     stage_down(stages, STAGES, s);
     log_info("event=stopped");
     return s->result == 0 ? 0 : 1;
