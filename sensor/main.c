@@ -131,18 +131,27 @@ static void publisher_down(void *ctx)
 
 /* ---- threads: the workers run ---- */
 
+static void join(struct sensor *s, unsigned i)
+{
+    int err = worker_join(s->workers[i]);
+    if (err != 0)
+        log_error("event=worker_failed queue=%u error=%s reason=\"%s\"", i, err_name(err),
+                  err_text(err));
+    if (s->result == 0)
+        s->result = err;
+}
+
+/* Worker 0 last: its last status counts what all of them did. */
 static void threads_down(void *ctx)
 {
     struct sensor *s = ctx;
-    for (unsigned i = 0; i < s->running; i++)
+    for (unsigned i = 1; i < s->running; i++)
         worker_stop(s->workers[i]);
-    for (unsigned i = 0; i < s->running; i++) {
-        int err = worker_join(s->workers[i]);
-        if (err != 0)
-            log_error("event=worker_failed queue=%u error=%s reason=\"%s\"", i, err_name(err),
-                      err_text(err));
-        if (s->result == 0)
-            s->result = err;
+    for (unsigned i = 1; i < s->running; i++)
+        join(s, i);
+    if (s->running > 0) {
+        worker_stop(s->workers[0]);
+        join(s, 0);
     }
     s->running = 0;
 }

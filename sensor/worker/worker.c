@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "sensor/worker/kernel_reader.h"
+#include "sensor/worker/status.h"
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
 #include "shared/base/log.h"
@@ -43,11 +44,6 @@ struct watch {
     struct prefix prefixes[];
 };
 
-/* What sensor_status compares with: the sums at the last one. */
-struct totals {
-    uint64_t packets, bytes, forwarded, dropped, malformed, missed;
-};
-
 struct worker {
     /* read every burst, fixed after the start */
     const struct source_ops *ops;
@@ -68,8 +64,7 @@ struct worker {
     uint64_t now, ticked_at, frame_at; /* frame_at: time of the last frame; captures only */
     uint64_t stats_at, interval_start, interval_due;
     uint64_t cells_at; /* inside the interval that the kernel's cells belong to; 0: none awaited */
-    uint64_t status_start, status_end; /* status_end: of the status that waits to leave; 0: none */
-    struct totals told;
+    struct status status; /* worker 0 tells for all */
     bool is_running, has_finished;
     struct ring out;
     struct counters counters;
@@ -240,7 +235,7 @@ static void interval_tick(struct worker *w)
     uint64_t length = w->conf.tally->interval_ns;
     if (!w->is_running) {
         w->is_running = true;
-        w->interval_start = w->status_start = w->now;
+        w->interval_start = w->status.start = w->now;
         w->interval_due = w->now + length;
         return;
     }
@@ -253,7 +248,7 @@ static void interval_tick(struct worker *w)
     read_stats(w);
     w->interval_start = w->now - (w->now - w->interval_start) % length;
     w->interval_due = w->interval_start + length;
-    w->status_end = w->interval_start;
+    w->status.end = w->interval_start;
 }
 
 /* Adds the cells that were read to the interval that they belong to. The engine learns that this
@@ -282,58 +277,11 @@ static void tally_time(struct worker *w)
 
 /* ---- emit ---- */
 
-static uint64_t malformed(const struct counters *c)
-{
-    uint64_t sum = 0;
-    for (unsigned reason = PACKET_OK + 1; reason < PACKET_NOT_IP; reason++)
-        sum += counter_get(c, reason_counter[reason]);
-    return sum; /* what is no IP (ARP, say) is well-formed, and not ours */
-}
-
-static struct totals totals_of(const struct worker *w)
-{
-    struct totals t = {0};
-    for (unsigned i = 0; i < w->conf.worker_count; i++) {
-        const struct counters *c = &w->conf.workers[i]->counters;
-        t.packets += counter_get(c, COUNTER_packets);
-        t.bytes += counter_get(c, COUNTER_bytes);
-        t.forwarded += counter_get(c, COUNTER_forwarded);
-        t.dropped += counter_get(c, COUNTER_dropped);
-        t.malformed += malformed(c);
-        t.missed += counter_get(c, COUNTER_source_missed);
-    }
-    return t;
-}
-
-/* A status that found no room is replaced by the next: its interval gets longer, its counts are
- * differences and stay whole. */
-static bool take_status(struct worker *w, struct event *out)
-{
-    if (w->status_end == 0 || !is_first(w))
-        return false;
-    struct totals now = totals_of(w);
-    memset(out, 0, sizeof *out);
-    out->type = EVENT_sensor_status;
-    out->sensor_status = (struct event_sensor_status){
-        .started_at = (int64_t)w->status_start,
-        .ended_at = (int64_t)w->status_end,
-        .packets = now.packets - w->told.packets,
-        .bytes = now.bytes - w->told.bytes,
-        .forwarded = now.forwarded - w->told.forwarded,
-        .dropped = now.dropped - w->told.dropped,
-        .malformed = now.malformed - w->told.malformed,
-        .missed = now.missed - w->told.missed,
-    };
-    w->told = now;
-    w->status_start = w->status_end;
-    w->status_end = 0;
-    return true;
-}
-
 /* Verdicts before tallies: the few that matter most do not wait behind the many. */
 static bool take(struct worker *w, struct event *out)
 {
-    return take_status(w, out) || (w->penny != NULL && penny_take(w->penny, out)) ||
+    return (is_first(w) && status_take(&w->status, w->conf.workers, w->conf.worker_count, out)) ||
+           (w->penny != NULL && penny_take(w->penny, out)) ||
            (w->scan != NULL && scan_take(w->scan, out)) ||
            (w->tally != NULL && tally_take(w->tally, out));
 }
@@ -423,8 +371,9 @@ static void end_engines(struct worker *w)
     read_stats(w);
     if (w->reader != NULL)
         take_all_kernel_cells(w);
-    if (w->now > w->status_start || totals_of(w).packets != w->told.packets)
-        w->status_end = w->now;
+    if (w->now > w->status.start ||
+        status_is_behind(&w->status, w->conf.workers, w->conf.worker_count))
+        w->status.end = w->now;
     if (w->penny != NULL)
         penny_finish(w->penny, w->now);
     if (w->scan != NULL)

@@ -550,6 +550,51 @@ static void a_worker_ends_when_asked_and_gives_everything_back(void **state)
     assert_false(b->script.is_out_of_order);
 }
 
+static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
+{
+    struct bench *b = *state;
+    void *second;
+    setup(&second);
+    struct bench *c = second;
+    struct worker *all[2];
+    struct worker_conf conf = {
+        .ops = &plain,
+        .penny = &b->penny,
+        .scan = &b->scan,
+        .tally = &b->tally,
+        .ingress = &b->ingress,
+        .workers = all,
+        .worker_count = 2,
+    };
+    struct note note = {0};
+    for (conf.queue = 0; conf.queue < 2; conf.queue++) {
+        struct bench *of = conf.queue == 0 ? b : c;
+        of->script.end = 0;
+        for (unsigned i = 0; i < 100; i++)
+            add_tcp(of, 4000, 80, i, TCP_ACK, 0, 0);
+        conf.group = &of->script;
+        assert_int_equal(worker_new(&conf, &of->worker, &note), 0);
+        all[conf.queue] = of->worker;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(worker_start(all[i], &note), 0);
+    while (counter(b, COUNTER_packets) + counter(c, COUNTER_packets) < 200)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (unsigned i = 2; i-- > 0;) {
+        worker_stop(all[i]);
+        assert_int_equal(worker_join(all[i]), 0);
+    }
+    drain(b);
+    drain(c);
+    assert_int_equal(count_of(b, EVENT_sensor_status), 1);
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.packets, 200);
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.missed, 6);
+    assert_int_equal(count_of(c, EVENT_sensor_status), 0);
+    assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 100);
+    assert_int_equal(find(c, EVENT_tally, 0)->tally.packets, 100);
+    teardown(&second);
+}
+
 static void a_source_that_does_not_open_is_explained(void **state)
 {
     struct bench *b = *state;
@@ -617,6 +662,7 @@ int main(void)
         TEST(a_full_ring_holds_events_back_and_loses_none),
         TEST(live_events_carry_wall_clock_time),
         TEST(a_worker_ends_when_asked_and_gives_everything_back),
+        TEST(the_status_of_worker_0_counts_what_all_workers_did),
         TEST(a_source_that_does_not_open_is_explained),
         TEST(a_source_that_fails_ends_its_worker_with_that_error),
         TEST(watched_prefixes_can_be_replaced_while_the_worker_runs),
