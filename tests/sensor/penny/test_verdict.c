@@ -64,9 +64,15 @@ static void the_fraction_has_newcombes_interval(void **state)
 {
     (void)state;
     struct fraction f = fraction_of(56, 70, 48, 80, 1.96);
-    near(f.value * .997, 0.2, 1e-9);
+    near(f.value * (.997 - .6), 0.2, 1e-9); /* scaled: the kept ones repeat at 0.6 */
     near(f.low * .997, 0.0524, 1e-4);
-    near(f.high * .997, 0.3339, 1e-4);
+    near(f.high * (.997 - .6), 0.3339, 1e-4);
+    f = fraction_of(10, 10, 12, 100, 1.96); /* a lossy path, wholly genuine */
+    near(f.value, 0.997, 0.003);
+    near(f.high, 1, 0);
+    f = fraction_of(10, 10, 100, 100, 1.96); /* repeats everything: nothing is known */
+    near(f.low, 0, 0);
+    near(f.high, 1, 0);
 }
 
 /* The bound itself: sender that repeats at rate c, drops drawn in blocks; how often does E ever
