@@ -22,8 +22,8 @@ enum forward_driver { FORWARD_AF_XDP, FORWARD_DPDK, FORWARD_TUN, FORWARD_RAW, FO
 
 struct source_conf {
     enum source_driver driver;
-    char interface[64]; /* af_xdp: the outer port; pcap: file, "-" is standard input */
-    unsigned queues;    /* 0: all */
+    char interface[256]; /* af_xdp: the outer port; pcap: file, "-" is standard input */
+    unsigned queues;     /* 0: all */
     enum xdp_mode xdp_mode;
     enum zero_copy zero_copy;
     char pin_dir[128]; /* bpffs folder for links and maps; mounted by us if it is none */
