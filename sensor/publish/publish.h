@@ -21,12 +21,15 @@ struct publish_conf {
     uint64_t keep_bytes;   /* memory for unacknowledged events, encoded */
     uint64_t linger_ns;    /* oldest event waits so long for its batch to fill */
     uint64_t stop_wait_ns; /* on stop: wait so long for the last acknowledgement */
+    uint64_t ping_ns;      /* silence after which the collector is asked for a sign; 0: 1 s */
+    uint64_t dead_ns;      /* silence after which the connection is made anew; 0: 15 s */
 };
 
 struct publish;
 
 /* rings: n rings of struct event, borrowed until publish_close; this becomes their reader.
- * counters: written by the publisher's thread. ERR_CONF, ERR_NETWORK with a note. */
+ * counters: written by the publisher's thread. Says sensor_started as event 1. Never waits for the
+ * collector. ERR_CONF, ERR_NETWORK, -errno with a note. */
 int publish_open(const struct publish_conf *conf, struct ring *const *rings, size_t n,
                  struct counters *counters, struct publish **out, struct note *note);
 

@@ -434,6 +434,7 @@ static int unpack_reals(const msgpack_object *o, size_t limit, struct reals *out
         return ERR_FORMAT;
     if (o->via.array.size > limit || o->via.array.size > REALS_MAX)
         return ERR_TOO_LONG;
+    memset(out, 0, sizeof *out);
     out->count = o->via.array.size;
     for (uint32_t i = 0; i < out->count; i++)
         if (unpack_real(&o->via.array.ptr[i], &out->value[i]) < 0)

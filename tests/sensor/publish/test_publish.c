@@ -1,0 +1,712 @@
+/* The publisher against a ROUTER that behaves well, badly, and not at all. Whatever it does, in the
+ * end every event has arrived once and in order, when repeats are told by their numbers. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <czmq.h>
+
+#include "sensor/publish/publish.h"
+#include "shared/base/clock.h"
+#include "shared/base/hash.h"
+#include "shared/base/log.h"
+#include "shared/wire/wire.h"
+
+enum { RINGS = 2, RING_SLOTS = 256, MOST_EVENTS = 200000 };
+
+/* ---- the collector's side: a ROUTER and what it has committed ---- */
+
+struct gate {
+    zsock_t *router;
+    char endpoint[64];
+    uint8_t id[256], in[WIRE_MESSAGE_MAX];
+    size_t id_len; /* of the last one heard */
+    /* the "database": outlives the socket */
+    uint64_t epoch, mark, credit;
+    uint64_t next_of[RINGS]; /* value that each ring's next event must carry */
+    bool started, stopped;
+    char reason[64];
+    /* how it behaves */
+    bool deaf, mute, mislay_acks, refuse;
+    /* what it saw */
+    unsigned hellos, batches, repeats, pings;
+    uint64_t last_ack, most_on_the_way;
+};
+
+static void gate_bind(struct gate *g)
+{
+    for (int i = 0; i < 200; i++) { /* the port is free again once ZeroMQ has closed it */
+        g->router = zsock_new(ZMQ_ROUTER);
+        zsock_set_linger(g->router, 0);
+        if (zsock_bind(g->router, "%s", g->endpoint) >= 0)
+            return;
+        zsock_destroy(&g->router);
+        zclock_sleep(10);
+    }
+    fail_msg("the port does not become free");
+}
+
+static void gate_open(struct gate *g)
+{
+    memset(g, 0, sizeof *g);
+    g->credit = 8;
+    strcpy(g->endpoint, "tcp://127.0.0.1:*");
+    gate_bind(g);
+    char *bound = zsock_last_endpoint(g->router);
+    snprintf(g->endpoint, sizeof g->endpoint, "%s", bound);
+    zstr_free(&bound);
+}
+
+static void gate_shut(struct gate *g)
+{
+    zsock_destroy(&g->router);
+}
+
+static void gate_say_bytes(struct gate *g, const void *bytes, size_t len)
+{
+    if (g->id_len == 0)
+        return;
+    zmq_send(zsock_resolve(g->router), g->id, g->id_len, ZMQ_SNDMORE);
+    zmq_send(zsock_resolve(g->router), bytes, len, 0);
+}
+
+static void gate_say(struct gate *g, const struct wire_message *m)
+{
+    uint8_t bytes[1024];
+    int len = wire_encode(m, bytes, sizeof bytes);
+    assert_true(len > 0);
+    gate_say_bytes(g, bytes, (size_t)len);
+}
+
+static void gate_ack(struct gate *g)
+{
+    if (!g->mute && !g->mislay_acks) {
+        gate_say(g, &(struct wire_message){.kind = WIRE_ACK, .epoch = g->epoch, .seq = g->mark});
+        g->last_ack = g->mark;
+    }
+}
+
+static void gate_hello(struct gate *g, const struct wire_message *m)
+{
+    g->hellos++;
+    assert_int_equal(m->version, WIRE_VERSION);
+    assert_string_equal(m->name, "ams1");
+    assert_string_equal(m->pop, "AMS");
+    if (g->epoch == 0)
+        g->epoch = m->epoch;
+    assert_int_equal(m->epoch, g->epoch);
+    assert_true(m->first_seq <= g->mark + 1); /* or something was given up */
+    if (g->refuse)
+        gate_say(g, &(struct wire_message){.kind = WIRE_REFUSE, .reason = "not today"});
+    else if (!g->mute)
+        gate_say(g, &(struct wire_message){.kind = WIRE_WELCOME,
+                                           .version = WIRE_VERSION,
+                                           .epoch = g->epoch,
+                                           .seq = g->mark,
+                                           .credit = g->credit});
+    g->last_ack = g->mark;
+}
+
+/* The first one is sensor_started, the last one sensor_stopped; between, each ring's in order. */
+static void gate_event(struct gate *g, const struct event *e)
+{
+    g->mark++;
+    assert_false(g->stopped);
+    if (g->mark == 1) {
+        assert_int_equal(e->type, EVENT_sensor_started);
+        assert_string_equal(e->sensor_started.pop, "AMS");
+        assert_string_equal(e->sensor_started.driver, "pcap");
+        g->started = true;
+    } else if (e->type == EVENT_sensor_stopped) {
+        g->stopped = true;
+        snprintf(g->reason, sizeof g->reason, "%s", e->sensor_stopped.reason);
+    } else {
+        assert_int_equal(e->type, EVENT_tally);
+        assert_int_equal(e->tally.packets, g->next_of[e->tally.flows]++);
+        assert_int_equal(e->at, e->tally.packets + 1);
+    }
+}
+
+static void gate_batch(struct gate *g, const struct wire_message *m)
+{
+    g->batches++;
+    assert_int_equal(m->epoch, g->epoch);
+    if (m->first_seq > g->mark + 1) {
+        gate_say(g, &(struct wire_message){.kind = WIRE_AGAIN, .reason = "not in order"});
+        return;
+    }
+    size_t at = 0;
+    for (uint64_t seq = m->first_seq; seq < m->first_seq + m->count; seq++) {
+        struct event e;
+        size_t used;
+        assert_int_equal(wire_event_decode(m->events + at, m->events_len - at, &e, &used), 0);
+        at += used;
+        if (seq == g->mark + 1)
+            gate_event(g, &e);
+        else
+            g->repeats++;
+    }
+    assert_int_equal(at, m->events_len);
+    if (g->mark - g->last_ack > g->most_on_the_way)
+        g->most_on_the_way = g->mark - g->last_ack;
+    gate_ack(g);
+}
+
+static void gate_message(struct gate *g)
+{
+    void *socket = zsock_resolve(g->router);
+    struct wire_message m;
+    int id_len = zmq_recv(socket, g->id, sizeof g->id, 0);
+    int len = zmq_recv(socket, g->in, sizeof g->in, 0);
+    assert_true(id_len > 0 && len > 0);
+    g->id_len = (size_t)id_len;
+    assert_int_equal(wire_decode(g->in, (size_t)len, &m), 0);
+    if (m.kind == WIRE_HELLO)
+        gate_hello(g, &m);
+    else if (m.kind == WIRE_BATCH && g->epoch != 0)
+        gate_batch(g, &m);
+    else if (m.kind == WIRE_PING && !g->mute)
+        gate_say(g, &(struct wire_message){.kind = WIRE_PONG});
+    g->pings += m.kind == WIRE_PING;
+}
+
+static void gate_run(struct gate *g, int ms)
+{
+    uint64_t until = clock_mono_ns() + (uint64_t)ms * NS_PER_MS;
+    do {
+        zmq_pollitem_t item = {.socket = zsock_resolve(g->router), .events = ZMQ_POLLIN};
+        if (zmq_poll(&item, 1, 1) > 0 && !g->deaf)
+            gate_message(g);
+        else if (g->deaf)
+            zclock_sleep(1);
+    } while (clock_mono_ns() < until);
+}
+
+/* ---- the sensor's side ---- */
+
+struct sensor {
+    struct ring rings[RINGS];
+    struct ring *list[RINGS];
+    struct counters counters;
+    struct publish *publish;
+    uint64_t pushed[RINGS];
+};
+
+static struct publish_conf conf_for(const char *endpoint)
+{
+    struct publish_conf conf = {.insecure = true,
+                                .sensor = "ams1",
+                                .pop = "AMS",
+                                .driver = "pcap",
+                                .keep_bytes = 1 << 20,
+                                .linger_ns = 5 * NS_PER_MS,
+                                .stop_wait_ns = 20 * NS_PER_S,
+                                .ping_ns = 100 * NS_PER_MS,
+                                .dead_ns = 500 * NS_PER_MS};
+    snprintf(conf.endpoint, sizeof conf.endpoint, "%s", endpoint);
+    return conf;
+}
+
+static void sensor_open(struct sensor *s, const struct publish_conf *conf)
+{
+    memset(s, 0, sizeof *s);
+    struct note note = {0};
+    for (int i = 0; i < RINGS; i++) {
+        assert_int_equal(ring_init(&s->rings[i], sizeof(struct event), RING_SLOTS), 0);
+        s->list[i] = &s->rings[i];
+    }
+    assert_int_equal(publish_open(conf, s->list, RINGS, &s->counters, &s->publish, &note), 0);
+}
+
+static void sensor_clear(struct sensor *s)
+{
+    for (int i = 0; i < RINGS; i++)
+        ring_clear(&s->rings[i]);
+}
+
+/* How many of n went into that ring. */
+static unsigned push(struct sensor *s, unsigned ring, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct event *e = ring_claim(&s->rings[ring]);
+        if (e == NULL)
+            return i;
+        memset(e, 0, sizeof *e);
+        e->type = EVENT_tally;
+        e->tally.packets = s->pushed[ring]++;
+        e->tally.flows = ring;
+        e->at = (int64_t)e->tally.packets + 1;
+        ring_publish(&s->rings[ring]);
+    }
+    return n;
+}
+
+/* Closing waits for the collector, so it happens beside it. */
+struct closing {
+    struct publish *publish;
+    uint64_t lost;
+    _Atomic bool done;
+};
+
+static void *close_beside(void *arg)
+{
+    struct closing *c = arg;
+    c->lost = publish_close(c->publish, "the test is over");
+    c->done = true;
+    return NULL;
+}
+
+/* Ends the sensor while the gate runs; nothing may be missing. */
+static void finish(struct sensor *s, struct gate *g)
+{
+    struct closing c = {.publish = s->publish};
+    pthread_t thread;
+    pthread_create(&thread, NULL, close_beside, &c);
+    while (!c.done)
+        gate_run(g, 5);
+    pthread_join(thread, NULL);
+    assert_int_equal(c.lost, 0);
+    assert_true(g->started);
+    assert_true(g->stopped);
+    assert_string_equal(g->reason, "the test is over");
+    for (int i = 0; i < RINGS; i++)
+        assert_int_equal(g->next_of[i], s->pushed[i]);
+    assert_int_equal(counter_get(&s->counters, COUNTER_events_acknowledged), g->mark);
+    assert_int_equal(g->mark, 2 + s->pushed[0] + s->pushed[1]);
+    assert_int_equal(counter_get(&s->counters, COUNTER_events_malformed), 0);
+    sensor_clear(s);
+    gate_shut(g);
+}
+
+static void wait_until_acknowledged(struct sensor *s, struct gate *g, uint64_t n)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (counter_get(&s->counters, COUNTER_events_acknowledged) >= n)
+            return;
+        gate_run(g, 5);
+    }
+    fail_msg("acknowledged %lu of %lu", counter_get(&s->counters, COUNTER_events_acknowledged), n);
+}
+
+/* ---- the promises ---- */
+
+static void every_event_arrives_once_in_order_and_the_goodbye_is_last(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    for (int i = 0; i < 100; i++) {
+        push(&s, 0, 100);
+        push(&s, 1, 37);
+        gate_run(&g, 2);
+    }
+    finish(&s, &g);
+    assert_int_equal(g.hellos, 1);
+    assert_int_equal(g.repeats, 0);
+    assert_true(s.pushed[0] > 1000);
+}
+
+static void what_was_collected_while_the_collector_is_away_comes_later(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    gate_shut(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    uint64_t before = clock_mono_ns();
+    sensor_open(&s, &conf);
+    assert_true(clock_mono_ns() - before < NS_PER_S); /* connecting does not wait */
+    for (int i = 0; i < 20; i++) {
+        push(&s, 0, 100);
+        zclock_sleep(60); /* 1.2 s: longer than dead_ns, so through a new connection */
+    }
+    assert_int_equal(s.pushed[0], 2000);
+    assert_true(counter_get(&s.counters, COUNTER_reconnects) > 0);
+    gate_bind(&g);
+    wait_until_acknowledged(&s, &g, 2001);
+    finish(&s, &g);
+}
+
+static void
+events_that_were_taken_but_never_acknowledged_are_sent_again_after_a_restart(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    gate_run(&g, 50);
+    g.mislay_acks = true;
+    push(&s, 0, 200);
+    gate_run(&g, 100);
+    assert_true(g.mark > 100); /* committed, and the sensor does not know */
+    assert_true(counter_get(&s.counters, COUNTER_events_acknowledged) <= 1);
+    gate_shut(&g);
+    g.mislay_acks = false;
+    gate_bind(&g);
+    wait_until_acknowledged(&s, &g, 201);
+    assert_true(g.hellos >= 2);
+    finish(&s, &g);
+}
+
+static void a_restart_that_forgot_what_came_last_gets_it_again(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    wait_until_acknowledged(&s, &g, 101);
+    uint64_t mark = g.mark, next = g.next_of[0];
+    g.mislay_acks = true;
+    push(&s, 0, 200);
+    gate_run(&g, 100);
+    assert_true(g.mark > mark);
+    gate_shut(&g); /* before its transaction was committed */
+    g.mark = mark;
+    g.next_of[0] = next;
+    g.mislay_acks = false;
+    gate_bind(&g);
+    wait_until_acknowledged(&s, &g, 301);
+    finish(&s, &g);
+}
+
+static void a_request_for_hello_is_answered_once_and_batches_come_again(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    wait_until_acknowledged(&s, &g, 101);
+    for (int i = 0; i < 50; i++)
+        gate_say(&g, &(struct wire_message){.kind = WIRE_AGAIN, .reason = "who are you"});
+    gate_run(&g, 400);
+    assert_int_equal(g.hellos, 2); /* not 51 */
+    push(&s, 0, 100);
+    wait_until_acknowledged(&s, &g, 201);
+    finish(&s, &g);
+}
+
+static void a_collector_that_is_silent_for_too_long_is_connected_to_anew(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    wait_until_acknowledged(&s, &g, 101);
+    assert_int_equal(counter_get(&s.counters, COUNTER_reconnects), 0);
+    g.deaf = true;
+    push(&s, 0, 100);
+    gate_run(&g, 1500);
+    assert_true(counter_get(&s.counters, COUNTER_reconnects) > 0);
+    g.deaf = false;
+    wait_until_acknowledged(&s, &g, 201);
+    assert_true(g.hellos > 1);
+    assert_true(g.pings > 0);
+    finish(&s, &g);
+}
+
+static void pings_keep_an_idle_connection_open(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    gate_run(&g, 1500); /* three times dead_ns */
+    assert_true(g.pings > 3);
+    assert_int_equal(g.hellos, 1);
+    assert_int_equal(counter_get(&s.counters, COUNTER_reconnects), 0);
+    finish(&s, &g);
+}
+
+static void an_acknowledgement_that_was_lost_is_asked_for_by_hello(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    gate_run(&g, 100);
+    g.mislay_acks = true;
+    push(&s, 0, 50);
+    gate_run(&g, 100);
+    g.mislay_acks = false; /* pongs come all the time, the lost one does not come again */
+    wait_until_acknowledged(&s, &g, 51);
+    assert_int_equal(counter_get(&s.counters, COUNTER_reconnects), 0);
+    assert_true(g.hellos >= 2);
+    finish(&s, &g);
+}
+
+static void a_refused_sensor_tries_again_later_with_a_new_connection(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    g.refuse = true;
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    gate_run(&g, 300);
+    assert_int_equal(g.hellos, 1);
+    assert_int_equal(g.batches, 0);
+    g.refuse = false;
+    wait_until_acknowledged(&s, &g, 101);
+    assert_true(counter_get(&s.counters, COUNTER_reconnects) >= 1);
+    finish(&s, &g);
+}
+
+static void garbage_is_counted_and_changes_nothing(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    gate_run(&g, 50);
+    struct prf prf = prf_init(8, 8);
+    for (int i = 0; i < 100; i++) {
+        uint64_t junk[4] = {prf_next(&prf) | 0xc1, prf_next(&prf), prf_next(&prf), prf_next(&prf)};
+        memset(junk, 0xc1, 1); /* never a msgpack object */
+        gate_say_bytes(&g, junk, 1 + prf_below(&prf, sizeof junk));
+    }
+    /* well-formed, and absurd: from the future, for somebody else, not a collector's to say */
+    gate_say(&g, &(struct wire_message){.kind = WIRE_ACK, .epoch = g.epoch, .seq = INT64_MAX});
+    gate_say(&g, &(struct wire_message){.kind = WIRE_ACK, .epoch = g.epoch + 1, .seq = 1});
+    gate_say(&g, &(struct wire_message){.kind = WIRE_HELLO, .first_seq = 1, .next_seq = 1});
+    push(&s, 0, 100);
+    wait_until_acknowledged(&s, &g, 101);
+    assert_int_equal(counter_get(&s.counters, COUNTER_messages_malformed), 102);
+    finish(&s, &g);
+}
+
+static void no_more_batches_are_on_the_way_than_the_credit_allows(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    g.credit = 3;
+    g.mislay_acks = true;
+    struct publish_conf conf = conf_for(g.endpoint);
+    conf.dead_ns = 5 * NS_PER_S; /* no hello for lost acknowledgements meanwhile */
+    sensor_open(&s, &conf);
+    for (int i = 0; i < 40; i++) {
+        push(&s, 0, 200);
+        gate_run(&g, 10);
+    }
+    assert_int_equal(g.batches, 3);
+    g.mislay_acks = false;
+    gate_ack(&g);
+    finish(&s, &g);
+}
+
+/* Memory is bounded: when it is full, rings fill, and then the engines hold their events back. */
+static void a_full_memory_stops_reading_the_rings_and_loses_nothing(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    gate_shut(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    conf.keep_bytes = 2 * WIRE_MESSAGE_MAX;
+    sensor_open(&s, &conf);
+    unsigned refused = 0;
+    while (refused < 100) { /* full for 100 ms */
+        bool all = push(&s, 0, 50) == 50;
+        refused = all ? 0 : refused + 1;
+        zclock_sleep(1);
+    }
+    uint64_t held = s.pushed[0];
+    assert_true(held > RING_SLOTS); /* ring and memory */
+    assert_true(held < RING_SLOTS + 2 * WIRE_MESSAGE_MAX / 50);
+    gate_bind(&g);
+    wait_until_acknowledged(&s, &g, held + 1);
+    assert_int_equal(push(&s, 0, 50), 50);
+    finish(&s, &g);
+}
+
+static void closing_without_a_collector_ends_in_time_and_says_what_is_lost(void **state)
+{
+    (void)state;
+    static struct sensor s;
+    struct publish_conf conf = conf_for("tcp://127.0.0.1:9");
+    conf.stop_wait_ns = 300 * NS_PER_MS;
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    uint64_t before = clock_mono_ns();
+    assert_int_equal(publish_close(s.publish, "no hope"), 102); /* with started and stopped */
+    uint64_t took = clock_mono_ns() - before;
+    assert_true(took >= conf.stop_wait_ns && took < conf.stop_wait_ns + 3 * NS_PER_S);
+    sensor_clear(&s);
+}
+
+static void what_is_still_in_the_rings_counts_as_lost_too(void **state)
+{
+    (void)state;
+    static struct sensor s;
+    struct publish_conf conf = conf_for("tcp://127.0.0.1:9");
+    conf.stop_wait_ns = 200 * NS_PER_MS;
+    conf.keep_bytes = 2 * WIRE_MESSAGE_MAX;
+    sensor_open(&s, &conf);
+    unsigned refused = 0;
+    while (refused < 100) {
+        refused = push(&s, 1, 50) == 50 ? 0 : refused + 1;
+        zclock_sleep(1);
+    }
+    assert_int_equal(publish_close(s.publish, "no hope"), s.pushed[1] + 1);
+    sensor_clear(&s);
+}
+
+/* A collector that does anything at all: the whole promise in one test. */
+static void misbehave(struct gate *g, struct prf *prf)
+{
+    switch (prf_below(prf, 8)) {
+    case 0:
+        gate_shut(g); /* connections are cut, what was on the way is lost */
+        gate_bind(g);
+        g->id_len = 0;
+        break;
+    case 1:
+        g->mislay_acks = true;
+        break;
+    case 2:
+        g->mute = true;
+        break;
+    case 3:
+        gate_say(g, &(struct wire_message){.kind = WIRE_AGAIN, .reason = "a whim"});
+        break;
+    case 4:
+        gate_say_bytes(g, "\xc1garbage", 8);
+        break;
+    case 5:
+        if (g->epoch != 0 && g->mark > 1) /* acknowledges a part of what it has */
+            gate_say(g, &(struct wire_message){.kind = WIRE_ACK,
+                                               .epoch = g->epoch,
+                                               .seq = g->last_ack + (g->mark - g->last_ack) / 2});
+        break;
+    case 6:
+        g->deaf = true;
+        break;
+    default:
+        g->mute = g->deaf = g->mislay_acks = false;
+    }
+}
+
+static void whatever_the_collector_does_every_event_arrives_once_in_order(void **state)
+{
+    (void)state;
+    struct prf prf = prf_init(21, 11);
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    struct publish_conf conf = conf_for(g.endpoint);
+    conf.dead_ns = 150 * NS_PER_MS;
+    conf.ping_ns = 30 * NS_PER_MS;
+    conf.keep_bytes = 3 * WIRE_MESSAGE_MAX;
+    sensor_open(&s, &conf);
+    for (int i = 0; i < 250; i++) {
+        push(&s, 0, (unsigned)prf_below(&prf, 200));
+        push(&s, 1, (unsigned)prf_below(&prf, 200));
+        gate_run(&g, (int)prf_below(&prf, 40));
+        if (prf_below(&prf, 3) == 0)
+            misbehave(&g, &prf);
+    }
+    g.mute = g.deaf = g.mislay_acks = false;
+    finish(&s, &g);
+    assert_true(g.hellos > 3);
+    assert_true(g.repeats > 0);
+}
+
+static void an_encrypted_connection_is_refused_with_a_reason_until_there_is_one(void **state)
+{
+    (void)state;
+    struct publish *p;
+    struct note note = {0};
+    struct counters counters = {0};
+    struct publish_conf conf = conf_for("tcp://127.0.0.1:9");
+    conf.insecure = false;
+    assert_int_equal(publish_open(&conf, NULL, 0, &counters, &p, &note), ERR_CONF);
+    assert_non_null(strstr(note.text, "insecure"));
+    assert_null(p);
+    assert_int_equal(publish_close(NULL, "nothing"), 0);
+}
+
+static void an_endpoint_that_makes_no_sense_is_refused_with_a_reason(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "nonsense", "http://example.org", "tcp://host"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct publish *p;
+        struct note note = {0};
+        struct counters counters = {0};
+        struct publish_conf conf = conf_for(bad[i]);
+        assert_int_equal(publish_open(&conf, NULL, 0, &counters, &p, &note), ERR_CONF);
+        assert_non_null(strstr(note.text, "publish.endpoint"));
+    }
+}
+
+static void signals_stay_the_programs_own(void **state)
+{
+    (void)state;
+    struct sigaction ours = {.sa_handler = SIG_IGN}, after;
+    sigaction(SIGTERM, &ours, NULL);
+    static struct sensor s;
+    struct publish_conf conf = conf_for("tcp://127.0.0.1:9");
+    conf.stop_wait_ns = 0;
+    sensor_open(&s, &conf);
+    sigaction(SIGTERM, NULL, &after);
+    assert_true(after.sa_handler == SIG_IGN);
+    sigaction(SIGINT, NULL, &after);
+    assert_true(after.sa_handler == SIG_DFL);
+    publish_close(s.publish, "done");
+    sensor_clear(&s);
+    signal(SIGTERM, SIG_DFL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(signals_stay_the_programs_own), /* first: before czmq is set up */
+        cmocka_unit_test(every_event_arrives_once_in_order_and_the_goodbye_is_last),
+        cmocka_unit_test(what_was_collected_while_the_collector_is_away_comes_later),
+        cmocka_unit_test(
+            events_that_were_taken_but_never_acknowledged_are_sent_again_after_a_restart),
+        cmocka_unit_test(a_restart_that_forgot_what_came_last_gets_it_again),
+        cmocka_unit_test(a_request_for_hello_is_answered_once_and_batches_come_again),
+        cmocka_unit_test(a_collector_that_is_silent_for_too_long_is_connected_to_anew),
+        cmocka_unit_test(pings_keep_an_idle_connection_open),
+        cmocka_unit_test(an_acknowledgement_that_was_lost_is_asked_for_by_hello),
+        cmocka_unit_test(a_refused_sensor_tries_again_later_with_a_new_connection),
+        cmocka_unit_test(garbage_is_counted_and_changes_nothing),
+        cmocka_unit_test(no_more_batches_are_on_the_way_than_the_credit_allows),
+        cmocka_unit_test(a_full_memory_stops_reading_the_rings_and_loses_nothing),
+        cmocka_unit_test(closing_without_a_collector_ends_in_time_and_says_what_is_lost),
+        cmocka_unit_test(what_is_still_in_the_rings_counts_as_lost_too),
+        cmocka_unit_test(whatever_the_collector_does_every_event_arrives_once_in_order),
+        cmocka_unit_test(an_encrypted_connection_is_refused_with_a_reason_until_there_is_one),
+        cmocka_unit_test(an_endpoint_that_makes_no_sense_is_refused_with_a_reason),
+    };
+    log_level_set(LOG_LEVEL_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
