@@ -1,5 +1,6 @@
-# Writes schema_steps.c (-DOUT=) from the SQL files (-DSTEPS=a;b): bytes, so that no quoting can go
+# Writes schema_steps.c (-DOUT=) from the SQL files (-DSTEPS=a|b): bytes, so that no quoting can go
 # wrong and no compiler limits their length.
+string(REPLACE "|" ";" STEPS "${STEPS}")
 set(arrays "")
 set(rows "")
 foreach(file ${STEPS})

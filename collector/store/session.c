@@ -1,0 +1,181 @@
+#include "collector/store/session.h"
+
+#include <endian.h>
+#include <string.h>
+
+#include "shared/base/log.h"
+
+enum { PARAMETERS_MAX = 32, BINARY = 1 };
+
+struct record *session_parameters(struct store *s)
+{
+    record_empty(&s->statement);
+    return &s->statement;
+}
+
+/* Cuts the record into what libpq wants. Number of parameters. */
+static int parameters_cut(const struct record *r, const char *values[static PARAMETERS_MAX],
+                          int lengths[static PARAMETERS_MAX], int formats[static PARAMETERS_MAX])
+{
+    int n = 0;
+    for (size_t at = 0; at < r->len && n < PARAMETERS_MAX; n++) {
+        uint32_t be;
+        memcpy(&be, r->data + at, sizeof be);
+        int32_t len = (int32_t)be32toh(be);
+        at += sizeof be;
+        /* an empty value must still be a pointer: NULL means NULL */
+        values[n] = len < 0 ? NULL : len == 0 ? "" : (const char *)r->data + at;
+        lengths[n] = len < 0 ? 0 : len;
+        formats[n] = BINARY;
+        at += len < 0 ? 0 : (size_t)len;
+    }
+    return n;
+}
+
+/* libpq's messages end with a newline and may have several lines; a note is one sentence. */
+static void one_line(const char *message, char out[static 512])
+{
+    size_t n = 0;
+    for (const char *c = message; *c != '\0' && n < 511; c++)
+        out[n++] = *c == '\n' || *c == '\t' ? ' ' : *c;
+    while (n > 0 && out[n - 1] == ' ')
+        n--;
+    out[n] = '\0';
+}
+
+int session_fail(struct store *s, const PGresult *res, const char *what, struct note *note)
+{
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    char message[512];
+    one_line(primary != NULL ? primary : PQerrorMessage(s->conn), message);
+    if (message[0] == '\0')
+        memcpy(message, "no answer", sizeof "no answer");
+    note_set(note, ERR_DATABASE, "database, %s: %s%s%s%s", what, message,
+             state != NULL ? " (SQLSTATE " : "", state != NULL ? state : "",
+             state != NULL ? ")" : "");
+    store_rollback(s);
+    return ERR_DATABASE;
+}
+
+static int out_of_memory(struct store *s, const char *what, struct note *note)
+{
+    note_set(note, ERR_DATABASE, "database, %s: out of memory", what);
+    store_rollback(s);
+    return ERR_DATABASE;
+}
+
+static bool is_good(const PGresult *res)
+{
+    ExecStatusType status = PQresultStatus(res);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+int session_ask(struct store *s, const char *sql, const char *what, PGresult **out,
+                struct note *note)
+{
+    const char *values[PARAMETERS_MAX];
+    int lengths[PARAMETERS_MAX], formats[PARAMETERS_MAX];
+    if (s->statement.failed)
+        return out_of_memory(s, what, note);
+    int n = parameters_cut(&s->statement, values, lengths, formats);
+    PGresult *res = PQexecParams(s->conn, sql, n, NULL, values, lengths, formats, BINARY);
+    if (is_good(res)) {
+        *out = res;
+        return 0;
+    }
+    int err = session_fail(s, res, what, note);
+    PQclear(res);
+    return err;
+}
+
+int session_run(struct store *s, const char *sql, const char *what, struct note *note)
+{
+    PGresult *res;
+    int err = session_ask(s, sql, what, &res, note);
+    if (err == 0)
+        PQclear(res);
+    return err;
+}
+
+int session_script(struct store *s, const char *sql, const char *what, struct note *note)
+{
+    PGresult *res = PQexec(s->conn, sql);
+    int err = is_good(res) ? 0 : session_fail(s, res, what, note);
+    PQclear(res);
+    return err;
+}
+
+/* After an early stop: the rest is read and thrown away, so that the connection is usable. */
+static void drain(struct store *s)
+{
+    for (PGresult *res; (res = PQgetResult(s->conn)) != NULL;)
+        PQclear(res);
+}
+
+int session_each(struct store *s, const char *sql, const char *what,
+                 int (*each)(void *arg, struct columns *row), void *arg, struct note *note)
+{
+    if (PQsendQueryParams(s->conn, sql, 0, NULL, NULL, NULL, NULL, BINARY) != 1)
+        return session_fail(s, NULL, what, note);
+    PQsetSingleRowMode(s->conn);
+    int err = 0;
+    bool failed = false, ended = false;
+    for (PGresult *res; err == 0 && !failed && (res = PQgetResult(s->conn)) != NULL;) {
+        if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)
+            err = each(arg, &(struct columns){.result = res});
+        else if (PQresultStatus(res) == PGRES_TUPLES_OK)
+            ended = true;
+        else
+            failed = true;
+        if (failed) {
+            err = session_fail(s, res, what, note);
+        }
+        PQclear(res);
+    }
+    drain(s);
+    return err == 0 && !ended ? session_fail(s, NULL, what, note) : err;
+}
+
+static bool copy_send(struct store *s, const struct record *rows)
+{
+    static const char head[19] = "PGCOPY\n\377\r\n"; /* NUL, flags and extension length follow: 0 */
+    static const char end[2] = "\377\377";
+    enum { CHUNK = 1 << 16 };
+    bool sent = PQputCopyData(s->conn, head, sizeof head) == 1;
+    for (size_t at = 0; sent && at < rows->len; at += CHUNK) {
+        size_t len = rows->len - at < CHUNK ? rows->len - at : CHUNK;
+        sent = PQputCopyData(s->conn, (const char *)rows->data + at, (int)len) == 1;
+    }
+    return sent && PQputCopyData(s->conn, end, sizeof end) == 1;
+}
+
+int session_copy(struct store *s, const char *sql, const struct record *rows, const char *what,
+                 struct note *note)
+{
+    if (rows->failed)
+        return out_of_memory(s, what, note);
+    PGresult *res = PQexec(s->conn, sql);
+    bool opened = PQresultStatus(res) == PGRES_COPY_IN;
+    if (!opened) {
+        int err = session_fail(s, res, what, note);
+        PQclear(res);
+        return err;
+    }
+    PQclear(res);
+    bool sent = copy_send(s, rows);
+    if (PQputCopyEnd(s->conn, sent ? NULL : "the sender failed") != 1)
+        return session_fail(s, NULL, what, note);
+    res = PQgetResult(s->conn);
+    int err = sent && is_good(res) ? 0 : session_fail(s, res, what, note);
+    PQclear(res);
+    drain(s);
+    return err;
+}
+
+int session_in_transaction(struct store *s, const char *what, struct note *note)
+{
+    if (s->in_transaction)
+        return 0;
+    return note_set(note, ERR_DATABASE, "database, %s: no transaction is open", what);
+}

@@ -1,0 +1,62 @@
+/* Inside the store: the connection, its transaction, and how a statement is run. Not for others. */
+#pragma once
+
+#include "collector/store/field.h"
+#include "collector/store/store.h"
+
+/* Event tables that are filled by COPY. */
+enum event_table { TABLE_STATUS, TABLE_TALLY, TABLE_DROP, TABLE_SCAN_WINDOW, TABLE_COUNT };
+
+/* Partitions per table: one for all that is before 2026, 300 months, one for all that is after. */
+#define PARTITION_COUNT 302
+
+struct store {
+    PGconn *conn;
+    bool in_transaction;
+    /* what waits for the next flush, as COPY BINARY rows */
+    struct record events[TABLE_COUNT];
+    struct record entries;   /* changed map entries */
+    uint64_t entry_ordinal;  /* so that the latest of several rows of one entry wins */
+    struct record statement; /* parameters of the statement at hand */
+    /* partitions known to be there; forgotten with every rollback, which may undo one */
+    bool partitions[TABLE_COUNT][PARTITION_COUNT];
+};
+
+/* Checks the connection and sets the session up. */
+int session_set_up(struct store *s, struct note *note);
+
+/* Connects again, once, if the connection is known to be broken; not within a transaction. */
+int session_ready(struct store *s, struct note *note);
+
+/* The statement's parameters, empty: fill them with field_…() in order. */
+struct record *session_parameters(struct store *s);
+
+/* Runs one statement with the parameters filled since session_parameters(), binary both ways; what
+ * says in the note what was attempted. On failure the transaction is rolled back: ERR_DATABASE. */
+int session_run(struct store *s, const char *sql, const char *what, struct note *note);
+/* The same, and gives the result; the caller clears it with PQclear. */
+int session_ask(struct store *s, const char *sql, const char *what, PGresult **out,
+                struct note *note);
+/* Several statements without parameters. */
+int session_script(struct store *s, const char *sql, const char *what, struct note *note);
+/* Rows one by one, so that a large table needs no memory here. Stops at each's first non-zero
+ * answer and returns it. */
+int session_each(struct store *s, const char *sql, const char *what,
+                 int (*each)(void *arg, struct columns *row), void *arg, struct note *note);
+/* COPY … FROM STDIN of those rows. */
+int session_copy(struct store *s, const char *sql, const struct record *rows, const char *what,
+                 struct note *note);
+
+/* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATABASE. */
+int session_fail(struct store *s, const PGresult *res, const char *what, struct note *note);
+
+/* 0, or ERR_DATABASE when the caller has no transaction open (the last failure ended it). */
+int session_in_transaction(struct store *s, const char *what, struct note *note);
+
+/* copy.c: sends all that waits. */
+int copy_flush(struct store *s, struct note *note);
+/* copy.c: forgets all that waits. */
+void copy_forget(struct store *s);
+/* copy.c: keeps the event for COPY if its type has a table there; *taken tells. */
+int copy_event(struct store *s, const char *sensor, const char *pop, const struct event *e,
+               bool *taken, struct note *note);

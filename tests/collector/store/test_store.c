@@ -1,0 +1,1434 @@
+/* The store against a real PostgreSQL: what it writes is read back with a plain client, what it
+ * promises about transactions is tried by killing its connection. Each test has a database of its
+ * own. */
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include "collector/store/store.h"
+#include "schema/schema.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "tests/support/pg.h"
+
+#define SECOND  INT64_C(1000000000)
+#define NOV2026 (INT64_C(1795251600) * SECOND) /* 2026-11-21 09:00 UTC */
+
+static struct note note;
+
+/* 0, else the note is the failure's message. */
+#define ok(call)                                  \
+    do {                                          \
+        note.text[0] = '\0';                      \
+        int err_ = (call);                        \
+        if (err_ != 0)                            \
+            fail_msg("%s: %s", #call, note.text); \
+    } while (0)
+
+static struct pg pg;
+
+/* What shall go wrong in libpq; see below. */
+static struct {
+    PGconn *onlooker; /* armed when set; also the one that kills */
+    unsigned calls;
+    unsigned kill_before; /* the connection dies before this call, counted from 1; 0: never */
+    bool refuse_copy_data;
+    bool commit_rolls_back;
+} fault;
+
+/* One test's own: a database, the store under test and a client to look with. */
+struct fixture {
+    char database[32];
+    struct store_conf conf;
+    struct store *store;
+    PGconn *client;
+};
+
+static void sql(PGconn *c, const char *text)
+{
+    PGresult *res = PQexec(c, text);
+    ExecStatusType status = PQresultStatus(res);
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+        fail_msg("%s: %s", text, PQerrorMessage(c));
+    PQclear(res);
+}
+
+/* The result as text: fields joined by '|', rows by newlines, NULL as "~". */
+static const char *ask(PGconn *c, const char *text)
+{
+    static char out[1 << 16];
+    size_t n = 0;
+    PGresult *res = PQexec(c, text);
+    if (PQresultStatus(res) != PGRES_TUPLES_OK)
+        fail_msg("%s: %s", text, PQerrorMessage(c));
+    out[0] = '\0';
+    for (int row = 0; row < PQntuples(res); row++)
+        for (int col = 0; col < PQnfields(res); col++)
+            n += (size_t)snprintf(out + n, sizeof out - n, "%s%s",
+                                  col > 0   ? "|"
+                                  : row > 0 ? "\n"
+                                            : "",
+                                  PQgetisnull(res, row, col) ? "~" : PQgetvalue(res, row, col));
+    PQclear(res);
+    return out;
+}
+
+static PGconn *client_open(const char *database)
+{
+    char dsn[512];
+    snprintf(dsn, sizeof dsn, "%s dbname=%s options='-c TimeZone=UTC -c IntervalStyle=postgres'",
+             pg.dsn, database);
+    PGconn *c = PQconnectdb(dsn);
+    assert_int_equal(PQstatus(c), CONNECTION_OK);
+    return c;
+}
+
+static int empty_setup(void **state)
+{
+    static unsigned number;
+    struct fixture *f = calloc(1, sizeof *f);
+    snprintf(f->database, sizeof f->database, "t%u", number++);
+    char create[64];
+    snprintf(create, sizeof create, "CREATE DATABASE %s", f->database);
+    PGconn *c = client_open("postgres");
+    sql(c, create);
+    PQfinish(c);
+    snprintf(f->conf.dsn, sizeof f->conf.dsn, "%s dbname=%s", pg.dsn, f->database);
+    ok(store_open(&f->conf, &f->store, &note));
+    f->client = client_open(f->database);
+    *state = f;
+    return 0;
+}
+
+static int setup(void **state)
+{
+    unsigned applied;
+    empty_setup(state);
+    struct fixture *f = *state;
+    ok(store_migrate(f->store, &applied, &note));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    memset(&fault, 0, sizeof fault); /* a test that failed left it armed */
+    store_close(f->store);
+    PQfinish(f->client);
+    free(f);
+    return 0;
+}
+
+/* ---- libpq with faults ----
+ * Every call of the store goes through here (the linker wraps it), to the real libpq unless a fault
+ * is armed. Calls of the client that looks on are not counted. */
+
+PGresult *__real_PQexec(PGconn *c, const char *text);
+PGresult *__wrap_PQexec(PGconn *c, const char *text);
+PGresult *__real_PQexecParams(PGconn *c, const char *text, int n, const Oid *types,
+                              const char *const *values, const int *lengths, const int *formats,
+                              int result_format);
+PGresult *__wrap_PQexecParams(PGconn *c, const char *text, int n, const Oid *types,
+                              const char *const *values, const int *lengths, const int *formats,
+                              int result_format);
+int __real_PQsendQueryParams(PGconn *c, const char *text, int n, const Oid *types,
+                             const char *const *values, const int *lengths, const int *formats,
+                             int result_format);
+int __wrap_PQsendQueryParams(PGconn *c, const char *text, int n, const Oid *types,
+                             const char *const *values, const int *lengths, const int *formats,
+                             int result_format);
+int __real_PQputCopyData(PGconn *c, const char *data, int len);
+int __wrap_PQputCopyData(PGconn *c, const char *data, int len);
+int __real_PQputCopyEnd(PGconn *c, const char *error);
+int __wrap_PQputCopyEnd(PGconn *c, const char *error);
+PGresult *__real_PQgetResult(PGconn *c);
+PGresult *__wrap_PQgetResult(PGconn *c);
+
+static const char kill_others[] =
+    "SELECT bool_and(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'";
+
+static void fault_point(PGconn *c)
+{
+    if (fault.onlooker == NULL || c == fault.onlooker)
+        return;
+    if (++fault.calls == fault.kill_before)
+        PQclear(__real_PQexec(fault.onlooker, kill_others));
+}
+
+PGresult *__wrap_PQexec(PGconn *c, const char *text)
+{
+    fault_point(c);
+    if (fault.commit_rolls_back && strcmp(text, "COMMIT") == 0)
+        text = "ROLLBACK";
+    return __real_PQexec(c, text);
+}
+
+PGresult *__wrap_PQexecParams(PGconn *c, const char *text, int n, const Oid *types,
+                              const char *const *values, const int *lengths, const int *formats,
+                              int result_format)
+{
+    fault_point(c);
+    return __real_PQexecParams(c, text, n, types, values, lengths, formats, result_format);
+}
+
+int __wrap_PQsendQueryParams(PGconn *c, const char *text, int n, const Oid *types,
+                             const char *const *values, const int *lengths, const int *formats,
+                             int result_format)
+{
+    fault_point(c);
+    return __real_PQsendQueryParams(c, text, n, types, values, lengths, formats, result_format);
+}
+
+int __wrap_PQputCopyData(PGconn *c, const char *data, int len)
+{
+    fault_point(c);
+    return fault.refuse_copy_data ? -1 : __real_PQputCopyData(c, data, len);
+}
+
+int __wrap_PQputCopyEnd(PGconn *c, const char *error)
+{
+    fault_point(c);
+    return __real_PQputCopyEnd(c, error);
+}
+
+PGresult *__wrap_PQgetResult(PGconn *c)
+{
+    fault_point(c);
+    return __real_PQgetResult(c);
+}
+
+/* ---- migrations ---- */
+
+static void migrations_apply_once_and_record_themselves(void **state)
+{
+    struct fixture *f = *state;
+    unsigned applied;
+    assert_int_equal(store_check_version(f->store, &note), ERR_VERSION);
+    assert_non_null(strstr(note.text, "--migrate"));
+    ok(store_migrate(f->store, &applied, &note));
+    assert_int_equal(applied, schema_step_count);
+    ok(store_check_version(f->store, &note));
+    assert_string_equal(ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
+                                       " FROM penstock.schema_version"),
+                        "1sensors 2ingress 3penny 4scan 5alerts");
+    ok(store_migrate(f->store, &applied, &note));
+    assert_int_equal(applied, 0);
+}
+
+static _Noreturn void migrate_and_exit(const struct store_conf *conf)
+{
+    struct store *s;
+    unsigned applied = 0;
+    int err = store_open(conf, &s, NULL);
+    if (err == 0)
+        err = store_migrate(s, &applied, NULL);
+    _exit(err != 0 ? 100 : (int)applied);
+}
+
+static void concurrent_migrations_apply_each_step_once(void **state)
+{
+    enum { PROCESSES = 4 };
+    struct fixture *f = *state;
+    pid_t pids[PROCESSES];
+    int applied = 0;
+    for (int i = 0; i < PROCESSES; i++)
+        if ((pids[i] = fork()) == 0)
+            migrate_and_exit(&f->conf);
+    for (int i = 0; i < PROCESSES; i++) {
+        int status;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFEXITED(status));
+        assert_int_not_equal(WEXITSTATUS(status), 100);
+        applied += WEXITSTATUS(status);
+    }
+    assert_int_equal(applied, schema_step_count);
+    ok(store_check_version(f->store, &note));
+}
+
+static void a_newer_database_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    unsigned applied;
+    sql(f->client, "INSERT INTO penstock.schema_version VALUES (999, 'later', now(), 'x')");
+    assert_int_equal(store_check_version(f->store, &note), ERR_VERSION);
+    assert_non_null(strstr(note.text, "newer"));
+    assert_int_equal(store_migrate(f->store, &applied, &note), ERR_VERSION);
+}
+
+static void an_edited_step_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    sql(f->client, "UPDATE penstock.schema_version SET checksum = 'edited' WHERE number = 2");
+    assert_int_equal(store_check_version(f->store, &note), ERR_VERSION);
+    assert_non_null(strstr(note.text, "ingress"));
+}
+
+static void a_failed_step_leaves_nothing_behind(void **state)
+{
+    struct fixture *f = *state;
+    unsigned applied;
+    /* step 1 wants to make this schema itself */
+    sql(f->client, "CREATE SCHEMA penstock");
+    assert_int_equal(store_migrate(f->store, &applied, &note), ERR_DATABASE);
+    assert_non_null(strstr(note.text, "42P06"));
+    assert_string_equal(
+        ask(f->client,
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 'penstock'::regnamespace"),
+        "0");
+    sql(f->client, "DROP SCHEMA penstock");
+    ok(store_migrate(f->store, &applied, &note));
+    assert_int_equal(applied, schema_step_count);
+}
+
+static void a_database_that_is_not_there_is_an_error_without_the_password(void **state)
+{
+    (void)state;
+    struct store *s;
+    struct store_conf conf = {.dsn = "host=/nonexistent dbname=penstock password=hunter2"};
+    assert_int_equal(store_open(&conf, &s, &note), ERR_DATABASE);
+    assert_null(strstr(note.text, "hunter2"));
+    conf = (struct store_conf){.dsn = "dbname=penstock password=a hunter2"};
+    assert_int_equal(store_open(&conf, &s, &note), ERR_DATABASE);
+    assert_null(strstr(note.text, "hunter2"));
+}
+
+/* ---- the contract ---- */
+
+/* Name and columns, in order, as the contract lists them. */
+static const char *const contract[][2] = {
+    {"ingress_map",
+     "prefix pop router interface vlan mac peer_as state genuine_probability genuine_fraction"
+     " genuine_low genuine_high share packets bytes expected expected_by tests first_seen last_seen"
+     " last_test_at"},
+    {"penny_test",
+     "test_id sensor pop prefix router interface mode started_at ended_at verdict"
+     " genuine_probability genuine_fraction genuine_low genuine_high flows droppable drops"
+     " retransmitted unanswered duplicates reason"},
+    {"penny_drop",
+     "test_id src dst src_port dst_port seq length dropped_at outcome answered_after"},
+    {"scan_window", "sensor pop started_at ended_at direction total_entropy bin_entropy probes"},
+    {"sensor", "name pop version first_seen last_seen epoch last_seq state"},
+    {"sensor_gap", "sensor from_seq to_seq reason at"},
+    {"alert",
+     "alert_id fingerprint kind severity confidence state prefix pop router interface peer_as"
+     " summary expected evidence started_at updated_at resolved_at acknowledged_by vlan mac"},
+};
+
+static void every_contract_relation_has_exactly_its_columns(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof contract / sizeof *contract; i++) {
+        char query[256];
+        snprintf(query, sizeof query,
+                 "SELECT string_agg(column_name, ' ' ORDER BY ordinal_position)"
+                 " FROM information_schema.columns"
+                 " WHERE table_schema = 'penstock' AND table_name = '%s'",
+                 contract[i][0]);
+        assert_string_equal(ask(f->client, query), contract[i][1]);
+    }
+}
+
+static void contract_columns_have_the_contract_s_types(void **state)
+{
+    struct fixture *f = *state;
+    /* times timestamptz, prefixes cidr, addresses inet, AS numbers bigint, probabilities double */
+    assert_string_equal(
+        ask(f->client,
+            "SELECT table_name, column_name, data_type FROM information_schema.columns"
+            " WHERE table_schema = 'penstock' AND data_type <> CASE"
+            " WHEN column_name ~ '(_at|_seen)$|^at$' THEN 'timestamp with time zone'"
+            " WHEN column_name = 'prefix' THEN 'cidr'"
+            " WHEN column_name IN ('src', 'dst') THEN 'inet'"
+            " WHEN column_name IN ('peer_as', 'epoch', 'last_seq', 'seq') THEN 'bigint'"
+            " WHEN column_name ~ '^genuine_|^share$|^confidence$' THEN 'double precision'"
+            " WHEN column_name = 'answered_after' THEN 'interval'"
+            " WHEN column_name = 'bin_entropy' THEN 'ARRAY'"
+            " WHEN column_name IN ('expected', 'evidence') AND table_name = 'alert' THEN 'jsonb'"
+            " ELSE data_type END"),
+        "");
+}
+
+static void every_object_and_column_has_a_comment(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(
+        ask(f->client,
+            "SELECT c.oid::regclass FROM pg_class c"
+            " WHERE relnamespace = 'penstock'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')"
+            " AND coalesce(obj_description(c.oid, 'pg_class'), '') = ''"),
+        "");
+    assert_string_equal(
+        ask(f->client,
+            "SELECT c.oid::regclass || '.' || attname FROM pg_class c"
+            " JOIN pg_attribute a ON attrelid = c.oid"
+            " WHERE relnamespace = 'penstock'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')"
+            " AND attnum > 0 AND NOT attisdropped"
+            " AND coalesce(col_description(c.oid, attnum), '') = ''"),
+        "");
+    assert_string_equal(ask(f->client, "SELECT oid::regprocedure FROM pg_proc"
+                                       " WHERE pronamespace = 'penstock'::regnamespace"
+                                       " AND coalesce(obj_description(oid, 'pg_proc'), '') = ''"),
+                        "");
+    assert_string_equal(
+        ask(f->client, "SELECT obj_description('penstock'::regnamespace, 'pg_namespace') <> ''"),
+        "t");
+}
+
+static void event_tables_have_brin_but_no_unique_index_and_no_default_partition(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(ask(f->client,
+                            "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace ="
+                            " 'penstock'::regnamespace ORDER BY 1"),
+                        "ingress_tally\npenny_drop_entry\nscan_window_entry\nsensor_status");
+    assert_string_equal(
+        ask(f->client,
+            "SELECT relname FROM pg_class t JOIN pg_partitioned_table p ON p.partrelid = t.oid"
+            " WHERE partdefid <> 0 OR NOT EXISTS (SELECT FROM pg_index i"
+            " JOIN pg_class x ON x.oid = indexrelid JOIN pg_am a ON a.oid = x.relam"
+            " WHERE indrelid = t.oid AND amname = 'brin')"
+            " OR EXISTS (SELECT FROM pg_index WHERE indrelid = t.oid AND indisunique)"),
+        "");
+}
+
+/* ---- rows ---- */
+
+static struct prefix prefix(const char *text)
+{
+    struct prefix p;
+    assert_int_equal(prefix_parse(text, &p), 0);
+    return p;
+}
+
+static struct addr addr(const char *text)
+{
+    struct addr a;
+    assert_int_equal(addr_parse(text, &a), 0);
+    return a;
+}
+
+static const struct ingress place = {.router = "ams1-r1",
+                                     .interface = "xe-0/0/1",
+                                     .vlan = 101,
+                                     .mac = {2, 0, 0, 0, 0, 7},
+                                     .peer_as = 4294967295};
+
+static struct event event(uint8_t type, uint64_t seq)
+{
+    return (struct event){.epoch = 1795000000000000000, .seq = seq, .at = NOV2026, .type = type};
+}
+
+static struct event tally(uint64_t seq, const char *src)
+{
+    struct event e = event(EVENT_tally, seq);
+    e.tally = (struct event_tally){.started_at = NOV2026 - 10 * SECOND,
+                                   .ended_at = NOV2026,
+                                   .prefix = prefix(src),
+                                   .ingress = place,
+                                   .packets = 10,
+                                   .bytes = 15000,
+                                   .flows = 3};
+    return e;
+}
+
+/* One event in a transaction of its own. */
+static void store_event(struct fixture *f, const struct event *e)
+{
+    ok(store_begin(f->store, &note));
+    ok(store_put_event(f->store, "ams1", "AMS", e, &note));
+    ok(store_commit(f->store, &note));
+}
+
+static void tallies_of_both_families_come_back_as_they_were(void **state)
+{
+    struct fixture *f = *state;
+    struct event v4 = tally(1, "203.0.113.0/24"), v6 = tally(2, "2001:db8:77::/48");
+    v6.tally.ingress = (struct ingress){.router = "r"};
+    store_event(f, &v4);
+    store_event(f, &v6);
+    assert_string_equal(
+        ask(f->client, "SELECT sensor, epoch, event_seq, at, pop, started_at, ended_at, prefix,"
+                       " router, interface, vlan, mac, peer_as, packets, bytes, flows"
+                       " FROM penstock.ingress_tally ORDER BY event_seq"),
+        "ams1|1795000000000000000|1|2026-11-21 09:00:00+00|AMS|2026-11-21 08:59:50+00"
+        "|2026-11-21 09:00:00+00|203.0.113.0/24|ams1-r1|xe-0/0/1|101|02:00:00:00:00:07|4294967295"
+        "|10|15000|3\n"
+        "ams1|1795000000000000000|2|2026-11-21 09:00:00+00|AMS|2026-11-21 08:59:50+00"
+        "|2026-11-21 09:00:00+00|2001:db8:77::/48|r||~|~|~|10|15000|3");
+}
+
+static void sensor_status_comes_back_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    struct event e = event(EVENT_sensor_status, 3);
+    e.sensor_status = (struct event_sensor_status){.started_at = NOV2026 - SECOND,
+                                                   .ended_at = NOV2026,
+                                                   .packets = 1,
+                                                   .bytes = 2,
+                                                   .forwarded = 3,
+                                                   .dropped = 4,
+                                                   .malformed = 5,
+                                                   .missed = 6};
+    store_event(f, &e);
+    assert_string_equal(ask(f->client, "SELECT sensor, started_at, packets, bytes, forwarded,"
+                                       " dropped, malformed, missed FROM penstock.sensor_status"),
+                        "ams1|2026-11-21 08:59:59+00|1|2|3|4|5|6");
+}
+
+static struct event drop(uint64_t seq, const char *src, const char *dst)
+{
+    struct event e = event(EVENT_drop, seq);
+    e.drop = (struct event_drop){.test_id = {0x12, [15] = 0x34},
+                                 .src = addr(src),
+                                 .dst = addr(dst),
+                                 .src_port = 443,
+                                 .dst_port = 65535,
+                                 .seq = 4294967295,
+                                 .length = 1448,
+                                 .dropped_at = NOV2026 + 123456789,
+                                 .outcome = DROP_RETRANSMITTED,
+                                 .answered_after = 203456789};
+    return e;
+}
+
+static void drops_of_both_families_come_back_as_they_were(void **state)
+{
+    struct fixture *f = *state;
+    struct event v4 = drop(1, "203.0.113.9", "198.51.100.1");
+    struct event v6 = drop(2, "2001:db8:77::9", "2001:db8::1");
+    v6.drop.outcome = DROP_UNANSWERED;
+    v6.drop.answered_after = SPAN_NONE;
+    store_event(f, &v4);
+    store_event(f, &v6);
+    assert_string_equal(ask(f->client, "SELECT * FROM penstock.penny_drop ORDER BY src"),
+                        "12000000-0000-0000-0000-000000000034|203.0.113.9|198.51.100.1|443|65535"
+                        "|4294967295|1448|2026-11-21 09:00:00.123456+00|retransmitted"
+                        "|00:00:00.203456\n"
+                        "12000000-0000-0000-0000-000000000034|2001:db8:77::9|2001:db8::1|443|65535"
+                        "|4294967295|1448|2026-11-21 09:00:00.123456+00|unanswered|~");
+}
+
+static void scan_windows_come_back_as_they_were(void **state)
+{
+    struct fixture *f = *state;
+    struct event e = event(EVENT_scan_window, 4);
+    e.scan_window = (struct event_scan_window){.started_at = NOV2026 - 60 * SECOND,
+                                               .ended_at = NOV2026,
+                                               .direction = SCAN_CLIENT,
+                                               .total_entropy = 1.0 / 3,
+                                               .bin_entropy = {.count = 3, .value = {0, 0.125, 2}},
+                                               .probes = 77};
+    store_event(f, &e);
+    e.scan_window.bin_entropy.count = 0;
+    e.scan_window.direction = SCAN_SERVER;
+    store_event(f, &e);
+    assert_string_equal(ask(f->client, "SELECT * FROM penstock.scan_window ORDER BY direction"),
+                        "ams1|AMS|2026-11-21 08:59:00+00|2026-11-21 09:00:00+00|client"
+                        "|0.3333333333333333|{0,0.125,2}|77\n"
+                        "ams1|AMS|2026-11-21 08:59:00+00|2026-11-21 09:00:00+00|server"
+                        "|0.3333333333333333|{}|77");
+}
+
+static struct event test_started(uint64_t seq, const char *src)
+{
+    struct event e = event(EVENT_test_started, seq);
+    e.test_started = (struct event_test_started){.test_id = {0xab, [15] = 1},
+                                                 .prefix = prefix(src),
+                                                 .ingress = place,
+                                                 .mode = TEST_ACTIVE,
+                                                 .rule = "sequential",
+                                                 .started_at = NOV2026};
+    return e;
+}
+
+static struct event test_ended(uint64_t seq, const char *src)
+{
+    struct event e = event(EVENT_test_ended, seq);
+    e.test_ended = (struct event_test_ended){.test_id = {0xab, [15] = 1},
+                                             .prefix = prefix(src),
+                                             .ingress = place,
+                                             .mode = TEST_ACTIVE,
+                                             .rule = "sequential",
+                                             .started_at = NOV2026,
+                                             .ended_at = NOV2026 + 5 * SECOND,
+                                             .verdict = VERDICT_MIXED,
+                                             .reason = "7 of 12",
+                                             .genuine_probability = 0.999,
+                                             .genuine_fraction = 0.5,
+                                             .genuine_low = 0.25,
+                                             .genuine_high = 0.75,
+                                             .genuine_evidence = 7.5,
+                                             .open_evidence = -2.5,
+                                             .flows = 4,
+                                             .droppable = 240,
+                                             .drops = 12,
+                                             .retransmitted = 7,
+                                             .unanswered = 4,
+                                             .invalid = 1,
+                                             .controls = 228,
+                                             .duplicates = 2};
+    return e;
+}
+
+static void a_test_is_one_row_from_its_beginning_to_its_end(void **state)
+{
+    struct fixture *f = *state;
+    struct event begin = test_started(1, "2001:db8:77::/48"),
+                 end = test_ended(2, "2001:db8:77::/48");
+    store_event(f, &begin);
+    assert_string_equal(ask(f->client,
+                            "SELECT test_id, sensor, pop, prefix, router, interface, mode,"
+                            " started_at, ended_at, verdict, drops"
+                            " FROM penstock.penny_test"),
+                        "ab000000-0000-0000-0000-000000000001|ams1|AMS|2001:db8:77::/48|ams1-r1"
+                        "|xe-0/0/1|active|2026-11-21 09:00:00+00|~|~|~");
+    store_event(f, &end);
+    assert_string_equal(
+        ask(f->client, "SELECT * FROM penstock.penny_test"),
+        "ab000000-0000-0000-0000-000000000001|ams1|AMS|2001:db8:77::/48|ams1-r1|xe-0/0/1|active"
+        "|2026-11-21 09:00:00+00|2026-11-21 09:00:05+00|mixed|0.999|0.5|0.25|0.75|4|240|12|7|4|2"
+        "|7 of 12");
+    assert_string_equal(ask(f->client, "SELECT vlan, mac, peer_as, rule, genuine_evidence,"
+                                       " open_evidence, invalid, controls"
+                                       " FROM penstock.penny_test_entry"),
+                        "101|02:00:00:00:00:07|4294967295|sequential|7.5|-2.5|1|228");
+}
+
+static void a_test_whose_beginning_was_lost_is_stored_by_its_end(void **state)
+{
+    struct fixture *f = *state;
+    struct event end = test_ended(2, "203.0.113.0/24");
+    store_event(f, &end);
+    assert_string_equal(ask(f->client, "SELECT prefix, verdict FROM penstock.penny_test"),
+                        "203.0.113.0/24|mixed");
+}
+
+static void what_a_sensor_may_say_never_fails_a_batch(void **state)
+{
+    struct fixture *f = *state;
+    ok(store_begin(f->store, &note));
+    for (uint8_t type = 0; type < 16; type++) { /* every type, and some that do not exist: zeroed */
+        struct event e = event(type, type);
+        e.at = 0;
+        ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    }
+    struct event e = tally(UINT64_MAX, "203.0.113.0/24");
+    e.at = INT64_MIN;
+    e.epoch = e.tally.packets = e.tally.bytes = e.tally.flows = UINT64_MAX;
+    e.tally.ingress.vlan = e.tally.ingress.peer_as = UINT64_MAX;
+    e.tally.started_at = INT64_MIN;
+    e.tally.ended_at = INT64_MAX;
+    e.tally.prefix.addr.bytes[3] = 1;
+    memcpy(e.tally.ingress.router, "\xff\xc3", 3);
+    ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    e = drop(2, "203.0.113.9", "198.51.100.1");
+    e.at = INT64_MAX;
+    e.drop.src_port = e.drop.seq = e.drop.length = UINT64_MAX;
+    e.drop.outcome = 200;
+    e.drop.answered_after = UINT64_MAX - 1;
+    ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    e = test_ended(3, "203.0.113.0/24");
+    e.test_ended.genuine_probability = 1.5;
+    e.test_ended.genuine_low = 0.0 / (double)(e.seq - 3);
+    e.test_ended.genuine_evidence = 1e308 * 10;
+    ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    struct ingress_row nowhere = {.pop = "AMS"};
+    ok(store_put_ingress(f->store, &nowhere, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.ingress_tally"), "2");
+    assert_string_equal(ask(f->client, "SELECT router FROM penstock.ingress_tally"
+                                       " WHERE prefix = '203.0.113.0/24'"),
+                        "??");
+}
+
+static void events_of_any_time_land_in_a_partition(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        int64_t second;
+        const char *partition;
+    } times[] = {
+        {-1, "past"},
+        {0, "past"},
+        {1767225599, "past"},     /* 2025-12-31 23:59:59 */
+        {1767225600, "y2026m01"}, /* 2026-01-01 */
+        {1795254000, "y2026m11"}, /* 2026-11-21 */
+        {1796083199, "y2026m11"}, /* 2026-11-30 23:59:59 */
+        {1796083200, "y2026m12"}, /* 2026-12-01 */
+        {1814400000, "y2027m07"}, /* next year */
+        {2556143999, "y2050m12"}, /* 2050-12-31 23:59:59 */
+        {2556144000, "future"},   /* 2051-01-01 */
+        {9223372036, "future"},   /* 2262 */
+    };
+    char expected[512] = "";
+    ok(store_begin(f->store, &note));
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        struct event e = tally(i + 1, "203.0.113.0/24");
+        e.at = times[i].second * SECOND;
+        ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected),
+                 "%spenstock.ingress_tally_%s", i > 0 ? "\n" : "", times[i].partition);
+    }
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, "SELECT tableoid::regclass FROM penstock.ingress_tally"
+                                       " ORDER BY event_seq"),
+                        expected);
+    every_object_and_column_has_a_comment(state); /* partitions, too */
+}
+
+static void a_partition_that_a_rollback_undid_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    struct event e = tally(1, "203.0.113.0/24");
+    e.at = INT64_C(1900000000) * SECOND;
+    ok(store_begin(f->store, &note));
+    ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    store_rollback(f->store);
+    store_event(f, &e);
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.ingress_tally"), "1");
+}
+
+static void partitions_of_this_month_and_the_next_are_made_ahead(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(
+        ask(f->client, "SELECT bool_and(to_regclass('penstock.' || t || to_char(now() AT TIME ZONE"
+                       " 'UTC' + n * interval '1 month', '\"_y\"YYYY\"m\"MM')) IS NOT NULL)"
+                       " FROM unnest(ARRAY['sensor_status', 'ingress_tally', 'penny_drop_entry',"
+                       " 'scan_window_entry']) t, generate_series(0, 1) n"),
+        "t");
+}
+
+static void ten_thousand_events_in_one_transaction_all_arrive(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t began = clock_mono_ns();
+    ok(store_begin(f->store, &note));
+    for (uint64_t i = 1; i <= 10000; i++) {
+        struct event e = tally(i, "203.0.113.0/24");
+        ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    }
+    ok(store_commit(f->store, &note));
+    printf("10,000 tallies stored in %.1f ms\n", (double)(clock_mono_ns() - began) / 1e6);
+    assert_string_equal(ask(f->client, "SELECT count(*), count(DISTINCT event_seq), sum(packets)"
+                                       " FROM penstock.ingress_tally"),
+                        "10000|10000|100000");
+}
+
+static void more_rows_than_the_buffer_holds_are_still_one_transaction(void **state)
+{
+    struct fixture *f = *state;
+    ok(store_begin(f->store, &note));
+    for (uint64_t i = 1; i <= 40000; i++) { /* about 7 MB: sent before the commit */
+        struct event e = tally(i, "203.0.113.0/24");
+        ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    }
+    store_rollback(f->store);
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.ingress_tally"), "0");
+}
+
+/* ---- rows that are loaded again ---- */
+
+struct loaded {
+    size_t count;
+    struct sensor_row sensors[4];
+    struct ingress_row entries[8];
+    struct alert_row alerts[4];
+    int answer; /* of the callback, at the first row */
+};
+
+static int keep_sensor(void *arg, const struct sensor_row *row)
+{
+    struct loaded *l = arg;
+    l->sensors[l->count++] = *row;
+    return l->answer;
+}
+
+static int keep_entry(void *arg, const struct ingress_row *row)
+{
+    struct loaded *l = arg;
+    l->entries[l->count++] = *row;
+    return l->answer;
+}
+
+static int keep_alert(void *arg, const struct alert_row *row)
+{
+    struct loaded *l = arg;
+    l->alerts[l->count++] = *row;
+    return l->answer;
+}
+
+static void same_sensor(const struct sensor_row *a, const struct sensor_row *b)
+{
+    assert_string_equal(a->name, b->name);
+    assert_string_equal(a->pop, b->pop);
+    assert_string_equal(a->version, b->version);
+    assert_true(a->first_seen == b->first_seen && a->last_seen == b->last_seen);
+    assert_true(a->epoch == b->epoch && a->last_seq == b->last_seq);
+    assert_int_equal(a->state, b->state);
+}
+
+static void same_place(const struct ingress *a, const struct ingress *b)
+{
+    assert_string_equal(a->router, b->router);
+    assert_string_equal(a->interface, b->interface);
+    assert_true(a->vlan == b->vlan && a->peer_as == b->peer_as);
+    assert_memory_equal(a->mac, b->mac, sizeof a->mac);
+}
+
+static void same_entry(const struct ingress_row *a, const struct ingress_row *b)
+{
+    assert_true(prefix_equal(&a->prefix, &b->prefix));
+    assert_string_equal(a->pop, b->pop);
+    same_place(&a->at, &b->at);
+    assert_int_equal(a->state, b->state);
+    assert_int_equal(a->has_evidence, b->has_evidence);
+    assert_true(a->genuine_probability == b->genuine_probability);
+    assert_true(a->genuine_fraction == b->genuine_fraction);
+    assert_true(a->genuine_low == b->genuine_low && a->genuine_high == b->genuine_high);
+    assert_true(a->share == b->share && a->weight == b->weight);
+    assert_true(a->weight_at == b->weight_at);
+    assert_true(a->packets == b->packets && a->bytes == b->bytes && a->tests == b->tests);
+    assert_int_equal(a->expected, b->expected);
+    assert_string_equal(a->expected_by, b->expected_by);
+    assert_true(a->first_seen == b->first_seen && a->last_seen == b->last_seen);
+    assert_true(a->last_test_at == b->last_test_at);
+}
+
+static void same_alert(const struct alert_row *a, const struct alert_row *b)
+{
+    assert_int_equal(a->alert_id, b->alert_id);
+    assert_string_equal(a->fingerprint, b->fingerprint);
+    assert_string_equal(a->kind, b->kind);
+    assert_string_equal(a->severity, b->severity);
+    assert_true(a->confidence == b->confidence);
+    assert_int_equal(a->state, b->state);
+    assert_true(prefix_equal(&a->prefix, &b->prefix));
+    assert_string_equal(a->pop, b->pop);
+    same_place(&a->at, &b->at);
+    assert_string_equal(a->summary, b->summary);
+    assert_string_equal(a->expected, b->expected);
+    assert_string_equal(a->evidence, b->evidence);
+    assert_true(a->started_at == b->started_at && a->updated_at == b->updated_at);
+    assert_true(a->resolved_at == b->resolved_at);
+    assert_string_equal(a->acknowledged_by, b->acknowledged_by);
+}
+
+static struct sensor_row sensor_row(const char *name, uint64_t last_seq)
+{
+    struct sensor_row row = {.pop = "AMS",
+                             .version = "0.1.0",
+                             .first_seen = NOV2026 - 1000,
+                             .last_seen = NOV2026 + 7000,
+                             .epoch = 1795000000000000123,
+                             .last_seq = last_seq,
+                             .state = SENSOR_SILENT};
+    snprintf(row.name, sizeof row.name, "%s", name);
+    return row;
+}
+
+static void put_sensor(struct fixture *f, const struct sensor_row *row)
+{
+    ok(store_begin(f->store, &note));
+    ok(store_put_sensor(f->store, row, &note));
+    ok(store_commit(f->store, &note));
+}
+
+static void a_sensor_is_loaded_as_it_was_put_last(void **state)
+{
+    struct fixture *f = *state;
+    struct sensor_row first = sensor_row("ams1", 5), then = sensor_row("ams1", 9);
+    then.state = SENSOR_STOPPED;
+    put_sensor(f, &first);
+    put_sensor(f, &then);
+    struct loaded l = {0};
+    ok(store_load_sensors(f->store, keep_sensor, &l, &note));
+    assert_int_equal(l.count, 1);
+    same_sensor(&l.sensors[0], &then);
+    assert_string_equal(ask(f->client, "SELECT * FROM penstock.sensor"),
+                        "ams1|AMS|0.1.0|2026-11-21 08:59:59.999999+00|2026-11-21 09:00:00.000007+00"
+                        "|1795000000000000123|9|stopped");
+}
+
+static void a_load_stops_at_the_first_refusal_and_the_store_stays_usable(void **state)
+{
+    struct fixture *f = *state;
+    struct sensor_row a = sensor_row("ams1", 5), b = sensor_row("fra1", 9);
+    put_sensor(f, &a);
+    put_sensor(f, &b);
+    struct loaded l = {.answer = ERR_FULL};
+    assert_int_equal(store_load_sensors(f->store, keep_sensor, &l, &note), ERR_FULL);
+    assert_int_equal(l.count, 1);
+    l = (struct loaded){0};
+    ok(store_load_sensors(f->store, keep_sensor, &l, &note));
+    assert_int_equal(l.count, 2);
+}
+
+static void gaps_show_and_an_unknown_end_is_null(void **state)
+{
+    struct fixture *f = *state;
+    struct gap_row known = {.sensor = "ams1",
+                            .epoch = 1,
+                            .from_seq = 5,
+                            .to_seq = 9,
+                            .reason = "spool full",
+                            .at = NOV2026};
+    struct gap_row open = {
+        .sensor = "ams1", .epoch = 2, .from_seq = 7, .reason = "no goodbye", .at = NOV2026};
+    ok(store_begin(f->store, &note));
+    ok(store_put_gap(f->store, &known, &note));
+    ok(store_put_gap(f->store, &open, &note));
+    ok(store_put_gap(f->store, &open, &note)); /* noticed again: still one gap */
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, "SELECT * FROM penstock.sensor_gap ORDER BY from_seq"),
+                        "ams1|5|9|spool full|2026-11-21 09:00:00+00\n"
+                        "ams1|7|~|no goodbye|2026-11-21 09:00:00+00");
+}
+
+static struct ingress_row entry(const char *src, const struct ingress *at)
+{
+    return (struct ingress_row){.prefix = prefix(src),
+                                .pop = "AMS",
+                                .at = *at,
+                                .state = STATE_MIXED,
+                                .has_evidence = true,
+                                .genuine_probability = 0.9375,
+                                .genuine_fraction = 0.5,
+                                .genuine_low = 0.25,
+                                .genuine_high = 0.75,
+                                .share = 0.125,
+                                .weight = 123456.75,
+                                .weight_at = NOV2026 + 3000,
+                                .packets = 1234567890123,
+                                .bytes = INT64_MAX,
+                                .expected = EXPECTED_NO,
+                                .expected_by = "policy",
+                                .tests = 3,
+                                .first_seen = NOV2026 - SECOND,
+                                .last_seen = NOV2026,
+                                .last_test_at = NOV2026 - 1000};
+}
+
+static void put_entry(struct fixture *f, const struct ingress_row *row)
+{
+    ok(store_begin(f->store, &note));
+    ok(store_put_ingress(f->store, row, &note));
+    ok(store_commit(f->store, &note));
+}
+
+static void map_entries_of_both_families_are_loaded_as_they_were_put(void **state)
+{
+    struct fixture *f = *state;
+    struct ingress_row v4 = entry("203.0.113.0/24", &place);
+    struct ingress_row v6 = entry("2001:db8:77::/48", &(struct ingress){.router = "r"});
+    v6.has_evidence = false;
+    v6.genuine_probability = v6.genuine_fraction = v6.genuine_low = v6.genuine_high = 0;
+    v6.expected = EXPECTED_UNKNOWN;
+    memset(v6.expected_by, 0, sizeof v6.expected_by);
+    v6.last_test_at = 0;
+    put_entry(f, &v4);
+    put_entry(f, &v6);
+    struct loaded l = {0};
+    ok(store_load_ingress(f->store, keep_entry, &l, &note));
+    assert_int_equal(l.count, 2);
+    same_entry(&l.entries[0], &v4);
+    same_entry(&l.entries[1], &v6);
+    assert_string_equal(
+        ask(f->client, "SELECT * FROM penstock.ingress_map ORDER BY prefix"),
+        "203.0.113.0/24|AMS|ams1-r1|xe-0/0/1|101|02:00:00:00:00:07|4294967295|mixed|0.9375|0.5|0.25"
+        "|0.75|0.125|1234567890123|9223372036854775807|f|policy|3|2026-11-21 08:59:59+00"
+        "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00\n"
+        "2001:db8:77::/48|AMS|r|~|~|~|~|mixed|~|~|~|~|0.125|1234567890123|9223372036854775807|~|~|3"
+        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~");
+}
+
+static void the_last_of_several_rows_of_one_entry_wins(void **state)
+{
+    struct fixture *f = *state;
+    struct ingress_row row = entry("203.0.113.0/24", &place);
+    ok(store_begin(f->store, &note));
+    for (row.tests = 1; row.tests <= 5; row.tests++)
+        ok(store_put_ingress(f->store, &row, &note));
+    ok(store_commit(f->store, &note));
+    row.tests = 70;
+    row.at.mac[5] = 8; /* another peer on the same port is another entry */
+    put_entry(f, &row);
+    assert_string_equal(ask(f->client, "SELECT tests FROM penstock.ingress_map ORDER BY tests"),
+                        "5\n70");
+}
+
+static void an_entry_changes_in_place_over_transactions(void **state)
+{
+    struct fixture *f = *state;
+    struct ingress_row row = entry("203.0.113.0/24", &place);
+    put_entry(f, &row);
+    row.state = STATE_GENUINE;
+    row.has_evidence = false;
+    row.expected = EXPECTED_YES;
+    put_entry(f, &row);
+    assert_string_equal(ask(f->client, "SELECT state, genuine_probability, expected"
+                                       " FROM penstock.ingress_map"),
+                        "genuine|~|t");
+}
+
+static struct alert_row alert(uint64_t id)
+{
+    return (struct alert_row){.alert_id = id,
+                              .fingerprint = "00112233445566778899aabbccddeeff",
+                              .kind = "ingress_unexpected",
+                              .severity = "warning",
+                              .confidence = 0.75,
+                              .state = ALERT_FIRING,
+                              .prefix = prefix("2001:db8:77::/48"),
+                              .pop = "AMS",
+                              .at = place,
+                              .summary = "genuine traffic at an unexpected ingress",
+                              .expected = "[]",
+                              .evidence = "{\"drops\": 12}",
+                              .started_at = NOV2026,
+                              .updated_at = NOV2026 + SECOND};
+}
+
+static void open_alerts_are_loaded_and_ended_ones_only_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct alert_row open = alert(41), ended = alert(42);
+    ended.state = ALERT_RESOLVED;
+    ended.resolved_at = NOV2026 + 2 * SECOND;
+    uint64_t next = 0;
+    struct loaded l = {0};
+    ok(store_load_alerts(f->store, keep_alert, &l, &next, &note));
+    assert_int_equal(next, 1);
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, &open, false, &note));
+    ok(store_put_alert(f->store, &ended, false, &note));
+    ok(store_commit(f->store, &note));
+    ok(store_load_alerts(f->store, keep_alert, &l, &next, &note));
+    assert_int_equal(l.count, 1);
+    assert_int_equal(next, 43);
+    same_alert(&l.alerts[0], &open);
+    assert_string_equal(
+        ask(f->client, "SELECT * FROM penstock.alert WHERE alert_id = 42"),
+        "42|00112233445566778899aabbccddeeff|ingress_unexpected|warning|0.75|resolved"
+        "|2001:db8:77::/48|AMS|ams1-r1|xe-0/0/1|4294967295|genuine traffic at an unexpected ingress"
+        "|[]|{\"drops\": 12}|2026-11-21 09:00:00+00|2026-11-21 09:00:01+00|2026-11-21 09:00:02+00|~"
+        "|101|02:00:00:00:00:07");
+}
+
+static void an_acknowledgement_by_sql_is_not_wiped_out(void **state)
+{
+    struct fixture *f = *state;
+    struct alert_row row = alert(1);
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, &row, false, &note));
+    ok(store_commit(f->store, &note));
+    sql(f->client, "UPDATE penstock.alert SET acknowledged_by = 'noc'");
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, &row, false, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, "SELECT acknowledged_by FROM penstock.alert"), "noc");
+}
+
+static void malformed_events_are_set_aside_with_their_bytes(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t bytes[] = {0x00, 0xff, 0x27, 0x5c};
+    ok(store_begin(f->store, &note));
+    ok(store_put_malformed(f->store, "ams1", 7, 8, "no msgpack", bytes, sizeof bytes, &note));
+    ok(store_put_malformed(f->store, "ams1", 7, 9, "empty", NULL, 0, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, "SELECT sensor, epoch, seq, reason, bytes,"
+                                       " now() - at < '1 min' FROM penstock.malformed_event"
+                                       " ORDER BY seq"),
+                        "ams1|7|8|no msgpack|\\x00ff275c|t\nams1|7|9|empty|\\x|t");
+}
+
+/* ---- the longest prefix ---- */
+
+static void ingress_of_gives_all_places_of_the_longest_prefix(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const prefixes[] = {"0.0.0.0/0",        "203.0.0.0/16",  "203.0.113.0/24",
+                                           "203.0.113.128/32", "2001:db8::/32", "2001:db8:77::/48"};
+    ok(store_begin(f->store, &note));
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        struct ingress_row row = entry(prefixes[i], &place);
+        ok(store_put_ingress(f->store, &row, &note));
+    }
+    struct ingress_row second = entry("203.0.113.0/24", &(struct ingress){.router = "fra1-r1"});
+    ok(store_put_ingress(f->store, &second, &note));
+    ok(store_commit(f->store, &note));
+    static const char *const questions[][2] = {
+        {"203.0.113.7", "203.0.113.0/24 ams1-r1,203.0.113.0/24 fra1-r1"},
+        {"203.0.113.128", "203.0.113.128/32 ams1-r1"},
+        {"203.0.7.1", "203.0.0.0/16 ams1-r1"},
+        {"192.0.2.1", "0.0.0.0/0 ams1-r1"},
+        {"2001:db8:77::1", "2001:db8:77::/48 ams1-r1"},
+        {"2001:db8:78::1", "2001:db8::/32 ams1-r1"},
+        {"2001:db9::1", "~"},
+    };
+    for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
+        char query[256];
+        snprintf(query, sizeof query,
+                 "SELECT string_agg(prefix || ' ' || router, ',' ORDER BY router)"
+                 " FROM penstock.ingress_of('%s')",
+                 questions[i][0]);
+        assert_string_equal(ask(f->client, query), questions[i][1]);
+    }
+}
+
+static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
+{
+    struct fixture *f = *state;
+    sql(f->client,
+        "INSERT INTO penstock.ingress_entry (prefix, pop, router, interface, state, share,"
+        " weight, packets, bytes, tests) SELECT set_masklen(('11.0.0.0'::inet + n * 256),"
+        " 24)::cidr, 'AMS', 'r', 'i', 'unverified', 1, 1, 1, 1, 0"
+        " FROM generate_series(0, 19999) n");
+    sql(f->client, "ANALYZE penstock.ingress_entry");
+    const char *plan = ask(f->client, "EXPLAIN SELECT * FROM penstock.ingress_of('11.0.7.7')");
+    assert_non_null(strstr(plan, "Index"));
+    assert_non_null(strstr(plan, "using ingress_entry_prefix"));
+    assert_non_null(strstr(plan, "prefix >>= '11.0.7.7'::inet"));
+    assert_null(strstr(plan, "Seq Scan"));
+    assert_string_equal(ask(f->client, "SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = relam"
+                                       " WHERE relname = 'ingress_entry_prefix'"),
+                        "spgist");
+    assert_string_equal(ask(f->client, "SELECT prefix FROM penstock.ingress_of('11.0.7.7')"),
+                        "11.0.7.0/24");
+}
+
+/* ---- transactions ---- */
+
+static const char all_rows[] =
+    "SELECT (SELECT count(*) FROM penstock.ingress_tally),"
+    " (SELECT count(*) FROM penstock.penny_test), (SELECT count(*) FROM penstock.sensor),"
+    " (SELECT count(*) FROM penstock.sensor_gap), (SELECT count(*) FROM penstock.ingress_map),"
+    " (SELECT count(*) FROM penstock.alert), (SELECT count(*) FROM penstock.malformed_event)";
+
+/* One of everything, up to but without the commit. 0, or the first failure. */
+static int try_everything(struct store *s)
+{
+    struct event t = tally(1, "203.0.113.0/24"), begin = test_started(2, "203.0.113.0/24");
+    struct sensor_row sensor = sensor_row("ams1", 2);
+    struct gap_row gap = {.sensor = "ams1", .epoch = 1, .from_seq = 5, .at = NOV2026};
+    struct ingress_row row = entry("203.0.113.0/24", &place);
+    struct alert_row a = alert(1);
+    int err = store_begin(s, &note);
+    if (err == 0)
+        err = store_put_event(s, "ams1", "AMS", &t, &note);
+    if (err == 0)
+        err = store_put_event(s, "ams1", "AMS", &begin, &note);
+    if (err == 0)
+        err = store_put_sensor(s, &sensor, &note);
+    if (err == 0)
+        err = store_put_gap(s, &gap, &note);
+    if (err == 0)
+        err = store_put_ingress(s, &row, &note);
+    if (err == 0)
+        err = store_put_alert(s, &a, true, &note);
+    if (err == 0)
+        err = store_put_malformed(s, "ams1", 1, 2, "bad", (const uint8_t *)"x", 1, &note);
+    return err;
+}
+
+static void put_everything(struct fixture *f)
+{
+    ok(try_everything(f->store));
+}
+
+static void nothing_is_seen_before_the_commit_and_all_after_it(void **state)
+{
+    struct fixture *f = *state;
+    put_everything(f);
+    assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+static void a_rollback_leaves_nothing_and_forgets_what_waited(void **state)
+{
+    struct fixture *f = *state;
+    put_everything(f);
+    store_rollback(f->store);
+    ok(store_begin(f->store, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+}
+
+static void kill_the_store_s_connection(struct fixture *f)
+{
+    assert_string_equal(ask(f->client, kill_others), "t");
+}
+
+static void a_connection_killed_midway_leaves_nothing_and_the_next_try_works(void **state)
+{
+    struct fixture *f = *state;
+    put_everything(f);
+    kill_the_store_s_connection(f);
+    assert_int_equal(store_commit(f->store, &note), ERR_DATABASE);
+    assert_non_null(strstr(note.text, "database"));
+    assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+    put_everything(f);
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+static void a_connection_killed_while_idle_is_made_again_unseen(void **state)
+{
+    struct fixture *f = *state;
+    kill_the_store_s_connection(f);
+    put_everything(f);
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+static void clear_all_rows(struct fixture *f)
+{
+    sql(f->client, "TRUNCATE penstock.ingress_tally, penstock.penny_test_entry, penstock.sensor,"
+                   " penstock.sensor_gap_entry, penstock.ingress_entry, penstock.alert,"
+                   " penstock.malformed_event");
+}
+
+static void a_connection_killed_before_any_call_never_leaves_half_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    unsigned failures = 0;
+    for (unsigned n = 1;; n++) {
+        fault.onlooker = f->client;
+        fault.calls = 0;
+        fault.kill_before = n;
+        int err = try_everything(f->store);
+        if (err == 0)
+            err = store_commit(f->store, &note);
+        bool killed = fault.calls >= n;
+        memset(&fault, 0, sizeof fault);
+        if (err != 0) {
+            assert_int_equal(err, ERR_DATABASE);
+            assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+            put_everything(f); /* and the next try works */
+            ok(store_commit(f->store, &note));
+            failures++;
+        }
+        assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+        clear_all_rows(f);
+        if (!killed)
+            break;
+    }
+    assert_true(failures >= 20); /* else the faults did not reach the store */
+}
+
+static void a_load_over_a_dying_connection_fails_and_the_next_works(void **state)
+{
+    struct fixture *f = *state;
+    struct sensor_row row = sensor_row("ams1", 1);
+    struct loaded l = {0};
+    put_sensor(f, &row);
+    fault.onlooker = f->client;
+    fault.kill_before = 1;
+    int err = store_load_sensors(f->store, keep_sensor, &l, &note);
+    memset(&fault, 0, sizeof fault);
+    assert_int_equal(err, ERR_DATABASE);
+    assert_int_equal(l.count, 0);
+    ok(store_load_sensors(f->store, keep_sensor, &l, &note));
+    assert_int_equal(l.count, 1);
+}
+
+static void rows_that_libpq_does_not_take_fail_the_transaction(void **state)
+{
+    struct fixture *f = *state;
+    put_everything(f);
+    fault.refuse_copy_data = true;
+    int err = store_commit(f->store, &note);
+    memset(&fault, 0, sizeof fault);
+    assert_int_equal(err, ERR_DATABASE);
+    assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+    put_everything(f);
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+static void a_commit_that_the_server_answers_with_rollback_is_a_failure(void **state)
+{
+    struct fixture *f = *state;
+    put_everything(f);
+    fault.commit_rolls_back = true;
+    int err = store_commit(f->store, &note);
+    memset(&fault, 0, sizeof fault);
+    assert_int_equal(err, ERR_DATABASE);
+    put_everything(f);
+    ok(store_commit(f->store, &note));
+}
+
+static void after_a_failure_puts_and_commit_are_refused_until_the_next_begin(void **state)
+{
+    struct fixture *f = *state;
+    struct sensor_row row = sensor_row("ams1", 1);
+    ok(store_begin(f->store, &note));
+    ok(store_put_sensor(f->store, &row, &note));
+    struct alert_row bad = alert(1);
+    snprintf(bad.severity, sizeof bad.severity, "panic"); /* the CHECK refuses it */
+    assert_int_equal(store_put_alert(f->store, &bad, true, &note), ERR_DATABASE);
+    assert_non_null(strstr(note.text, "23514"));
+    assert_int_equal(store_put_sensor(f->store, &row, &note), ERR_DATABASE);
+    assert_int_equal(store_commit(f->store, &note), ERR_DATABASE);
+    assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+    ok(store_begin(f->store, &note));
+    ok(store_put_sensor(f->store, &row, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.sensor"), "1");
+}
+
+static void a_copy_that_fails_takes_the_whole_transaction_with_it(void **state)
+{
+    struct fixture *f = *state;
+    sql(f->client, "ALTER TABLE penstock.ingress_tally ADD CHECK (packets < 10)");
+    put_everything(f);
+    assert_int_equal(store_commit(f->store, &note), ERR_DATABASE);
+    assert_non_null(strstr(note.text, "23514"));
+    assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
+    sql(f->client,
+        "ALTER TABLE penstock.ingress_tally DROP CONSTRAINT ingress_tally_packets_check");
+    put_everything(f);
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+static void the_session_commits_to_disk_even_where_the_server_s_default_does_not(void **state)
+{
+    struct fixture *f = *state; /* the cluster runs with synchronous_commit=off */
+    assert_string_equal(ask(f->client, "SHOW synchronous_commit"), "off");
+    sql(f->client, "CREATE TABLE seen (setting text);"
+                   "CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                   " INSERT INTO public.seen VALUES (current_setting('synchronous_commit'));"
+                   " RETURN NEW; END $$;"
+                   "CREATE TRIGGER t BEFORE INSERT ON penstock.sensor FOR EACH ROW"
+                   " EXECUTE FUNCTION note_setting()");
+    struct sensor_row row = sensor_row("ams1", 1);
+    put_sensor(f, &row);
+    assert_string_equal(ask(f->client, "SELECT setting FROM seen"), "on");
+}
+
+/* ---- notifications ---- */
+
+/* Notifications on the channel within wait_ms; the last payload is copied. */
+static unsigned notifications(PGconn *c, int wait_ms, char payload[static 32])
+{
+    unsigned n = 0;
+    struct pollfd p = {.fd = PQsocket(c), .events = POLLIN};
+    while (poll(&p, 1, n == 0 ? wait_ms : 200) > 0 && PQconsumeInput(c) == 1)
+        for (PGnotify *got; (got = PQnotifies(c)) != NULL; n++, PQfreemem(got))
+            snprintf(payload, 32, "%s", got->extra);
+    return n;
+}
+
+static void an_announced_alert_notifies_once_after_the_commit(void **state)
+{
+    struct fixture *f = *state;
+    char payload[32] = "";
+    struct alert_row row = alert(77);
+    sql(f->client, "LISTEN penstock_alert");
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, &row, true, &note));
+    assert_int_equal(notifications(f->client, 300, payload), 0);
+    ok(store_commit(f->store, &note));
+    assert_int_equal(notifications(f->client, 5000, payload), 1);
+    assert_string_equal(payload, "77");
+}
+
+static void neither_a_rollback_nor_an_unannounced_alert_notifies(void **state)
+{
+    struct fixture *f = *state;
+    char payload[32] = "";
+    struct alert_row row = alert(78);
+    sql(f->client, "LISTEN penstock_alert");
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, &row, true, &note));
+    store_rollback(f->store);
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, &row, false, &note));
+    ok(store_commit(f->store, &note));
+    assert_int_equal(notifications(f->client, 300, payload), 0);
+}
+
+static int cluster_up(void **state)
+{
+    (void)state;
+    log_level_set(LOG_LEVEL_WARN); /* each test applies the schema: no line for each step */
+    return pg_start(&pg);
+}
+
+static int cluster_down(void **state)
+{
+    (void)state;
+    pg_stop(&pg);
+    return access(pg.dir, F_OK) != 0 ? 0 : -1; /* it must be gone */
+}
+
+#define on_empty(test)  cmocka_unit_test_setup_teardown(test, empty_setup, teardown)
+#define on_schema(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_empty(migrations_apply_once_and_record_themselves),
+        on_empty(concurrent_migrations_apply_each_step_once),
+        on_schema(a_newer_database_is_refused),
+        on_schema(an_edited_step_is_noticed),
+        on_empty(a_failed_step_leaves_nothing_behind),
+        cmocka_unit_test(a_database_that_is_not_there_is_an_error_without_the_password),
+        on_schema(every_contract_relation_has_exactly_its_columns),
+        on_schema(contract_columns_have_the_contract_s_types),
+        on_schema(every_object_and_column_has_a_comment),
+        on_schema(event_tables_have_brin_but_no_unique_index_and_no_default_partition),
+        on_schema(tallies_of_both_families_come_back_as_they_were),
+        on_schema(sensor_status_comes_back_as_it_was),
+        on_schema(drops_of_both_families_come_back_as_they_were),
+        on_schema(scan_windows_come_back_as_they_were),
+        on_schema(a_test_is_one_row_from_its_beginning_to_its_end),
+        on_schema(a_test_whose_beginning_was_lost_is_stored_by_its_end),
+        on_schema(what_a_sensor_may_say_never_fails_a_batch),
+        on_schema(events_of_any_time_land_in_a_partition),
+        on_schema(a_partition_that_a_rollback_undid_is_made_again),
+        on_schema(partitions_of_this_month_and_the_next_are_made_ahead),
+        on_schema(ten_thousand_events_in_one_transaction_all_arrive),
+        on_schema(more_rows_than_the_buffer_holds_are_still_one_transaction),
+        on_schema(a_sensor_is_loaded_as_it_was_put_last),
+        on_schema(a_load_stops_at_the_first_refusal_and_the_store_stays_usable),
+        on_schema(gaps_show_and_an_unknown_end_is_null),
+        on_schema(map_entries_of_both_families_are_loaded_as_they_were_put),
+        on_schema(the_last_of_several_rows_of_one_entry_wins),
+        on_schema(an_entry_changes_in_place_over_transactions),
+        on_schema(open_alerts_are_loaded_and_ended_ones_only_counted),
+        on_schema(an_acknowledgement_by_sql_is_not_wiped_out),
+        on_schema(malformed_events_are_set_aside_with_their_bytes),
+        on_schema(ingress_of_gives_all_places_of_the_longest_prefix),
+        on_schema(ingress_of_looks_up_in_the_sp_gist_index),
+        on_schema(nothing_is_seen_before_the_commit_and_all_after_it),
+        on_schema(a_rollback_leaves_nothing_and_forgets_what_waited),
+        on_schema(a_connection_killed_midway_leaves_nothing_and_the_next_try_works),
+        on_schema(a_connection_killed_while_idle_is_made_again_unseen),
+        on_schema(a_connection_killed_before_any_call_never_leaves_half_a_transaction),
+        on_schema(a_load_over_a_dying_connection_fails_and_the_next_works),
+        on_schema(rows_that_libpq_does_not_take_fail_the_transaction),
+        on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
+        on_schema(after_a_failure_puts_and_commit_are_refused_until_the_next_begin),
+        on_schema(a_copy_that_fails_takes_the_whole_transaction_with_it),
+        on_schema(the_session_commits_to_disk_even_where_the_server_s_default_does_not),
+        on_schema(an_announced_alert_notifies_once_after_the_commit),
+        on_schema(neither_a_rollback_nor_an_unannounced_alert_notifies),
+    };
+    return cmocka_run_group_tests(tests, cluster_up, cluster_down);
+}
