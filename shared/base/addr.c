@@ -104,17 +104,28 @@ int prefix_compare(const struct prefix *a, const struct prefix *b)
     return order != 0 ? order : (int)a->length - (int)b->length;
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* By hand: sscanf's %2x also takes signs and spaces. */
 int mac_parse(const char *text, uint8_t out[static 6])
 {
-    unsigned b[6];
-    int end = 0;
-    if (strlen(text) != MAC_TEXT - 1 ||
-        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) !=
-            6 ||
-        end != MAC_TEXT - 1)
+    uint8_t mac[6];
+    if (strlen(text) != MAC_TEXT - 1)
         return ERR_FORMAT;
-    for (int i = 0; i < 6; i++)
-        out[i] = (uint8_t)b[i];
+    for (int i = 0; i < 6; i++, text += 3) {
+        int high = hex_digit(text[0]), low = hex_digit(text[1]);
+        if (high < 0 || low < 0 || text[2] != (i < 5 ? ':' : '\0'))
+            return ERR_FORMAT;
+        mac[i] = (uint8_t)(high << 4 | low);
+    }
+    memcpy(out, mac, sizeof mac);
     return 0;
 }
 

@@ -19,6 +19,14 @@ void log_program_set(const char *name)
     atomic_store_explicit(&program_now, name, memory_order_relaxed);
 }
 
+/* One thing, one line: what others told us (a name, a database's sentence) may hold newlines. */
+static void flatten(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            text[i] = ' ';
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
     static const char *const words[] = {"error", "warn", "info", "debug"};
@@ -40,8 +48,10 @@ void log_line(enum log_level level, const char *format, ...)
     va_start(args, format);
     int said = vsnprintf(line + len, sizeof line - len - 1, format, args);
     va_end(args);
+    size_t from = len;
     if (said > 0)
         len += (size_t)said < sizeof line - len - 1 ? (size_t)said : sizeof line - len - 2;
+    flatten(line + from, len - from);
     line[len++] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line, len);
     (void)ignored;

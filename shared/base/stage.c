@@ -8,7 +8,7 @@ int stage_up(const struct stage *stages, size_t n, void *ctx, struct note *note)
         struct note said = {0};
         int err = stages[i].up(ctx, &said);
         if (err < 0) {
-            note_set(note, err, "%s: %.900s", stages[i].name,
+            note_set(note, err, "%s: %s", stages[i].name,
                      said.text[0] != '\0' ? said.text : err_text(err));
             stage_down(stages, i, ctx);
             return err;

@@ -5,8 +5,8 @@
 
 #define WIDTH 96
 
-/* A comment, folded at words. */
-static void print_comment(FILE *out, const char *indent, const char *text)
+/* A comment, folded at words; what is folded stands hang columns further right. */
+static void print_folded(FILE *out, const char *indent, int hang, const char *text)
 {
     size_t column = 0;
     while (*text != '\0') {
@@ -15,12 +15,17 @@ static void print_comment(FILE *out, const char *indent, const char *text)
             column = (size_t)fprintf(out, "%s#", indent);
         else if (column + 1 + len > WIDTH) {
             fputc('\n', out);
-            column = (size_t)fprintf(out, "%s#", indent);
+            column = (size_t)fprintf(out, "%s#%*s", indent, hang, "");
         }
         column += (size_t)fprintf(out, " %.*s", (int)len, text);
         text += len + (text[len] == ' ');
     }
     fputc('\n', out);
+}
+
+static void print_comment(FILE *out, const char *indent, const char *text)
+{
+    print_folded(out, indent, 0, text);
 }
 
 /* YAML that reads back as this text: plain where every reader agrees, else in double quotes. */
@@ -69,10 +74,10 @@ static void print_record_rows(FILE *out, const char *indent, const struct conf_r
     for (size_t i = 0; i < row->row_count; i++) {
         const struct conf_row *r = &row->rows[i];
         char expect[CONF_EXPECT_TEXT], text[1000];
-        snprintf(text, sizeof text, "  %s: %s Takes %s; %s.", r->key, r->help,
+        snprintf(text, sizeof text, "- %s: %s Takes %s; %s.", r->key, r->help,
                  conf_is_list(r->type) ? "a list of maps" : conf_value_expect(r, expect),
                  r->is_required ? "required" : "may be left out");
-        print_comment(out, indent, text);
+        print_folded(out, indent, 2, text);
     }
     if (row->example != NULL) {
         fprintf(out, "%s# Example:\n", indent);

@@ -332,11 +332,10 @@ static void walk_section(const struct scope *s, const struct yaml_node *map,
 
 static void wrong_key(const struct scope *s, const struct yaml_node *n, const char *path)
 {
-    char hint[200], found[80];
-    const struct yaml_node key = {.kind = YAML_SCALAR, .text = path};
-    char text[500];
-    snprintf(text, sizeof text, "unknown key %s%s%s%s", s->shown, s->shown[0] != '\0' ? " " : "",
-             shown_value(&key, found), guess(s, path, hint));
+    char hint[200], found[80], full[2 * PATH_TEXT], text[500];
+    const struct yaml_node key = {.kind = YAML_SCALAR, .text = full};
+    snprintf(full, sizeof full, "%s%s", s->shown, path);
+    snprintf(text, sizeof text, "unknown key %s%s", shown_value(&key, found), guess(s, path, hint));
     complain(s->conf, n->line, s->setting, text);
 }
 

@@ -1,0 +1,127 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/conf/collector_conf.h"
+#include "tests/support/read_file.h"
+#include "tests/support/temp_file.h"
+
+static struct collector_conf conf;
+static struct note note;
+
+#define LOAD(...) load((const char *const[]){__VA_ARGS__, NULL})
+
+static int load(const char *const *settings)
+{
+    size_t n = 0;
+    while (settings[n] != NULL)
+        n++;
+    memset(&conf, 0xa5, sizeof conf); /* loading must not trust what stood there */
+    memset(&note, 0, sizeof note);
+    return collector_conf_load(NULL, settings, n, &conf, &note);
+}
+
+static void defaults_are_those_of_the_contract(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD("collector.insecure=true"), 0);
+    assert_string_equal(conf.name, "core");
+    assert_string_equal(conf.receive.listen, "tcp://*:5560");
+    assert_string_equal(conf.store.dsn, "host=/run/postgresql dbname=penstock");
+    assert_true(conf.roster.silent_after_ns == UINT64_C(60000000000));
+    assert_true(conf.ingress.half_life_ns == UINT64_C(3600000000000));
+    assert_int_equal(conf.ingress.max_rows, 1000000);
+    assert_true(conf.evidence.half_life_ns == UINT64_C(86400000000000));
+    assert_true(conf.alert.hold_down_ns == UINT64_C(5000000000));
+    assert_true(conf.alert.resolve_after_ns == UINT64_C(600000000000));
+    assert_int_equal(conf.alert.max_alerts, 10000);
+    assert_string_equal(conf.policy_file, "");
+    assert_string_equal(conf.http_listen, "127.0.0.1:9560");
+    assert_int_equal(conf.log_level, LOG_LEVEL_INFO);
+}
+
+static void what_this_release_cannot_do_is_refused_not_ignored(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"orders.mode=auto", "--set: orders.mode: auto is not in this release, which gives sensors "
+                             "no orders; use off"},
+        {"orders.mode=approve", "--set: orders.mode: approve is not in this release, which gives "
+                                "sensors no orders; use off"},
+        {"policy.rib=/rib", "--set: policy.rib: routing tables are not read by this release; leave "
+                            "it out"},
+        {"policy.vrps=/vrps", "--set: policy.vrps: route origins are not read by this release; "
+                              "leave it out"},
+        {"alerts.feeds=[{type: syslog}]", "--set: alerts.feeds: feeds are not in this release; "
+                                          "listen to NOTIFY penstock_alert instead"},
+        {"collector.insecure=false",
+         "--set: collector.insecure: CURVE encryption comes with a later release; until then this "
+         "must be set to true, and the network up to the sensors must be trusted"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        int err = LOAD("collector.insecure=true", pairs[i][0]);
+        assert_string_equal(note.text, pairs[i][1]);
+        assert_int_equal(err, ERR_CONF);
+    }
+}
+
+static void what_is_empty_but_needed_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD("collector.insecure=true", "collector.listen=", "collector.name="),
+                     ERR_CONF);
+    assert_string_equal(note.text, "--set: collector.name: required, but empty\n"
+                                   "--set: collector.listen: required, but empty");
+}
+
+static char *explained(void)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    collector_conf_explain(out);
+    fclose(out);
+    return text;
+}
+
+static void what_explain_prints_can_be_loaded(void **state)
+{
+    (void)state;
+    struct temp_file file;
+    char *text = explained();
+    assert_int_equal(temp_file_open(&file, text), 0);
+    int err = collector_conf_load(file.path, NULL, 0, &conf, &note);
+    assert_string_equal(note.text, "");
+    assert_int_equal(err, 0);
+    temp_file_close(&file);
+    free(text);
+}
+
+static void the_shipped_file_is_what_explain_prints(void **state)
+{
+    (void)state;
+    char *text = explained(), *shipped = read_file(CONFIGS "/collector.yaml");
+    assert_non_null(shipped);
+    assert_string_equal(shipped, text);
+    free(shipped);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_those_of_the_contract),
+        cmocka_unit_test(what_this_release_cannot_do_is_refused_not_ignored),
+        cmocka_unit_test(what_is_empty_but_needed_is_told),
+        cmocka_unit_test(what_explain_prints_can_be_loaded),
+        cmocka_unit_test(the_shipped_file_is_what_explain_prints),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
