@@ -22,8 +22,8 @@ enum forward_driver { FORWARD_AF_XDP, FORWARD_DPDK, FORWARD_TUN, FORWARD_RAW, FO
 
 struct source_conf {
     enum source_driver driver;
-    char interface[64]; /* af_xdp: the outer port; pcap: file, "-" is standard input */
-    unsigned queues;    /* 0: all */
+    char interface[256]; /* af_xdp: the outer port; pcap: file, "-" is standard input */
+    unsigned queues;     /* 0: all */
     enum xdp_mode xdp_mode;
     enum zero_copy zero_copy;
     char pin_dir[128]; /* bpffs folder for links and maps; mounted by us if it is none */
@@ -70,7 +70,9 @@ struct source_ops {
 
     /* Per queue, on its worker's thread. */
     int (*open)(struct source_group *g, unsigned queue, struct source **out, struct note *note);
-    int (*recv)(struct source *s, struct frame *frames, unsigned max); /* count, 0, or ERR_END */
+    /* Count, 0, or ERR_END. Any other error is logged by the source, once, after all frames that
+     * came before it were lent: a damaged capture (ERR_FORMAT), a socket that is gone. */
+    int (*recv)(struct source *s, struct frame *frames, unsigned max);
     void (*done)(struct source *s, const struct frame *frames, const uint8_t *verdicts, unsigned n);
     void (*wait)(struct source *s, unsigned timeout_ms); /* until there may be frames or probes */
     /* Connection openings of all traffic, watched or not, as packets. NULL: this source has none,

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The kernel's half of the sensor: a wire that counts.
+ *
+ *        outer port ──ingress──▶ count, probe ──▶ watched, and a socket there? ──▶ sensor
+ *                                                          │ no
+ *                                                          ▼
+ *        outer port ◀──wire_back── inner port      inner port (wire) or the host (mirror)
+ *
+ * Everything goes its way here at kernel speed; the sensor gets only frames whose source prefix is
+ * being watched, and only while its socket is in the map: a sensor that stopped, crashed or was
+ * killed leaves a plain wire behind. Never given to the sensor:
+ *
+ *   TCP port 22      the operator's way in must not hang on our process
+ *   fragments        they have no ports in reach, so nobody can judge them as TCP; the test would
+ *                    only add delay
+ *   malformed        what we cannot parse might be any of the above
+ *
+ * Nothing is ever dropped here, except a frame for a port that no longer exists. */
+#include "bpf/xdp_abi.h"
+
+#include "bpf/parse.bpf.h"
+
+#define TCP_SYN  0x02
+#define TCP_ACK  0x10
+#define PORT_SSH 22
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Options, fixed at load. */
+const volatile bool is_wire = false;
+const volatile __u32 tally_v4_mask = 0;      /* network order */
+const volatile __u64 tally_v6_mask[2] = {0}; /* network order */
+const volatile __u64 hash_seed = 0;
+const volatile bool has_macs = false;
+const volatile __u16 ingress_default = 0;              /* the row that matches all, or the last */
+const volatile __u16 ingress_by_vlan[XDP_VLANS] = {0}; /* XDP_NO_ROW: none */
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, XDP_WATCHED_MAX);
+    __type(key, struct xdp_watched4_key);
+    __type(value, __u8);
+} watched4 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, XDP_WATCHED_MAX);
+    __type(key, struct xdp_watched6_key);
+    __type(value, __u8);
+} watched6 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_XSKMAP);
+    __uint(max_entries, XDP_QUEUES_MAX);
+    __type(key, __u32);
+    __type(value, __u32);
+} xsks SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_DEVMAP);
+    __uint(max_entries, XDP_PORTS);
+    __type(key, __u32);
+    __type(value, __u32);
+} ports SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 64);
+    __type(key, struct xdp_mac_key);
+    __type(value, __u16);
+} macs SEC(".maps");
+
+/* Preallocated: a burst of new prefixes must not wait for, or miss, an allocation. */
+struct tally_cells {
+    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+    __uint(max_entries, XDP_TALLY_CELLS);
+    __type(key, struct xdp_tally_key);
+    __type(value, struct xdp_tally_cell);
+} tally_a SEC(".maps"), tally_b SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __array(values, struct tally_cells);
+} tally SEC(".maps") = {.values = {&tally_a}};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, XDP_PROBES_SIZE);
+} probes SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, XDP_STAT_COUNT);
+    __type(key, __u32);
+    __type(value, __u64);
+} stats SEC(".maps");
+
+static __always_inline void count(__u32 stat)
+{
+    __u64 *value = bpf_map_lookup_elem(&stats, &stat);
+    if (value)
+        (*value)++;
+}
+
+/* The other end of the wire, or the host's own stack when there is no wire. */
+static __always_inline int onward(void)
+{
+    return is_wire ? bpf_redirect_map(&ports, XDP_PORT_INNER, XDP_DROP) : XDP_PASS;
+}
+
+static __always_inline __u16 lower(__u16 a, __u16 b)
+{
+    return a < b ? a : b;
+}
+
+static __always_inline __u16 row_by_mac(const struct view *v, __u16 vlan)
+{
+    struct xdp_mac_key key = {.vlan = vlan};
+    __builtin_memcpy(key.mac, v->src_mac, sizeof key.mac);
+    __u16 *row = bpf_map_lookup_elem(&macs, &key);
+    return row ? *row : XDP_NO_ROW;
+}
+
+/* The first row that matches, without walking the table: each kind of row has an index that gives
+ * its lowest, and the lowest of those is the first. Same answer as ingress_table_find(). */
+static __always_inline __u16 ingress_of(const struct view *v)
+{
+    __u16 row = lower(ingress_default, ingress_by_vlan[v->vlan & (XDP_VLANS - 1)]);
+    if (!has_macs)
+        return row;
+    row = lower(row, row_by_mac(v, 0));
+    return v->vlan != 0 ? lower(row, row_by_mac(v, v->vlan)) : row;
+}
+
+static __always_inline __u64 mix(__u64 hash, __u64 word)
+{
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+    return hash ^ hash >> 32;
+}
+
+static __always_inline __u32 flow_bit(const struct view *v)
+{
+    __u64 hash = mix(hash_seed, v->src.words[0]);
+    hash = mix(hash, v->src.words[1]);
+    hash = mix(hash, v->dst.words[0]);
+    hash = mix(hash, v->dst.words[1]);
+    hash = mix(hash, (__u64)v->src_port << 32 | (__u64)v->dst_port << 16 | v->protocol);
+    return mix(hash, hash_seed) & 255;
+}
+
+static __always_inline void tally_key_of(const struct view *v, __u16 ingress,
+                                         struct xdp_tally_key *key)
+{
+    union address *addr = (void *)key->addr;
+    if (v->family == 4) {
+        addr->v4 = v->src.v4 & tally_v4_mask;
+    } else {
+        addr->words[0] = v->src.words[0] & tally_v6_mask[0];
+        addr->words[1] = v->src.words[1] & tally_v6_mask[1];
+    }
+    key->ingress = ingress;
+    key->family = v->family;
+}
+
+/* The cell of this CPU, made if need be; another CPU may make it at the same time (EEXIST). */
+static __always_inline struct xdp_tally_cell *tally_cell(void *cells, struct xdp_tally_key *key)
+{
+    static const struct xdp_tally_cell empty;
+    struct xdp_tally_cell *cell = bpf_map_lookup_elem(cells, key);
+    if (cell)
+        return cell;
+    bpf_map_update_elem(cells, key, &empty, BPF_NOEXIST);
+    return bpf_map_lookup_elem(cells, key);
+}
+
+static __always_inline void tally_packet(const struct view *v, __u16 ingress, __u32 bytes)
+{
+    __u32 zero = 0;
+    struct xdp_tally_key key = {0};
+    tally_key_of(v, ingress, &key);
+    void *cells = bpf_map_lookup_elem(&tally, &zero);
+    if (!cells)
+        return;
+    struct xdp_tally_cell *cell = tally_cell(cells, &key);
+    if (!cell) {
+        count(XDP_STAT_tally_overflow);
+        return;
+    }
+    __u32 bit = flow_bit(v);
+    cell->packets++;
+    cell->bytes += bytes;
+    cell->flow_bits[bit >> 6 & 3] |= 1ull << (bit & 63);
+}
+
+static __always_inline bool is_opening(const struct view *v)
+{
+    return v->protocol == IPPROTO_TCP && (v->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+static __always_inline void probe(const struct view *v, __u16 ingress, __u32 frame_len)
+{
+    struct xdp_probe *p = bpf_ringbuf_reserve(&probes, sizeof *p, 0);
+    if (!p) {
+        count(XDP_STAT_probes_lost);
+        return;
+    }
+    __builtin_memset(p, 0, sizeof *p);
+    __builtin_memcpy(p->src, v->src.bytes, sizeof p->src);
+    __builtin_memcpy(p->dst, v->dst.bytes, sizeof p->dst);
+    __builtin_memcpy(p->src_mac, v->src_mac, sizeof p->src_mac);
+    p->seq = v->seq;
+    p->ack = v->ack;
+    p->payload_len = v->payload_len;
+    p->frame_len = frame_len;
+    p->src_port = v->src_port;
+    p->dst_port = v->dst_port;
+    p->window = v->window;
+    p->vlan = v->vlan;
+    p->ingress = ingress;
+    p->family = v->family;
+    p->tcp_flags = v->tcp_flags;
+    bpf_ringbuf_submit(p, 0);
+    count(XDP_STAT_probes);
+}
+
+static __always_inline bool is_watched(const struct view *v)
+{
+    if (v->family == 4) {
+        struct xdp_watched4_key key = {.length = 32};
+        __builtin_memcpy(key.addr, v->src.bytes, sizeof key.addr);
+        return bpf_map_lookup_elem(&watched4, &key) != NULL;
+    }
+    struct xdp_watched6_key key = {.length = 128};
+    __builtin_memcpy(key.addr, v->src.bytes, sizeof key.addr);
+    return bpf_map_lookup_elem(&watched6, &key) != NULL;
+}
+
+static __always_inline bool is_spared(const struct view *v)
+{
+    return v->is_fragment ||
+           (v->protocol == IPPROTO_TCP && (v->src_port == PORT_SSH || v->dst_port == PORT_SSH));
+}
+
+/* To this queue's socket. The look-up and the redirect are one call, so that a socket which
+ * disappears in between cannot make a hole: no socket, and the frame goes onward. */
+static __always_inline int hand_over(__u32 queue)
+{
+    if (bpf_redirect_map(&xsks, queue, XDP_ABORTED) == XDP_REDIRECT) {
+        count(XDP_STAT_handed);
+        return XDP_REDIRECT;
+    }
+    count(XDP_STAT_unserved);
+    return onward();
+}
+
+static __always_inline int decide(const struct view *v, __u32 queue)
+{
+    if (!is_watched(v))
+        return onward();
+    if (is_spared(v)) {
+        count(XDP_STAT_spared);
+        return onward();
+    }
+    return hand_over(queue);
+}
+
+SEC("xdp")
+int ingress(struct xdp_md *ctx)
+{
+    struct cursor c = {(void *)(long)ctx->data, (void *)(long)ctx->data_end};
+    struct view v = {0};
+    __u32 frame_len = c.end - c.at;
+    enum parsed parsed = parse_frame(&c, &v);
+    __u16 row = ingress_of(&v);
+
+    count(XDP_STAT_seen);
+    if (v.has_address)
+        tally_packet(&v, row, frame_len);
+    if (parsed != PARSED) {
+        count(parsed == PARSED_NOT_IP ? XDP_STAT_not_ip : XDP_STAT_malformed);
+        return onward();
+    }
+    if (is_opening(&v))
+        probe(&v, row, frame_len);
+    return decide(&v, ctx->rx_queue_index);
+}
+
+/* The way back is not looked at: Penny judges who sends into the network, not out of it. */
+SEC("xdp")
+int wire_back(struct xdp_md *ctx)
+{
+    (void)ctx;
+    count(XDP_STAT_back);
+    return bpf_redirect_map(&ports, XDP_PORT_OUTER, XDP_DROP);
+}

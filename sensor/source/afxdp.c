@@ -1,0 +1,514 @@
+/* The AF_XDP source: per queue one UMEM, a socket that receives on the outer port and one that
+ * sends on the inner port. Both use the same memory, so forwarding a frame is writing its address
+ * into another ring (umem.h shows the way of a frame).
+ *
+ * What the rings of the two ports are named: a UMEM's fill and completion ring belong to a port and
+ * queue, not to a socket. The outer port's fill ring feeds what we receive, the inner port's
+ * completion ring returns what we sent; the other two are idle, except that in zero-copy mode the
+ * inner port's driver receives from our memory, too, and must be fed. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_xdp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sensor/source/umem.h"
+#include "sensor/source/xdp_attach.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+
+/* 2,048 slots hold 1.4 ms of 1.5 Mpps, what a sleeping worker needs to wake up. Twice as many
+ * chunks: a full TX ring still leaves the fill ring full. In zero-copy mode the inner port's
+ * driver holds a third share. */
+#define RING_SIZE   2048
+#define CHUNKS      (2 * RING_SIZE)
+#define CHUNKS_ZERO (3 * RING_SIZE)
+
+/* Copy mode sends 32 frames per system call and says EAGAIN when there are more: 16 calls send a
+ * burst eight times over. Beyond that the port is stuck, and waiting would stall reception. */
+#define KICKS_MAX   16
+#define SEND_TRIES  4
+#define SEND_BUFFER (8 << 20) /* bytes of skbs under way; the default stops at about 90 frames */
+
+/* After a kill the kernel takes a moment to release a queue's socket: 3 s in all. */
+#define BUSY_TRIES   60
+#define BUSY_WAIT_NS (50 * NS_PER_MS)
+
+struct source_group {
+    struct xdp_attach attach;
+    unsigned queues;
+    enum zero_copy zero_copy;
+};
+
+struct source {
+    struct source_group *group;
+    unsigned queue;
+    struct umem umem;
+    struct xsk_socket *receiver, *sender; /* sender NULL: mirror */
+    struct xsk_ring_cons rx;
+    struct xsk_ring_prod tx, inner_fill;
+    struct xsk_ring_cons inner_completion;
+    int receiver_fd, sender_fd;
+    bool is_zero_copy, is_listed;
+    bool is_stalled; /* frames stand in the TX ring that the kernel has not taken */
+    uint64_t refused;
+    struct ring_buffer *probe_ring; /* queue 0 only */
+    struct packet *probe_out;       /* during probes() */
+    unsigned probe_count, probe_max;
+};
+
+/* ---- the group */
+
+static int count_queues(const struct source_conf *conf, const struct xdp_attach *a, unsigned *out,
+                        struct note *note)
+{
+    const struct port *outer = &a->ports[XDP_PORT_OUTER], *inner = &a->ports[XDP_PORT_INNER];
+    unsigned n = conf->queues != 0 ? conf->queues : outer->rx_queues;
+    if (n > outer->rx_queues || n > XDP_QUEUES_MAX)
+        return note_set(note, ERR_CONF,
+                        "source.queues: %u, but %s has %u receive queues (see "
+                        "`ethtool -l %s`), of which at most %d can be served",
+                        n, outer->name, outer->rx_queues, outer->name, XDP_QUEUES_MAX);
+    if (a->port_count == 2 && n > inner->tx_queues)
+        return note_set(note, ERR_CONF,
+                        "forward.interface: %s has %u transmit queues for %u workers: set "
+                        "source.queues to %u, or `ethtool -L` one of the ports",
+                        inner->name, inner->tx_queues, n, inner->tx_queues);
+    if (n < outer->rx_queues)
+        log_warn("event=queues if=%s served=%u of=%u the_rest=\"goes on in the kernel, unseen\"",
+                 outer->name, n, outer->rx_queues);
+    *out = n;
+    return 0;
+}
+
+static void afxdp_detach(struct source_group *g)
+{
+    if (g == NULL)
+        return;
+    xdp_attach_close(&g->attach);
+    free(g);
+}
+
+static int afxdp_attach(const struct source_conf *conf, struct source_group **out,
+                        struct note *note)
+{
+    *out = NULL;
+    struct source_group *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return note_set(note, -ENOMEM, "no memory for the source");
+    g->zero_copy = conf->zero_copy;
+    int err = xdp_attach_open(conf, &g->attach, note);
+    if (err < 0) {
+        free(g);
+        return err;
+    }
+    err = count_queues(conf, &g->attach, &g->queues, note);
+    if (err < 0) {
+        afxdp_detach(g);
+        return err;
+    }
+    *out = g;
+    return 0;
+}
+
+static unsigned afxdp_queues(const struct source_group *g)
+{
+    return g->queues;
+}
+
+static int afxdp_watch(struct source_group *g, const struct prefix *prefixes, size_t n,
+                       struct note *note)
+{
+    return watched_set(&g->attach.watched, prefixes, n, note);
+}
+
+static int afxdp_tally(struct source_group *g,
+                       void (*each)(void *arg, const struct source_tally *cell), void *arg)
+{
+    return kernel_tally_take(&g->attach.tally, each, arg);
+}
+
+/* ---- opening a queue */
+
+static int open_receiver(struct source *s, uint16_t bind_flags)
+{
+    const struct xsk_socket_config config = {
+        .rx_size = RING_SIZE,
+        .tx_size = RING_SIZE,
+        .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
+        .bind_flags = bind_flags | XDP_USE_NEED_WAKEUP,
+    };
+    int err = xsk_socket__create(&s->receiver, s->group->attach.ports[XDP_PORT_OUTER].name,
+                                 s->queue, s->umem.xsk, &s->rx, NULL, &config);
+    if (err < 0) {
+        s->receiver = NULL;
+        return err;
+    }
+    s->receiver_fd = xsk_socket__fd(s->receiver);
+    return 0;
+}
+
+/* Takes mode and wake-up flag over from the receiver: the kernel wants it so for shared memory. */
+static int open_sender(struct source *s)
+{
+    const struct xsk_socket_config config = {
+        .rx_size = RING_SIZE,
+        .tx_size = RING_SIZE,
+        .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
+    };
+    int size = SEND_BUFFER;
+    int err = xsk_socket__create_shared(&s->sender, s->group->attach.ports[XDP_PORT_INNER].name,
+                                        s->queue, s->umem.xsk, NULL, &s->tx, &s->inner_fill,
+                                        &s->inner_completion, &config);
+    if (err < 0) {
+        s->sender = NULL;
+        return err;
+    }
+    s->sender_fd = xsk_socket__fd(s->sender);
+    setsockopt(s->sender_fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+    return 0;
+}
+
+static void close_sockets(struct source *s)
+{
+    if (s->sender != NULL)
+        xsk_socket__delete(s->sender);
+    if (s->receiver != NULL)
+        xsk_socket__delete(s->receiver);
+    s->sender = s->receiver = NULL;
+    umem_close(&s->umem);
+}
+
+static int open_sockets(struct source *s, bool is_zero_copy)
+{
+    int err = umem_open(&s->umem, is_zero_copy ? CHUNKS_ZERO : CHUNKS, RING_SIZE);
+    if (err == 0)
+        err = open_receiver(s, is_zero_copy ? XDP_ZEROCOPY : XDP_COPY);
+    if (err == 0 && s->group->attach.port_count == 2)
+        err = open_sender(s);
+    s->is_zero_copy = is_zero_copy;
+    if (err < 0)
+        close_sockets(s);
+    return err;
+}
+
+static int open_patiently(struct source *s, bool is_zero_copy)
+{
+    int err = open_sockets(s, is_zero_copy);
+    for (int i = 0; err == -EBUSY && i < BUSY_TRIES; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = (long)BUSY_WAIT_NS}, NULL);
+        err = open_sockets(s, is_zero_copy);
+    }
+    return err;
+}
+
+static const char *socket_hint(int err)
+{
+    switch (err) {
+    case -EBUSY:
+        return "another process has this queue's AF_XDP socket: stop it";
+    case -EPERM:
+        return "it needs CAP_NET_RAW and CAP_NET_ADMIN";
+    case -ENOBUFS:
+    case -ENOMEM:
+        return "locked memory: raise RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)";
+    case -EAFNOSUPPORT:
+        return "the kernel lacks AF_XDP, or systemd's RestrictAddressFamilies forbids it";
+    case -EOPNOTSUPP:
+        return "the driver cannot do this mode: set source.zero_copy to off";
+    default:
+        return "see the kernel's log";
+    }
+}
+
+static int open_in_mode(struct source *s, struct note *note)
+{
+    const struct source_group *g = s->group;
+    const char *name = g->attach.ports[XDP_PORT_OUTER].name;
+    bool try_zero =
+        g->zero_copy == ZERO_COPY_ON || (g->zero_copy == ZERO_COPY_AUTO && g->attach.is_native);
+    int err = try_zero ? open_patiently(s, true) : -EOPNOTSUPP;
+    if (err < 0 && err != -EBUSY && g->zero_copy != ZERO_COPY_ON) {
+        if (try_zero)
+            log_info("event=zero_copy_fallback if=%s queue=%u mode=copy reason=\"%s\"", name,
+                     s->queue, strerror(-err));
+        err = open_patiently(s, false);
+    }
+    if (err == 0)
+        return 0;
+    return note_set(note, err == -EBUSY ? ERR_BUSY : err,
+                    "%s queue %u: cannot open the AF_XDP socket: %s: %s", name, s->queue,
+                    strerror(-err), socket_hint(err));
+}
+
+static int take_probe(void *arg, void *data, size_t size);
+
+static int open_probes(struct source *s, struct note *note)
+{
+    if (s->queue != 0)
+        return 0;
+    s->probe_ring = ring_buffer__new(s->group->attach.probes_fd, take_probe, s, NULL);
+    if (s->probe_ring == NULL)
+        return note_set(note, ERR_KERNEL, "cannot map the probe ring: %s", strerror(errno));
+    return 0;
+}
+
+/* The last step: from here on the program finds our socket. The fill ring is full already. */
+static int list_socket(struct source *s, struct note *note)
+{
+    uint32_t queue = s->queue;
+    int err = bpf_map_update_elem(s->group->attach.xsks_fd, &queue, &s->receiver_fd, BPF_ANY);
+    if (err < 0)
+        return note_set(note, ERR_KERNEL, "queue %u: cannot list the socket: %s", queue,
+                        strerror(-err));
+    s->is_listed = true;
+    return 0;
+}
+
+static void afxdp_close(struct source *s)
+{
+    if (s == NULL)
+        return;
+    /* First out of the map, so that frames go on in the kernel; then the sockets. */
+    uint32_t queue = s->queue;
+    if (s->is_listed)
+        bpf_map_delete_elem(s->group->attach.xsks_fd, &queue);
+    close_sockets(s);
+    ring_buffer__free(s->probe_ring);
+    free(s);
+}
+
+static void feed(struct source *s)
+{
+    if (s->is_zero_copy && s->sender != NULL)
+        umem_feed(&s->umem, &s->inner_fill);
+    umem_feed(&s->umem, &s->umem.fill);
+}
+
+static int afxdp_open(struct source_group *g, unsigned queue, struct source **out,
+                      struct note *note)
+{
+    *out = NULL;
+    if (queue >= g->queues)
+        return note_set(note, ERR_CONF, "queue %u: this source has %u", queue, g->queues);
+    struct source *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return note_set(note, -ENOMEM, "no memory for queue %u", queue);
+    s->group = g;
+    s->queue = queue;
+    int err = open_in_mode(s, note);
+    if (err == 0)
+        err = open_probes(s, note);
+    if (err == 0) {
+        feed(s);
+        err = list_socket(s, note);
+    }
+    if (err < 0) {
+        afxdp_close(s);
+        return err;
+    }
+    log_info("event=open if=%s queue=%u zero_copy=%s", g->attach.ports[XDP_PORT_OUTER].name, queue,
+             s->is_zero_copy ? "yes" : "no");
+    *out = s;
+    return 0;
+}
+
+/* ---- a burst */
+
+/* Has the kernel send what stands in the TX ring. EBUSY: the device refused one frame, which is
+ * gone, and there may be more; EAGAIN: there are more, or no room for completions. */
+static void kick(struct source *s)
+{
+    s->is_stalled = false;
+    for (int i = 0; i < KICKS_MAX && xsk_ring_prod__needs_wakeup(&s->tx); i++) {
+        if (sendto(s->sender_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
+            return;
+        if (errno == EBUSY)
+            s->refused++;
+        else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+            break;
+        umem_reap(&s->umem, &s->inner_completion);
+        s->is_stalled = true;
+    }
+}
+
+/* Sent frames come home, and the fill ring gets what is free. */
+static void settle(struct source *s)
+{
+    if (s->sender != NULL) {
+        if (s->is_stalled)
+            kick(s);
+        umem_reap(&s->umem, &s->inner_completion);
+    }
+    feed(s);
+    if (xsk_ring_prod__needs_wakeup(&s->umem.fill))
+        recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+}
+
+static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
+{
+    uint32_t first = 0, n = xsk_ring_cons__peek(&s->rx, max, &first);
+    if (n == 0) {
+        settle(s);
+        return 0;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const struct xdp_desc *d = xsk_ring_cons__rx_desc(&s->rx, first + i);
+        frames[i] = (struct frame){
+            .data = s->umem.area + d->addr,
+            .len = d->len,
+            .wire_len = d->len,
+            .token = d->addr,
+        };
+    }
+    xsk_ring_cons__release(&s->rx, n); /* the slots; the chunks stay ours until done() */
+    return (int)n;
+}
+
+/* Puts up to n frames into the TX ring. Returns how many. */
+static unsigned put(struct source *s, const struct xdp_desc *out, unsigned n)
+{
+    uint32_t first = 0, room = xsk_prod_nb_free(&s->tx, n);
+    if (room < n)
+        n = room;
+    if (n == 0 || xsk_ring_prod__reserve(&s->tx, n, &first) != n)
+        return 0;
+    for (uint32_t i = 0; i < n; i++)
+        *xsk_ring_prod__tx_desc(&s->tx, first + i) = out[i];
+    xsk_ring_prod__submit(&s->tx, n);
+    return n;
+}
+
+static void send_all(struct source *s, const struct xdp_desc *out, unsigned n)
+{
+    unsigned sent = 0;
+    for (int i = 0; i < SEND_TRIES && sent < n; i++) {
+        sent += put(s, out + sent, n - sent);
+        kick(s);
+        umem_reap(&s->umem, &s->inner_completion);
+    }
+    s->refused += n - sent;
+    while (sent < n)
+        umem_give(&s->umem, out[sent++].addr);
+}
+
+static void afxdp_done(struct source *s, const struct frame *frames, const uint8_t *verdicts,
+                       unsigned n)
+{
+    struct xdp_desc out[BURST];
+    unsigned count = 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (s->sender == NULL || verdicts[i] == FRAME_DROP) {
+            umem_give(&s->umem, frames[i].token);
+            continue;
+        }
+        out[count++] = (struct xdp_desc){.addr = frames[i].token, .len = frames[i].len};
+        if (count == BURST) {
+            send_all(s, out, count);
+            count = 0;
+        }
+    }
+    if (count > 0)
+        send_all(s, out, count);
+    settle(s);
+}
+
+static void afxdp_wait(struct source *s, unsigned timeout_ms)
+{
+    struct pollfd fds[2] = {{.fd = s->receiver_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+    if (s->probe_ring != NULL)
+        fds[1].fd = ring_buffer__epoll_fd(s->probe_ring);
+    settle(s);
+    if (s->is_stalled && timeout_ms > 1)
+        timeout_ms = 1; /* the inner port has frames to send: come back soon */
+    poll(fds, 2, (int)timeout_ms);
+}
+
+/* ---- probes and statistics */
+
+static struct addr addr_of(uint8_t family, const uint8_t bytes[static 16])
+{
+    return family == ADDR_V4 ? addr_v4(bytes) : addr_v6(bytes);
+}
+
+static void probe_to_packet(const struct xdp_probe *p, struct packet *out)
+{
+    *out = (struct packet){
+        .src = addr_of(p->family, p->src),
+        .dst = addr_of(p->family, p->dst),
+        .protocol = IPPROTO_TCP,
+        .tcp_flags = p->tcp_flags,
+        .vlan = p->vlan,
+        .ingress = p->ingress,
+        .src_port = p->src_port,
+        .dst_port = p->dst_port,
+        .seq = p->seq,
+        .ack = p->ack,
+        .tcp_window = p->window,
+        .payload_len = p->payload_len,
+        .frame_len = p->frame_len,
+    };
+    memcpy(out->src_mac, p->src_mac, sizeof out->src_mac);
+}
+
+/* A negative answer stops the ring's consumer, after this probe. */
+static int take_probe(void *arg, void *data, size_t size)
+{
+    struct source *s = arg;
+    if (size >= sizeof(struct xdp_probe))
+        probe_to_packet(data, &s->probe_out[s->probe_count++]);
+    return s->probe_count < s->probe_max ? 0 : -ENOSPC;
+}
+
+static int afxdp_probes(struct source *s, struct packet *out, unsigned max)
+{
+    if (s->probe_ring == NULL || max == 0)
+        return 0;
+    s->probe_out = out;
+    s->probe_max = max;
+    s->probe_count = 0;
+    ring_buffer__consume(s->probe_ring);
+    s->probe_out = NULL;
+    return (int)s->probe_count;
+}
+
+/* Frames that reached the socket and found no slot or no chunk. */
+static uint64_t missed(const struct source *s)
+{
+    struct xdp_statistics k = {0};
+    socklen_t size = sizeof k;
+    if (getsockopt(s->receiver_fd, SOL_XDP, XDP_STATISTICS, &k, &size) != 0)
+        return 0;
+    return k.rx_dropped + k.rx_ring_full;
+}
+
+/* What is counted once per process is told by queue 0, so that queues can be summed. */
+static void afxdp_stats(struct source *s, struct source_stats *out)
+{
+    *out = (struct source_stats){.missed = missed(s), .transmit_refused = s->refused};
+    if (s->queue != 0)
+        return;
+    out->probes_lost = xdp_attach_stat(&s->group->attach, XDP_STAT_probes_lost);
+    out->tally_overflow = xdp_attach_stat(&s->group->attach, XDP_STAT_tally_overflow);
+}
+
+const struct source_ops source_afxdp = {
+    .name = "af_xdp",
+    .attach = afxdp_attach,
+    .queues = afxdp_queues,
+    .watch = afxdp_watch,
+    .tally = afxdp_tally,
+    .detach = afxdp_detach,
+    .open = afxdp_open,
+    .recv = afxdp_recv,
+    .done = afxdp_done,
+    .wait = afxdp_wait,
+    .probes = afxdp_probes,
+    .stats = afxdp_stats,
+    .close = afxdp_close,
+};

@@ -1,0 +1,143 @@
+#include "sensor/source/port.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shared/base/clock.h"
+
+#define LOCK_TRIES   20
+#define LOCK_WAIT_NS (50 * NS_PER_MS) /* in all a second: a killed process needs a moment to end \
+                                       */
+
+/* /sys/class/net would do as well, but under nsenter it shows another namespace's interfaces. */
+static void ask_queues(int fd, struct port *port)
+{
+    struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+    struct ifreq request = {.ifr_data = (void *)&channels};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", port->name);
+    port->rx_queues = port->tx_queues = 1;
+    if (ioctl(fd, SIOCETHTOOL, &request) != 0)
+        return; /* a driver that cannot say has one queue */
+    unsigned rx = channels.rx_count + channels.combined_count;
+    unsigned tx = channels.tx_count + channels.combined_count;
+    port->rx_queues = rx > 0 ? rx : 1;
+    port->tx_queues = tx > 0 ? tx : 1;
+}
+
+static int ask_mtu(int fd, struct port *port)
+{
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", port->name);
+    if (ioctl(fd, SIOCGIFMTU, &request) != 0)
+        return -errno;
+    port->mtu = (unsigned)request.ifr_mtu;
+    return 0;
+}
+
+static int check_mtu(const struct port *port, const char *role, struct note *note)
+{
+    if (port->mtu <= PORT_MTU_MAX)
+        return 0;
+    return note_set(note, ERR_CONF,
+                    "%s: the MTU of %s is %u, but AF_XDP frames hold at most %d: "
+                    "ip link set dev %s mtu %d, and switch off LRO and jumbo frames on that link",
+                    role, port->name, port->mtu, PORT_MTU_MAX, port->name, PORT_MTU_MAX);
+}
+
+int port_find(const char *name, const char *role, struct port *out, struct note *note)
+{
+    *out = (struct port){0};
+    if (name[0] == '\0')
+        return note_set(note, ERR_CONF, "%s: no interface is named", role);
+    unsigned ifindex = strlen(name) < sizeof out->name ? if_nametoindex(name) : 0;
+    if (ifindex == 0)
+        return note_set(note, ERR_CONF,
+                        "%s: no interface %s in this network namespace: see `ip link`, or start "
+                        "the sensor in the namespace that has it (nsenter --net=…)",
+                        role, name);
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->ifindex = (int)ifindex;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return note_set(note, -errno, "%s: cannot ask about %s: %s", role, name, strerror(errno));
+    int err = ask_mtu(fd, out);
+    ask_queues(fd, out);
+    close(fd);
+    if (err < 0)
+        return note_set(note, err, "%s: cannot ask for the MTU of %s: %s", role, name,
+                        strerror(-err));
+    return check_mtu(out, role, note);
+}
+
+static uint64_t effective_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    if (syscall(SYS_capget, &header, data) != 0)
+        return 0;
+    return (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
+int port_check_capabilities(struct note *note)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } needed[] = {
+        {CAP_NET_ADMIN, " CAP_NET_ADMIN"},
+        {CAP_NET_RAW, " CAP_NET_RAW"},
+        {CAP_BPF, " CAP_BPF"},
+    };
+    uint64_t have = effective_capabilities();
+    if (have & UINT64_C(1) << CAP_SYS_ADMIN)
+        have |= UINT64_C(1) << CAP_BPF; /* the older, wider right implies it */
+    char missing[64] = "";
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if ((have & UINT64_C(1) << needed[i].number) == 0)
+            strncat(missing, needed[i].name, sizeof missing - strlen(missing) - 1);
+    if (missing[0] == '\0')
+        return 0;
+    return note_set(note, -EPERM,
+                    "af_xdp: this process lacks%s: start it as root, or grant them (systemd: "
+                    "AmbientCapabilities=)",
+                    missing);
+}
+
+static void pause_ns(uint64_t ns)
+{
+    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+}
+
+int port_lock(const struct port *port, struct note *note)
+{
+    /* An abstract socket: its name belongs to the network namespace, and needs no file. */
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int length =
+        snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "penstock-sensor/%s", port->name);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return note_set(note, -errno, "cannot lock %s: %s", port->name, strerror(errno));
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (bind(fd, (struct sockaddr *)&name, size) == 0)
+            return fd;
+        if (errno != EADDRINUSE)
+            break;
+        pause_ns(LOCK_WAIT_NS);
+    }
+    int err = errno == EADDRINUSE ? ERR_BUSY : -errno;
+    close(fd);
+    return note_set(note, err, "%s: another sensor is running on this interface: stop it first",
+                    port->name);
+}

@@ -1,0 +1,29 @@
+/* Ports: the network interfaces that a source stands between, and whether we may use them. All of
+ * this is asked before anything is changed, so that a refusal leaves the machine as it was. */
+#pragma once
+
+#include <net/if.h>
+
+#include "shared/base/err.h"
+
+/* A frame must fit a UMEM chunk behind the headroom, and XDP needs its own room in a page: native
+ * mode attaches up to MTU 3506 on veth; 3498 leaves room for two more VLAN tags. */
+#define PORT_MTU_MAX 3498
+
+struct port {
+    char name[IFNAMSIZ];
+    int ifindex;
+    unsigned mtu;
+    unsigned rx_queues, tx_queues;
+};
+
+/* Looks the interface up. 0, or ERR_CONF with a note: no such interface, MTU too large. role is the
+ * configuration key that named it. */
+int port_find(const char *name, const char *role, struct port *out, struct note *note);
+
+/* 0, or -EPERM with a note that names the missing capabilities. */
+int port_check_capabilities(struct note *note);
+
+/* Only one sensor per outer port and network namespace: holds a name that the kernel gives back
+ * when this process ends, however it ends. A file descriptor to close, or ERR_BUSY. */
+int port_lock(const struct port *port, struct note *note);

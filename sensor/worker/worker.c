@@ -1,0 +1,552 @@
+#include "sensor/worker/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/base/clock.h"
+#include "shared/base/hash.h"
+#include "shared/base/log.h"
+
+/* Events between this core and the publisher: one of the publisher's polls at the rate at which a
+ * full tally leaves. 4096 of 700 bytes are 3 MB per queue. */
+#define RING_EVENTS 4096
+
+/* Ticks cost a few calls per engine; per burst of 64 that would show, per millisecond it does not,
+ * and it is far finer than any deadline that engines keep. */
+#define TICK_NS NS_PER_MS
+
+/* Longest sleep when nothing comes: bounds the time to a tick (penny.h wants 100 ms) and to a stop.
+ */
+#define WAIT_MS 50
+
+/* A capture's pause is walked in steps as long as a live sensor would sleep at most, up to this
+ * long a pause; beyond, nothing is under way any more, and time jumps. */
+#define WALK_STEP_NS (WAIT_MS * NS_PER_MS)
+#define WALK_NS      (600 * NS_PER_S)
+
+/* On stop: wait so long for the publisher to make room. */
+#define DRAIN_NS (2 * NS_PER_S)
+
+struct watch {
+    size_t count;
+    struct prefix prefixes[];
+};
+
+/* What sensor_status compares with: the sums at the last one. */
+struct totals {
+    uint64_t packets, bytes, forwarded, dropped, malformed, missed;
+};
+
+struct worker {
+    /* read every burst, fixed after the start */
+    const struct source_ops *ops;
+    struct source *source;
+    struct penny *penny;       /* NULL: off */
+    struct scan *scan;         /* NULL: off, or worker 0 does it from probes */
+    struct tally *tally;       /* NULL: the kernel counts, and worker 0 reads it */
+    struct scan *frame_scan;   /* scan, if it is fed with frames; else NULL */
+    struct tally *frame_tally; /* tally, if it is fed with frames; else NULL */
+    struct worker_conf conf;
+    /* written by this core only */
+    alignas(64) struct frame frames[BURST];
+    struct packet packets[BURST];
+    uint8_t reasons[BURST]; /* enum packet_reason */
+    uint8_t verdicts[BURST];
+    unsigned lent;                     /* frames of the source that we hold */
+    uint64_t now, ticked_at, frame_at; /* frame_at: time of the last frame; captures only */
+    uint64_t interval_start, interval_due;
+    uint64_t status_start, status_end; /* status_end: of the status that waits to leave; 0: none */
+    struct totals told;
+    bool is_running, has_finished;
+    struct ring out;
+    struct counters counters;
+    /* shared with the thread that started us */
+    alignas(64) struct watch *_Atomic watch; /* the next list; NULL: taken */
+    atomic_bool must_stop, has_ended;
+    pthread_t thread;
+    sem_t opened;
+    int open_result, result; /* each written once: before opened is posted, before the end */
+    struct note note;
+};
+
+static bool is_first(const struct worker *w)
+{
+    return w->conf.queue == 0;
+}
+
+/* ---- receive ---- */
+
+/* 1 when frames are lent, 0 when none came, or how the source ended. */
+static int receive(struct worker *w)
+{
+    if (w->lent != 0)
+        return 1;
+    /* A capture goes frame by frame, for each has a time of its own. */
+    int n = w->ops->recv(w->source, w->frames, w->conf.is_capture ? 1 : BURST);
+    if (n < 0)
+        return n;
+    w->lent = (unsigned)n;
+    return n != 0;
+}
+
+/* One step towards the lent frame's time; true when it is reached. */
+static bool walk(struct worker *w)
+{
+    if (w->lent == 0)
+        return false;
+    uint64_t at = w->frames[0].at_ns;
+    if (w->now == 0)
+        w->now = w->frame_at = at; /* a capture's first frame starts its time */
+    if (at > w->now + WALK_STEP_NS && w->now - w->frame_at < WALK_NS) {
+        w->now += WALK_STEP_NS;
+        return false;
+    }
+    if (at > w->now) /* frames out of order do not turn time back */
+        w->now = at;
+    w->frame_at = w->now;
+    return true;
+}
+
+static bool move_time(struct worker *w)
+{
+    if (w->conf.is_capture)
+        return walk(w);
+    w->now = clock_mono_ns();
+    return true;
+}
+
+/* ---- look ---- */
+
+static void look(struct worker *w)
+{
+    for (unsigned i = 0; i < w->lent; i++) {
+        struct packet *p = &w->packets[i];
+        w->reasons[i] = (uint8_t)packet_parse(&w->frames[i], p);
+        if (w->reasons[i] != PACKET_OK)
+            continue;
+        p->ingress = ingress_table_find(w->conf.ingress, p->vlan, p->src_mac);
+        if (w->penny != NULL)
+            penny_prefetch(w->penny, p);
+    }
+}
+
+/* ---- decide ---- */
+
+static const enum counter reason_counter[] = {
+    COUNTER_COUNT, /* PACKET_OK has none */
+#define REASON(name, counter) COUNTER_##counter,
+#include "sensor/packet/reasons.def"
+#undef REASON
+};
+
+static uint8_t judge(struct worker *w, const struct packet *p)
+{
+    if (w->frame_scan != NULL)
+        scan_packet(w->frame_scan, p, w->now);
+    if (w->frame_tally != NULL)
+        tally_packet(w->frame_tally, p, w->now);
+    return w->penny != NULL ? penny_packet(w->penny, p, w->now) : FRAME_FORWARD;
+}
+
+/* What we do not understand is not ours to withhold. */
+static void decide(struct worker *w)
+{
+    for (unsigned i = 0; i < w->lent; i++) {
+        if (w->reasons[i] == PACKET_OK) {
+            w->verdicts[i] = judge(w, &w->packets[i]);
+        } else {
+            w->verdicts[i] = FRAME_FORWARD;
+            counter_add(&w->counters, reason_counter[w->reasons[i]], 1);
+        }
+    }
+}
+
+/* ---- give back ---- */
+
+static void give_back(struct worker *w)
+{
+    uint64_t bytes = 0, dropped = 0;
+    for (unsigned i = 0; i < w->lent; i++) {
+        bytes += w->frames[i].wire_len;
+        dropped += w->verdicts[i] == FRAME_DROP;
+    }
+    w->ops->done(w->source, w->frames, w->verdicts, w->lent);
+    counter_add(&w->counters, COUNTER_packets, w->lent);
+    counter_add(&w->counters, COUNTER_bytes, bytes);
+    counter_add(&w->counters, COUNTER_dropped, dropped);
+    counter_add(&w->counters, COUNTER_forwarded, w->lent - dropped);
+    w->lent = 0;
+}
+
+/* Connection openings of all traffic, where the kernel reports them. */
+static bool take_probes(struct worker *w)
+{
+    if (w->ops->probes == NULL || !is_first(w) || w->scan == NULL)
+        return false;
+    int n = w->ops->probes(w->source, w->packets, BURST);
+    for (int i = 0; i < n; i++)
+        scan_packet(w->scan, &w->packets[i], w->now);
+    if (n > 0)
+        counter_add(&w->counters, COUNTER_probes, (uint64_t)n);
+    return n > 0;
+}
+
+/* ---- tick ---- */
+
+static void take_watch(struct worker *w)
+{
+    struct watch *next = atomic_exchange(&w->watch, NULL);
+    if (next == NULL)
+        return;
+    if (w->penny != NULL && penny_watch(w->penny, next->prefixes, next->count) != 0)
+        log_error("event=watch_failed queue=%u reason=\"no memory\"", w->conf.queue);
+    free(next);
+}
+
+static void read_stats(struct worker *w)
+{
+    struct source_stats stats = {0};
+    w->ops->stats(w->source, &stats);
+    counter_set(&w->counters, COUNTER_source_missed, stats.missed);
+    counter_set(&w->counters, COUNTER_transmit_refused, stats.transmit_refused);
+    counter_set(&w->counters, COUNTER_probes_lost, stats.probes_lost);
+    uint64_t overflow = w->tally != NULL ? tally_overflow(w->tally) : 0;
+    counter_set(&w->counters, COUNTER_tally_overflow, stats.tally_overflow + overflow);
+}
+
+struct kernel_cells {
+    struct worker *w;
+    uint64_t at;
+};
+
+static void add_cell(void *arg, const struct source_tally *cell)
+{
+    const struct kernel_cells *to = arg;
+    tally_add(to->w->tally, &cell->src, cell->ingress, cell->packets, cell->bytes, cell->flow_bits,
+              to->at);
+}
+
+/* at: inside the interval that the counts belong to. */
+static void read_kernel_tally(struct worker *w, uint64_t at)
+{
+    if (w->ops->tally == NULL || w->tally == NULL)
+        return;
+    struct kernel_cells to = {w, at};
+    w->ops->tally(w->conf.group, add_cell, &to);
+}
+
+/* The interval of tally and status. The tally's own starts with the same tick and has the same
+ * length, so the kernel's counts are read before it turns over. */
+static void interval_tick(struct worker *w)
+{
+    uint64_t length = w->conf.tally->interval_ns;
+    if (!w->is_running) {
+        w->is_running = true;
+        w->interval_start = w->status_start = w->now;
+        w->interval_due = w->now + length;
+        return;
+    }
+    if (w->now < w->interval_due)
+        return;
+    read_kernel_tally(w, w->interval_due - 1);
+    w->interval_start = w->now - (w->now - w->interval_start) % length;
+    w->interval_due = w->interval_start + length;
+    w->status_end = w->interval_start;
+}
+
+/* ---- emit ---- */
+
+static uint64_t malformed(const struct counters *c)
+{
+    uint64_t sum = 0;
+    for (unsigned reason = PACKET_OK + 1; reason < PACKET_NOT_IP; reason++)
+        sum += counter_get(c, reason_counter[reason]);
+    return sum; /* what is no IP (ARP, say) is well-formed, and not ours */
+}
+
+static struct totals totals_of(const struct worker *w)
+{
+    struct totals t = {0};
+    for (unsigned i = 0; i < w->conf.worker_count; i++) {
+        const struct counters *c = &w->conf.workers[i]->counters;
+        t.packets += counter_get(c, COUNTER_packets);
+        t.bytes += counter_get(c, COUNTER_bytes);
+        t.forwarded += counter_get(c, COUNTER_forwarded);
+        t.dropped += counter_get(c, COUNTER_dropped);
+        t.malformed += malformed(c);
+        t.missed += counter_get(c, COUNTER_source_missed);
+    }
+    return t;
+}
+
+/* A status that found no room is replaced by the next: its interval gets longer, its counts are
+ * differences and stay whole. */
+static bool take_status(struct worker *w, struct event *out)
+{
+    if (w->status_end == 0 || !is_first(w))
+        return false;
+    struct totals now = totals_of(w);
+    memset(out, 0, sizeof *out);
+    out->type = EVENT_sensor_status;
+    out->sensor_status = (struct event_sensor_status){
+        .started_at = (int64_t)w->status_start,
+        .ended_at = (int64_t)w->status_end,
+        .packets = now.packets - w->told.packets,
+        .bytes = now.bytes - w->told.bytes,
+        .forwarded = now.forwarded - w->told.forwarded,
+        .dropped = now.dropped - w->told.dropped,
+        .malformed = now.malformed - w->told.malformed,
+        .missed = now.missed - w->told.missed,
+    };
+    w->told = now;
+    w->status_start = w->status_end;
+    w->status_end = 0;
+    return true;
+}
+
+/* Verdicts before tallies: the few that matter most do not wait behind the many. */
+static bool take(struct worker *w, struct event *out)
+{
+    return take_status(w, out) || (w->penny != NULL && penny_take(w->penny, out)) ||
+           (w->scan != NULL && scan_take(w->scan, out)) ||
+           (w->tally != NULL && tally_take(w->tally, out));
+}
+
+/* Moves events into the ring, and their times to the wall clock. True when none is left. */
+static bool emit(struct worker *w)
+{
+    int64_t offset = w->conf.is_capture ? 0 : clock_wall_ns() - (int64_t)clock_mono_ns();
+    uint64_t n = 0;
+    struct event *slot;
+    while ((slot = ring_claim(&w->out)) != NULL && take(w, slot)) {
+        slot->at = (int64_t)w->now;
+        event_shift(slot, offset);
+        ring_publish(&w->out);
+        n++;
+    }
+    counter_add(&w->counters, COUNTER_events, n);
+    if (slot == NULL)
+        counter_add(&w->counters, COUNTER_events_held, 1);
+    return slot != NULL;
+}
+
+static void tick(struct worker *w)
+{
+    w->ticked_at = w->now;
+    take_watch(w);
+    read_stats(w);
+    interval_tick(w);
+    if (w->penny != NULL)
+        penny_tick(w->penny, w->now);
+    if (w->scan != NULL)
+        scan_tick(w->scan, w->now);
+    if (w->tally != NULL)
+        tally_tick(w->tally, w->now);
+    emit(w);
+}
+
+/* ---- the loop ---- */
+
+static void pause_briefly(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+int worker_step(struct worker *w)
+{
+    /* A capture can wait for room, and then its windows are as long as they should be. */
+    if (w->conf.is_capture && ring_claim(&w->out) == NULL) {
+        pause_briefly();
+        return 0;
+    }
+    int got = receive(w);
+    if (got < 0)
+        return got;
+    bool is_time = move_time(w);
+    if (w->now != 0 && (w->now - w->ticked_at >= TICK_NS || !w->is_running))
+        tick(w); /* first: what was due before these frames happens without them */
+    if (is_time) {
+        look(w);
+        decide(w);
+        give_back(w);
+    }
+    if (!take_probes(w) && got == 0)
+        w->ops->wait(w->source, WAIT_MS);
+    return 0;
+}
+
+static void end_engines(struct worker *w)
+{
+    w->has_finished = true;
+    if (!w->conf.is_capture)
+        w->now = clock_mono_ns();
+    tick(w);
+    read_kernel_tally(w, w->now);
+    if (w->now > w->status_start || totals_of(w).packets != w->told.packets)
+        w->status_end = w->now;
+    if (w->penny != NULL)
+        penny_finish(w->penny, w->now);
+    if (w->scan != NULL)
+        scan_finish(w->scan, w->now);
+    if (w->tally != NULL)
+        tally_finish(w->tally, w->now);
+}
+
+bool worker_finish(struct worker *w)
+{
+    if (!w->has_finished)
+        end_engines(w);
+    return emit(w);
+}
+
+/* ---- thread ---- */
+
+static void drain(struct worker *w)
+{
+    uint64_t patience = clock_mono_ns() + DRAIN_NS;
+    while (!worker_finish(w)) {
+        if (clock_mono_ns() >= patience) {
+            log_warn("event=drain_gave_up queue=%u reason=\"the publisher makes no room\"",
+                     w->conf.queue);
+            return;
+        }
+        pause_briefly();
+    }
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    int err = w->open_result = worker_open(w, &w->note);
+    sem_post(&w->opened);
+    if (err != 0)
+        return NULL;
+    while (err == 0 && !atomic_load_explicit(&w->must_stop, memory_order_relaxed))
+        err = worker_step(w);
+    drain(w);
+    w->ops->close(w->source);
+    w->source = NULL;
+    w->result = err == ERR_END ? 0 : err;
+    atomic_store(&w->has_ended, true);
+    return NULL;
+}
+
+int worker_open(struct worker *w, struct note *note)
+{
+    return w->ops->open(w->conf.group, w->conf.queue, &w->source, note);
+}
+
+int worker_start(struct worker *w, struct note *note)
+{
+    int err = pthread_create(&w->thread, NULL, run, w);
+    if (err != 0)
+        return note_set(note, -err, "no thread for queue %u: %s", w->conf.queue, err_text(-err));
+    while (sem_wait(&w->opened) != 0 && errno == EINTR)
+        ;
+    if (w->open_result == 0)
+        return 0;
+    pthread_join(w->thread, NULL);
+    return note_set(note, w->open_result, "queue %u: %.900s", w->conf.queue,
+                    w->note.text[0] != '\0' ? w->note.text : err_text(w->open_result));
+}
+
+void worker_stop(struct worker *w)
+{
+    atomic_store(&w->must_stop, true);
+}
+
+bool worker_has_ended(const struct worker *w)
+{
+    return atomic_load(&w->has_ended);
+}
+
+int worker_join(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+    return w->result;
+}
+
+int worker_watch(struct worker *w, const struct prefix *prefixes, size_t n)
+{
+    struct watch *next = malloc(sizeof *next + n * sizeof *prefixes);
+    if (next == NULL)
+        return -ENOMEM;
+    next->count = n;
+    if (n != 0)
+        memcpy(next->prefixes, prefixes, n * sizeof *prefixes);
+    free(atomic_exchange(&w->watch, next)); /* one that was never taken is out of date */
+    return 0;
+}
+
+/* ---- life ---- */
+
+/* Engines that this worker does not have are no error: scan belongs to worker 0 when the kernel
+ * reports openings, tally when the kernel counts. */
+static int make_engines(struct worker *w, struct note *note)
+{
+    const struct worker_conf *c = &w->conf;
+    struct hash_key key = {c->seed, 0x776f726b6572 + c->queue};
+    int err = 0;
+    if (c->penny->mode != PENNY_OFF)
+        err = penny_new(c->penny, c->ingress, prf_word(key, 0), &w->penny);
+    if (err == 0 && c->scan->enabled && (c->ops->probes == NULL || is_first(w)))
+        err = scan_new(c->scan, &w->scan);
+    if (err == 0 && (c->ops->tally == NULL || is_first(w)))
+        err = tally_new(c->tally, c->ingress, prf_word(key, 1), &w->tally);
+    w->frame_scan = c->ops->probes == NULL ? w->scan : NULL;
+    w->frame_tally = c->ops->tally == NULL ? w->tally : NULL;
+    return err == 0 ? 0 : note_set(note, err, "engines of queue %u: %s", c->queue, err_text(err));
+}
+
+int worker_new(const struct worker_conf *conf, struct worker **out, struct note *note)
+{
+    struct worker *w = aligned_alloc(alignof(struct worker), sizeof *w);
+    if (w == NULL)
+        return note_set(note, -ENOMEM, "no memory for queue %u", conf->queue);
+    memset(w, 0, sizeof *w);
+    w->conf = *conf;
+    w->ops = conf->ops;
+    sem_init(&w->opened, 0, 0);
+    int err = ring_init(&w->out, sizeof(struct event), RING_EVENTS);
+    if (err == 0)
+        err = make_engines(w, note);
+    if (err != 0) {
+        worker_free(w);
+        return err;
+    }
+    *out = w;
+    return 0;
+}
+
+void worker_free(struct worker *w)
+{
+    if (w == NULL)
+        return;
+    if (w->source != NULL)
+        w->ops->close(w->source);
+    penny_free(w->penny);
+    scan_free(w->scan);
+    tally_free(w->tally);
+    ring_clear(&w->out);
+    free(atomic_exchange(&w->watch, NULL));
+    sem_destroy(&w->opened);
+    free(w);
+}
+
+uint64_t worker_now(const struct worker *w)
+{
+    return w->now;
+}
+
+struct ring *worker_ring(struct worker *w)
+{
+    return &w->out;
+}
+
+struct counters *worker_counters(struct worker *w)
+{
+    return &w->counters;
+}

@@ -1,0 +1,594 @@
+/* The worker with real engines and a source that plays a script. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sensor/worker/worker.h"
+#include "shared/base/clock.h"
+#include "tests/support/frames.h"
+
+#define START      (1700000000 * NS_PER_S)
+#define SCRIPT_MAX 512
+
+/* ---- the scripted source ---- */
+
+struct source_group {
+    struct frame frames[SCRIPT_MAX];
+    uint8_t data[SCRIPT_MAX][256];
+    unsigned count;
+    unsigned burst; /* frames per recv; 0: as many as the worker takes */
+    int end;        /* what recv says after the last; 0: nothing comes any more */
+    int open_error;
+    unsigned cells; /* the kernel's tally: cells per read-out */
+    unsigned cell_reads;
+    struct packet probes[SCRIPT_MAX];
+    unsigned probe_count;
+    /* what the worker did */
+    unsigned next, given_back, next_probe;
+    uint8_t verdicts[SCRIPT_MAX];
+    bool is_out_of_order, is_closed;
+};
+
+struct source {
+    struct source_group *script;
+    unsigned lent;
+};
+
+static int script_open(struct source_group *g, unsigned queue, struct source **out,
+                       struct note *note)
+{
+    if (g->open_error != 0)
+        return note_set(note, g->open_error, "the script has no queue %u", queue);
+    *out = calloc(1, sizeof **out);
+    (*out)->script = g;
+    return 0;
+}
+
+static int script_recv(struct source *s, struct frame *frames, unsigned max)
+{
+    struct source_group *g = s->script;
+    if (s->lent != 0)
+        g->is_out_of_order = true; /* lent again before the last burst came back */
+    if (g->next == g->count)
+        return g->end;
+    unsigned n = g->count - g->next;
+    n = n > max ? max : n;
+    n = g->burst != 0 && n > g->burst ? g->burst : n;
+    for (unsigned i = 0; i < n; i++) {
+        frames[i] = g->frames[g->next];
+        frames[i].token = g->next++;
+    }
+    s->lent = n;
+    return (int)n;
+}
+
+static void script_done(struct source *s, const struct frame *frames, const uint8_t *verdicts,
+                        unsigned n)
+{
+    struct source_group *g = s->script;
+    for (unsigned i = 0; i < n; i++) {
+        if (frames[i].token != g->given_back)
+            g->is_out_of_order = true;
+        g->verdicts[g->given_back++] = verdicts[i];
+    }
+    s->lent -= n;
+}
+
+static void script_wait(struct source *s, unsigned timeout_ms)
+{
+    (void)s, (void)timeout_ms;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void script_stats(struct source *s, struct source_stats *out)
+{
+    (void)s;
+    *out = (struct source_stats){.missed = 3, .transmit_refused = 2};
+}
+
+static void script_close(struct source *s)
+{
+    if (s == NULL)
+        return;
+    s->script->is_closed = true;
+    free(s);
+}
+
+static int script_tally(struct source_group *g,
+                        void (*each)(void *arg, const struct source_tally *cell), void *arg)
+{
+    if (g->cell_reads++ != 0)
+        return 0;
+    for (unsigned i = 0; i < g->cells; i++) {
+        struct source_tally cell = {.packets = 2, .bytes = 200, .flow_bits = {1}};
+        uint8_t bytes[4] = {10, (uint8_t)(i >> 8), (uint8_t)i, 0};
+        cell.src = (struct prefix){addr_v4(bytes), 24};
+        each(arg, &cell);
+    }
+    return 0;
+}
+
+static int script_probes(struct source *s, struct packet *out, unsigned max)
+{
+    struct source_group *g = s->script;
+    unsigned n = 0;
+    while (n < max && g->next_probe < g->probe_count)
+        out[n++] = g->probes[g->next_probe++];
+    return (int)n;
+}
+
+static const struct source_ops plain = {
+    .name = "script",
+    .open = script_open,
+    .recv = script_recv,
+    .done = script_done,
+    .wait = script_wait,
+    .stats = script_stats,
+    .close = script_close,
+};
+
+static const struct source_ops kernel_like = {
+    .name = "script",
+    .tally = script_tally,
+    .open = script_open,
+    .recv = script_recv,
+    .done = script_done,
+    .wait = script_wait,
+    .probes = script_probes,
+    .stats = script_stats,
+    .close = script_close,
+};
+
+/* ---- one sensor of one worker ---- */
+
+struct bench {
+    struct source_group script;
+    struct penny_conf penny;
+    struct scan_conf scan;
+    struct tally_conf tally;
+    struct ingress_table ingress;
+    struct worker *worker;
+    struct event *events; /* in the order of the ring */
+    size_t count, room;
+};
+
+static int setup(void **state)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    b->penny = (struct penny_conf){
+        .mode = PENNY_OFF,
+        .drop_probability = 0.25,
+        .max_drops = 12,
+        .budget = 60,
+        .timeout_ns = 3 * NS_PER_S,
+        .gap_ns = 0,
+        .open_blocks = 5,
+        .alpha = 1e-4,
+        .miss_max = 0.05,
+        .max_duration_ns = 120 * NS_PER_S,
+        .retest_after_ns = 3600 * NS_PER_S,
+        .max_flows = 1024,
+        .max_tests = 64,
+        .flow_idle_ns = 30 * NS_PER_S,
+    };
+    b->scan = (struct scan_conf){
+        .enabled = true, .window_ns = 60 * NS_PER_S, .bits = 1024, .bins = 16, .home_count = 1};
+    assert_int_equal(prefix_parse("192.0.2.0/24", &b->scan.home[0]), 0);
+    b->tally = (struct tally_conf){
+        .interval_ns = 10 * NS_PER_S, .v4_length = 24, .v6_length = 48, .max_cells = 65536};
+    b->ingress = (struct ingress_table){
+        .count = 2, .row = {{.router = "r1", .interface = "xe0", .vlan = 101}, {.router = "r2"}}};
+    b->script.end = ERR_END;
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    worker_free(b->worker);
+    free(b->events);
+    free(b);
+    return 0;
+}
+
+static void add(struct bench *b, const struct frame_spec *spec, uint64_t at)
+{
+    uint8_t room[FRAME_ROOM];
+    struct frame f = frame_make(spec, room);
+    struct source_group *g = &b->script;
+    assert_true(g->count < SCRIPT_MAX && f.len <= sizeof g->data[0]);
+    memcpy(g->data[g->count], room, f.len);
+    f.data = g->data[g->count];
+    f.at_ns = at;
+    g->frames[g->count++] = f;
+}
+
+static void add_tcp(struct bench *b, uint16_t src_port, uint16_t dst_port, uint32_t seq,
+                    uint8_t flags, size_t len, uint64_t at)
+{
+    struct frame_spec spec =
+        frame_tcp4("198.51.100.1", "192.0.2.1", src_port, dst_port, seq, flags, len);
+    add(b, &spec, at);
+}
+
+static void make(struct bench *b, const struct source_ops *ops, bool is_capture)
+{
+    struct worker_conf conf = {
+        .ops = ops,
+        .group = &b->script,
+        .penny = &b->penny,
+        .scan = &b->scan,
+        .tally = &b->tally,
+        .ingress = &b->ingress,
+        .seed = 1,
+        .is_capture = is_capture,
+        .workers = &b->worker,
+        .worker_count = 1,
+    };
+    struct note note = {0};
+    assert_int_equal(worker_new(&conf, &b->worker, &note), 0);
+}
+
+static void drain(struct bench *b)
+{
+    struct event *e;
+    while ((e = ring_front(worker_ring(b->worker))) != NULL) {
+        if (b->count == b->room) {
+            b->room = b->room != 0 ? 2 * b->room : 256;
+            b->events = realloc(b->events, b->room * sizeof *b->events);
+        }
+        b->events[b->count++] = *e;
+        ring_release(worker_ring(b->worker));
+    }
+}
+
+/* Runs the script in this thread, as --capture does. */
+static void play(struct bench *b, const struct source_ops *ops)
+{
+    struct note note = {0};
+    make(b, ops, true);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    int err;
+    while ((err = worker_step(b->worker)) == 0)
+        drain(b);
+    assert_int_equal(err, b->script.end);
+    while (!worker_finish(b->worker))
+        drain(b);
+    drain(b);
+}
+
+static const struct event *find(const struct bench *b, unsigned type, size_t nth)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (b->events[i].type == type && nth-- == 0)
+            return &b->events[i];
+    return NULL;
+}
+
+static size_t count_of(const struct bench *b, unsigned type)
+{
+    size_t n = 0;
+    while (find(b, type, n) != NULL)
+        n++;
+    return n;
+}
+
+static uint64_t counter(const struct bench *b, enum counter which)
+{
+    return counter_get(worker_counters(b->worker), which);
+}
+
+/* ---- promises ---- */
+
+static void every_frame_comes_back_once_and_in_order(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned i = 0; i < 300; i++)
+        add_tcp(b, 4000, 80, i, TCP_ACK, 0, START);
+    play(b, &plain);
+    assert_int_equal(b->script.given_back, 300);
+    assert_false(b->script.is_out_of_order);
+    for (unsigned i = 0; i < 300; i++)
+        assert_int_equal(b->script.verdicts[i], FRAME_FORWARD);
+    assert_int_equal(counter(b, COUNTER_packets), 300);
+    assert_int_equal(counter(b, COUNTER_forwarded), 300);
+}
+
+static void what_cannot_be_parsed_is_forwarded_and_counted_by_its_reason(void **state)
+{
+    struct bench *b = *state;
+    add_tcp(b, 4000, 80, 1, TCP_ACK, 0, START);
+    add_tcp(b, 4000, 80, 1, TCP_ACK, 0, START);
+    b->script.frames[0].len = b->script.frames[0].wire_len = 9;
+    add_tcp(b, 4000, 80, 1, TCP_ACK, 0, START);
+    b->script.data[2][12] = 0x08, b->script.data[2][13] = 0x06; /* ARP */
+    play(b, &plain);
+    assert_int_equal(b->script.given_back, 3);
+    assert_int_equal(b->script.verdicts[0], FRAME_FORWARD);
+    assert_int_equal(counter(b, COUNTER_malformed_short_ethernet), 1);
+    assert_int_equal(counter(b, COUNTER_not_ip), 1);
+    assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 1);
+}
+
+static void packets_are_tallied_where_they_entered(void **state)
+{
+    struct bench *b = *state;
+    struct frame_spec tagged = frame_tcp4("203.0.113.9", "192.0.2.1", 4000, 80, 1, TCP_ACK, 10);
+    tagged.vlan[0] = 101, tagged.vlan_count = 1;
+    add(b, &tagged, START);
+    add_tcp(b, 4000, 80, 1, TCP_ACK, 10, START);
+    play(b, &plain);
+    assert_int_equal(count_of(b, EVENT_tally), 2);
+    assert_string_equal(find(b, EVENT_tally, 0)->tally.ingress.router, "r1");
+    assert_string_equal(find(b, EVENT_tally, 1)->tally.ingress.router, "r2");
+}
+
+static void openings_in_frames_reach_the_scan_windows(void **state)
+{
+    struct bench *b = *state;
+    add_tcp(b, 4000, 80, 1, TCP_SYN, 0, START);
+    add_tcp(b, 4000, 80, 1, TCP_SYN | TCP_ACK, 0, START + NS_PER_S);
+    play(b, &plain);
+    const struct event *e = find(b, EVENT_scan_window, 0);
+    assert_int_equal(e->scan_window.direction, SCAN_SERVER);
+    assert_int_equal(e->scan_window.probes, 1);
+    assert_int_equal(e->scan_window.ended_at, START + NS_PER_S);
+    assert_int_equal(count_of(b, EVENT_scan_window), 2);
+}
+
+static void a_pause_in_a_capture_is_walked_so_that_windows_end_when_due(void **state)
+{
+    struct bench *b = *state;
+    add_tcp(b, 4000, 80, 1, TCP_SYN, 0, START);
+    add_tcp(b, 4000, 81, 1, TCP_SYN, 0, START + 301 * NS_PER_S);
+    play(b, &plain);
+    assert_int_equal(count_of(b, EVENT_scan_window), 2 * 6);
+    int64_t end = START;
+    for (size_t i = 0; i < 12; i += 2) {
+        const struct event *e = find(b, EVENT_scan_window, i);
+        assert_int_equal(e->scan_window.started_at, end);
+        end = e->scan_window.ended_at;
+        assert_true(e->at >= end && e->at <= end + (int64_t)(100 * NS_PER_MS));
+    }
+    assert_int_equal(end, START + 301 * NS_PER_S);
+}
+
+static void a_status_comes_every_interval_and_its_sums_are_whole(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned i = 0; i < 101; i++)
+        add_tcp(b, 4000, 80, i, TCP_ACK, 0, START + i * NS_PER_S / 2);
+    play(b, &plain);
+    assert_int_equal(count_of(b, EVENT_sensor_status), 6);
+    uint64_t packets = 0, tallied = 0;
+    for (size_t i = 0; i < 5; i++) {
+        const struct event_sensor_status *s = &find(b, EVENT_sensor_status, i)->sensor_status;
+        assert_int_equal(s->started_at, START + i * 10 * NS_PER_S);
+        assert_int_equal(s->ended_at, START + (i + 1) * 10 * NS_PER_S);
+        assert_int_equal(s->packets, s->forwarded + s->dropped);
+        assert_int_equal(s->missed, i == 0 ? 3 : 0);
+        packets += s->packets;
+    }
+    for (size_t i = 0; i < count_of(b, EVENT_tally); i++)
+        tallied += find(b, EVENT_tally, i)->tally.packets;
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.packets, 20);
+    assert_int_equal(tallied, 101);
+    /* The last frame came in the very instant in which the fifth interval ended. */
+    assert_int_equal(packets, 100);
+    assert_int_equal(find(b, EVENT_sensor_status, 5)->sensor_status.packets, 1);
+}
+
+static void play_a_test(struct bench *b)
+{
+    b->penny.mode = PENNY_ACTIVE;
+    b->penny.prefix_count = 1;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &b->penny.prefixes[0]), 0);
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, (uint16_t)(4000 + i % 4), 80, 1000 + i / 4 * 100, TCP_ACK, 100,
+                START + i * 50 * NS_PER_MS);
+    play(b, &plain);
+}
+
+static void the_penny_test_withholds_segments_of_watched_prefixes(void **state)
+{
+    struct bench *b = *state;
+    play_a_test(b);
+    uint64_t dropped = 0;
+    for (unsigned i = 0; i < b->script.given_back; i++)
+        dropped += b->script.verdicts[i] == FRAME_DROP;
+    assert_true(dropped > 0);
+    assert_int_equal(counter(b, COUNTER_dropped), dropped);
+    assert_int_equal(counter(b, COUNTER_forwarded), SCRIPT_MAX - dropped);
+    assert_int_equal(count_of(b, EVENT_drop), dropped);
+    assert_int_equal(count_of(b, EVENT_test_started), 1);
+    assert_int_equal(count_of(b, EVENT_test_ended), 1);
+}
+
+static void the_same_capture_gives_the_same_events(void **state)
+{
+    struct bench *b = *state;
+    void *again;
+    setup(&again);
+    play_a_test(b);
+    play_a_test(again);
+    struct bench *c = again;
+    assert_int_equal(b->count, c->count);
+    for (size_t i = 0; i < b->count; i++) {
+        char *text[2];
+        size_t size[2];
+        const struct event *events[2] = {&b->events[i], &c->events[i]};
+        for (unsigned j = 0; j < 2; j++) {
+            FILE *out = open_memstream(&text[j], &size[j]);
+            event_print(out, events[j]);
+            fclose(out);
+        }
+        assert_string_equal(text[0], text[1]);
+        free(text[0]);
+        free(text[1]);
+    }
+    teardown(&again);
+}
+
+static void where_the_kernel_counts_frames_are_not_counted_again(void **state)
+{
+    struct bench *b = *state;
+    b->script.cells = 3;
+    b->script.probe_count = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        struct packet *p = &b->script.probes[i];
+        *p = (struct packet){.protocol = 6, .tcp_flags = TCP_SYN, .dst_port = (uint16_t)i};
+        assert_int_equal(addr_parse("192.0.2.7", &p->dst), 0);
+    }
+    add_tcp(b, 4000, 80, 1, TCP_SYN, 0, START);
+    add_tcp(b, 4000, 80, 1, TCP_SYN, 0, START + NS_PER_S);
+    play(b, &kernel_like);
+    assert_int_equal(count_of(b, EVENT_tally), 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(find(b, EVENT_tally, i)->tally.packets, 2);
+    assert_int_equal(find(b, EVENT_scan_window, 0)->scan_window.probes, 2);
+    assert_int_equal(counter(b, COUNTER_probes), 2);
+}
+
+static void a_full_ring_holds_events_back_and_loses_none(void **state)
+{
+    struct bench *b = *state;
+    b->script.cells = 10000;
+    b->script.end = 0;
+    make(b, &kernel_like, false);
+    struct note note = {0};
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    assert_int_equal(worker_step(b->worker), 0);
+    assert_false(worker_finish(b->worker));
+    assert_false(worker_finish(b->worker));
+    assert_true(counter(b, COUNTER_events_held) >= 2);
+    unsigned rounds = 0;
+    do
+        drain(b);
+    while (!worker_finish(b->worker) && rounds++ < 10);
+    drain(b);
+    assert_int_equal(count_of(b, EVENT_tally), 10000);
+    assert_int_equal(counter(b, COUNTER_events), b->count);
+}
+
+static void live_events_carry_wall_clock_time(void **state)
+{
+    struct bench *b = *state;
+    b->script.end = 0;
+    int64_t before = clock_wall_ns();
+    make(b, &plain, false);
+    struct note note = {0};
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    add_tcp(b, 4000, 80, 1, TCP_SYN, 0, 0);
+    assert_int_equal(worker_step(b->worker), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    assert_true(worker_finish(b->worker));
+    drain(b);
+    /* The two clocks are read a moment apart. */
+    int64_t slack = NS_PER_MS, after = clock_wall_ns();
+    const struct event *scan = find(b, EVENT_scan_window, 0);
+    assert_non_null(scan);
+    assert_true(scan->at >= before - slack && scan->at <= after + slack);
+    assert_true(scan->scan_window.started_at >= before - slack);
+    assert_true(scan->scan_window.ended_at <= after + slack);
+    assert_true(scan->scan_window.ended_at > scan->scan_window.started_at);
+}
+
+static void a_worker_ends_when_asked_and_gives_everything_back(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    b->script.end = 0;
+    for (unsigned i = 0; i < 200; i++)
+        add_tcp(b, 4000, 80, i, TCP_ACK, 0, 0);
+    make(b, &plain, false);
+    assert_int_equal(worker_start(b->worker, &note), 0);
+    while (counter(b, COUNTER_packets) < 200)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_false(worker_has_ended(b->worker));
+    worker_stop(b->worker);
+    assert_int_equal(worker_join(b->worker), 0);
+    assert_true(worker_has_ended(b->worker));
+    assert_true(b->script.is_closed);
+    drain(b);
+    assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 200);
+    assert_int_equal(b->script.given_back, 200);
+    assert_false(b->script.is_out_of_order);
+}
+
+static void a_source_that_does_not_open_is_explained(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    b->script.open_error = ERR_KERNEL;
+    make(b, &plain, false);
+    assert_int_equal(worker_start(b->worker, &note), ERR_KERNEL);
+    assert_non_null(strstr(note.text, "the script has no queue 0"));
+}
+
+static void a_source_that_fails_ends_its_worker_with_that_error(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    b->script.end = ERR_FORMAT;
+    make(b, &plain, false);
+    assert_int_equal(worker_start(b->worker, &note), 0);
+    assert_int_equal(worker_join(b->worker), ERR_FORMAT);
+    assert_true(b->script.is_closed);
+}
+
+static void watched_prefixes_can_be_replaced_while_the_worker_runs(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    struct prefix watched;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &watched), 0);
+    b->penny.mode = PENNY_ACTIVE;
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, (uint16_t)(4000 + i % 4), 80, 1000 + i / 4 * 100, TCP_ACK, 100,
+                START + i * 50 * NS_PER_MS);
+    make(b, &plain, true);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    while (b->script.given_back < SCRIPT_MAX / 2 && worker_step(b->worker) == 0)
+        drain(b);
+    assert_int_equal(counter(b, COUNTER_dropped), 0);
+    assert_int_equal(count_of(b, EVENT_test_started), 0);
+    /* The first list is never taken: the second replaces it. */
+    assert_int_equal(worker_watch(b->worker, NULL, 0), 0);
+    assert_int_equal(worker_watch(b->worker, &watched, 1), 0);
+    while (worker_step(b->worker) == 0)
+        drain(b);
+    while (!worker_finish(b->worker))
+        drain(b);
+    drain(b);
+    assert_int_equal(count_of(b, EVENT_test_started), 1);
+    assert_true(counter(b, COUNTER_dropped) > 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_frame_comes_back_once_and_in_order),
+        TEST(what_cannot_be_parsed_is_forwarded_and_counted_by_its_reason),
+        TEST(packets_are_tallied_where_they_entered),
+        TEST(openings_in_frames_reach_the_scan_windows),
+        TEST(a_pause_in_a_capture_is_walked_so_that_windows_end_when_due),
+        TEST(a_status_comes_every_interval_and_its_sums_are_whole),
+        TEST(the_penny_test_withholds_segments_of_watched_prefixes),
+        TEST(the_same_capture_gives_the_same_events),
+        TEST(where_the_kernel_counts_frames_are_not_counted_again),
+        TEST(a_full_ring_holds_events_back_and_loses_none),
+        TEST(live_events_carry_wall_clock_time),
+        TEST(a_worker_ends_when_asked_and_gives_everything_back),
+        TEST(a_source_that_does_not_open_is_explained),
+        TEST(a_source_that_fails_ends_its_worker_with_that_error),
+        TEST(watched_prefixes_can_be_replaced_while_the_worker_runs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
