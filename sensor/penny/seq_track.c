@@ -1,0 +1,126 @@
+#include "sensor/penny/seq_track.h"
+
+#include <string.h>
+
+#define FORGET_BEHIND (UINT32_C(1) << 30)
+
+void seq_track_init(struct seq_track *t, uint32_t next)
+{
+    *t = (struct seq_track){.next = next};
+}
+
+static void forget_lowest(struct seq_track *t)
+{
+    t->count--;
+    memmove(t->hole, t->hole + 1, t->count * sizeof *t->hole);
+}
+
+static void forget_far(struct seq_track *t)
+{
+    while (t->count > 0 && t->next - t->hole[0].from > FORGET_BEHIND)
+        forget_lowest(t);
+}
+
+static void push_hole(struct seq_track *t, uint32_t from, uint32_t to)
+{
+    if (t->count == SEQ_HOLES)
+        forget_lowest(t);
+    t->hole[t->count++] = (struct seq_hole){from, to};
+}
+
+/* Takes [seq, end) out of the holes; true if any of it was in one. */
+static bool fill(struct seq_track *t, uint32_t seq, uint32_t end)
+{
+    struct seq_track rest = {.next = t->next};
+    bool any = false;
+    for (uint32_t i = 0; i < t->count; i++) {
+        struct seq_hole h = t->hole[i];
+        if (seq_diff(end, h.from) <= 0 || seq_diff(seq, h.to) >= 0) {
+            push_hole(&rest, h.from, h.to);
+            continue;
+        }
+        any = true;
+        if (seq_diff(seq, h.from) > 0)
+            push_hole(&rest, h.from, seq);
+        if (seq_diff(end, h.to) < 0)
+            push_hole(&rest, end, h.to);
+    }
+    if (any)
+        *t = rest;
+    return any;
+}
+
+enum seq_class seq_track_add(struct seq_track *t, uint32_t seq, uint32_t len)
+{
+    uint32_t end = seq + len;
+    int32_t ahead = seq_diff(seq, t->next);
+    if (ahead == 0) {
+        t->next = end;
+        forget_far(t);
+        return SEQ_IN_ORDER;
+    }
+    if (ahead > 0) {
+        push_hole(t, t->next, seq);
+        t->next = end;
+        forget_far(t);
+        return SEQ_AHEAD;
+    }
+    bool filled = t->count > 0 && fill(t, seq, end);
+    if (seq_diff(end, t->next) > 0) {
+        t->next = end;
+        forget_far(t);
+        return SEQ_PARTIAL;
+    }
+    return filled ? SEQ_FILL : SEQ_REPEAT;
+}
+
+void seq_cover_init(struct seq_cover *c, uint32_t start, uint32_t len)
+{
+    *c = (struct seq_cover){.start = start, .len = len, .right = len};
+}
+
+/* The middle part joins the left or right one once they touch. */
+static void join(struct seq_cover *c)
+{
+    if (c->mid < c->mid_to && c->mid <= c->left) {
+        if (c->mid_to > c->left)
+            c->left = c->mid_to;
+        c->mid = c->mid_to = 0;
+    }
+    if (c->mid < c->mid_to && c->mid_to >= c->right) {
+        if (c->mid < c->right)
+            c->right = c->mid;
+        c->mid = c->mid_to = 0;
+    }
+}
+
+static void take_middle(struct seq_cover *c, uint32_t from, uint32_t to)
+{
+    if (c->mid == c->mid_to) {
+        c->mid = from;
+        c->mid_to = to;
+    } else if (from <= c->mid_to && to >= c->mid) {
+        c->mid = from < c->mid ? from : c->mid;
+        c->mid_to = to > c->mid_to ? to : c->mid_to;
+    } else if (to - from > c->mid_to - c->mid) {
+        c->mid = from;
+        c->mid_to = to;
+    }
+}
+
+bool seq_cover_add(struct seq_cover *c, uint32_t seq, uint32_t len)
+{
+    int64_t from = seq_diff(seq, c->start), to = from + len;
+    if (to > 0 && from < c->len) {
+        uint32_t a = from > 0 ? (uint32_t)from : 0;
+        uint32_t b = to < c->len ? (uint32_t)to : c->len;
+        if (a <= c->left)
+            c->left = b > c->left ? b : c->left;
+        else if (b >= c->right)
+            c->right = a < c->right ? a : c->right;
+        else
+            take_middle(c, a, b);
+        join(c);
+    }
+    return c->left >= c->right || c->left >= c->len;
+}

@@ -1,0 +1,101 @@
+/* From resolved units to a word. Source: docs/penny.md section 2 (`rule: randomised`).
+ *
+ * Three running evidences, all logarithms of e-values; by Ville's inequality an e-value exceeds 1/a
+ * with probability at most a when its hypothesis is true, whenever one looks:
+ *
+ *   genuine  against "wholly open loop": the mixture of eight alternatives of penny.md over units
+ * in order of resolution; exact for every open-loop sender open     against "wholly genuine, a drop
+ * stays unanswered with probability at most m0": drops in order of resolution (returns resolve
+ * first, which only lowers it); a mixture of unanswered rates: 1 - q (the sender repeats kept
+ * segments at rate q, estimated from controls resolved before; weight .5), .5 (.3) and .25 (.2).
+ * penny.md has the first one alone; with it a 50:50 mixture drifts away from its own detection (a
+ * return costs log(q/(1-m0)), about -4.5, an unanswered drop brings 3), so the others are needed.
+ *   half     against "half of the drops meet senders that do not react": drops in order of
+ *            *drawing* (a return resolves within a round trip, its absence after T: in order of
+ *            resolution the first drops known are the returned ones). A return brings log 1.97,
+ *            a miss log 0.1. An invalid drop (RST, silence) counts as a miss here and as nothing
+ *            elsewhere: who withdraws from the test can spoil the word, not earn it.
+ *
+ * Words, with A = log(1/alpha), H = log(200):
+ *   mixed    genuine >= A, at least 3 returns, open >= A
+ *   genuine  genuine >= A, at least 3 returns, and one of
+ *              half >= H            8 drops without a miss, 12 with one
+ *              cleared >= 0.95      share of the aggregate's flows of which a drop came again and
+ *                                   none stayed away: one flow is decided after 4 drops
+ *              no miss in max_drops drops
+ *   spoofed  open >= A, genuine < A, and one of
+ *              high end <= 0.1      one-sided 95 % bound of the fraction: 25 drops without a return
+ *              silent >= 0.95       share of flows of which a drop stayed unanswered
+ * When the budget, the time or the traffic is over: the likeliest word, see verdict_last().
+ *
+ * Why not at once at 4 drops: 4 of 4 come again in 6 % of 50:50 mixtures, none of 5 in 33 % of
+ * 20:80 ones. penny.md section 4 asks both for at most 5 (genuine) or 7 (spoofed) drops and for 99
+ * % and 98 % right in those mixtures; the outcome of a drop is the only thing that tells them
+ * apart, so both cannot hold where many flows are about. Where the flows are few each is tested
+ * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/200,
+ * P(20:80 called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7 %.
+ *
+ * The fraction is Newcombe's hybrid score interval (1998, method 10) of R/D - k/C, from Wilson's
+ * intervals at z = 1.96, over closed blocks and each flow's first drop, divided by 1 - m, with a
+ * miss m = 0.003 (about the most that penny.md's ns-3 runs show). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shared/wire/event.h"
+
+#define VERDICT_ALTERNATIVES      8
+#define VERDICT_OPEN_ALTERNATIVES 3
+
+struct verdict {
+    double log_threshold; /* A */
+    double miss_max;
+    double genuine_log[VERDICT_ALTERNATIVES];
+    double open_log[VERDICT_OPEN_ALTERNATIVES];
+    double genuine, open, half;   /* the three evidences, ln */
+    uint32_t controls, repeats;   /* kept and resolved; of those, came again */
+    uint32_t returns, unanswered; /* withheld and resolved, in order of resolution */
+    uint32_t settled, missed;     /* withheld, in order of drawing; not returned, or invalid */
+    /* closed blocks: each flow's first drop, and all kept units */
+    uint32_t cohort_drops, cohort_returns, cohort_kept, cohort_came;
+    /* the aggregate's flows with data in this test; is_partial: some were refused for want of room
+     */
+    uint32_t flows, cleared, silent;
+    bool is_partial;
+};
+
+struct fraction {
+    double value, low, high;
+};
+
+void verdict_init(struct verdict *v, double alpha, double miss_max);
+
+/* A unit resolved with a value. chance: block_chance() before it was revealed. */
+void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool came_again);
+
+/* The next drop in order of drawing is known. kept and came: units kept so far in open blocks and
+ * closed ones, and those that came again so far. */
+void verdict_settle(struct verdict *v, bool returned, uint32_t kept, uint32_t came);
+
+/* Wilson's interval of k successes in n at z; n = 0 gives [0, 1]. */
+void wilson(double k, double n, double z, double *low, double *high);
+
+struct fraction fraction_of(double returns, double drops, double came, double kept, double z);
+
+/* VERDICT_GENUINE, _SPOOFED or _MIXED once it stands, else -1. max_drops: see above. */
+int verdict_word(const struct verdict *v, uint32_t max_drops);
+
+/* The likeliest word when no more drops will come, with a reason in words (at most 95 characters).
+ * Both evidences -> mixed; open alone -> spoofed, or mixed if genuine >= log 1000, or inconclusive
+ * if above log 100; genuine alone -> genuine if half >= log 20; else inconclusive. why: "budget
+ * spent", "time is over", … */
+int verdict_last(const struct verdict *v, const char *why, char *reason, size_t room);
+
+/* Posterior that the aggregate contains genuine traffic, prior 1/2 against the mixture of the eight
+ * alternatives: E / (1 + E). In [0, 1], never NaN. */
+double verdict_probability(const struct verdict *v);
+
+/* Fraction to report: closed cohorts plus what the caller adds from blocks whose drop is settled;
+ * where at least 95 % of the flows were themselves tested, their share bounds it as well. */
+struct fraction verdict_fraction(const struct verdict *v, int word);

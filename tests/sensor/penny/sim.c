@@ -1,0 +1,248 @@
+#include "tests/sensor/penny/sim.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "shared/base/hash.h"
+
+#define FLOWS_MAX  256
+#define HEAP_MAX   65536
+#define SEGMENT    1000
+#define RTT_NS     UINT64_C(50000000)
+#define RTO_MIN_NS UINT64_C(200000000)
+
+enum act { ACT_NEW, ACT_AGAIN };
+
+struct item {
+    uint64_t at_ns;
+    enum act act;
+    uint32_t flow, seq, tries, life;
+};
+
+struct sim_flow {
+    const struct sim_senders *senders;
+    uint16_t port;
+    uint32_t next_seq, sent, life;
+    uint64_t dropped_at_ns;
+};
+
+struct sim {
+    struct penny *penny;
+    const struct sim_case *c;
+    struct prf prf;
+    struct item heap[HEAP_MAX];
+    unsigned heap_count, flow_count;
+    struct sim_flow flows[FLOWS_MAX];
+    uint16_t next_port;
+    struct sim_result *out;
+};
+
+static double chance(struct sim *s)
+{
+    return (double)(prf_next(&s->prf) >> 11) / 9007199254740992.0;
+}
+
+static void push(struct sim *s, struct item item)
+{
+    unsigned i = s->heap_count++;
+    if (i >= HEAP_MAX)
+        abort();
+    for (; i > 0 && s->heap[(i - 1) / 2].at_ns > item.at_ns; i = (i - 1) / 2)
+        s->heap[i] = s->heap[(i - 1) / 2];
+    s->heap[i] = item;
+}
+
+static struct item pop(struct sim *s)
+{
+    struct item top = s->heap[0], last = s->heap[--s->heap_count];
+    unsigned i = 0;
+    for (;;) {
+        unsigned child = 2 * i + 1;
+        if (child >= s->heap_count)
+            break;
+        if (child + 1 < s->heap_count && s->heap[child + 1].at_ns < s->heap[child].at_ns)
+            child++;
+        if (s->heap[child].at_ns >= last.at_ns)
+            break;
+        s->heap[i] = s->heap[child];
+        i = child;
+    }
+    s->heap[i] = last;
+    return top;
+}
+
+static enum verdict_frame offer(struct sim *s, struct sim_flow *f, uint32_t seq, uint32_t len,
+                                uint8_t flags, uint64_t now_ns)
+{
+    struct packet p = {.protocol = IPPROTO_TCP,
+                       .tcp_flags = flags,
+                       .src_port = f->port,
+                       .dst_port = 80,
+                       .seq = seq,
+                       .payload_len = len};
+    if (s->c->is_v6) {
+        p.src = addr_v6("\x20\x01\x0d\xb8\0\x77\0\0\0\0\0\0\0\0\0\x05");
+        p.dst = addr_v6("\x20\x01\x0d\xb8\0\x99\0\0\0\0\0\0\0\0\0\x09");
+    } else {
+        p.src = addr_v4("\xcb\0\x71\x05");
+        p.dst = addr_v4("\xc6\x33\x64\x09");
+    }
+    return penny_packet(s->penny, &p, now_ns);
+}
+
+static void new_life(struct sim *s, struct sim_flow *f)
+{
+    f->port = s->next_port++;
+    f->next_seq = (uint32_t)prf_next(&s->prf);
+    if (s->c->first_seq != 0)
+        f->next_seq = s->c->first_seq + f->next_seq % 4096;
+    f->sent = 0;
+    f->life++;
+}
+
+/* The closed loop: what did not arrive is sent again, after three later segments or a timeout. */
+static void after_loss(struct sim *s, struct sim_flow *f, struct item was, uint64_t now_ns)
+{
+    uint64_t rto = (RTO_MIN_NS + RTT_NS) << (was.tries < 6 ? was.tries : 6);
+    uint64_t fast = RTT_NS + (uint64_t)(3 * (double)SIM_S / f->senders->rate);
+    uint64_t wait = was.tries == 0 && fast < rto ? fast : rto;
+    push(s, (struct item){now_ns + wait, ACT_AGAIN, was.flow, was.seq, was.tries + 1, was.life});
+}
+
+static void transmit(struct sim *s, struct item was, uint64_t now_ns)
+{
+    struct sim_flow *f = &s->flows[was.flow];
+    bool is_genuine = f->senders->is_genuine;
+    bool is_lost = is_genuine && chance(s) < f->senders->loss_up;
+    if (!is_lost) {
+        bool is_dropped = offer(s, f, was.seq, SEGMENT, TCP_ACK, now_ns) == FRAME_DROP;
+        if (is_dropped && f->dropped_at_ns != 0 && now_ns - f->dropped_at_ns < s->out->least_gap_ns)
+            s->out->least_gap_ns = now_ns - f->dropped_at_ns;
+        if (is_dropped)
+            f->dropped_at_ns = now_ns;
+        is_lost = is_dropped || chance(s) < f->senders->loss_down;
+    }
+    if (is_genuine && is_lost)
+        after_loss(s, f, was, now_ns);
+    if (!is_genuine && was.act == ACT_NEW && chance(s) < f->senders->repeat)
+        push(s, (struct item){now_ns + f->senders->repeat_after_ns, ACT_AGAIN, was.flow, was.seq, 1,
+                              was.life});
+}
+
+static void end_life(struct sim *s, struct sim_flow *f, uint64_t now_ns)
+{
+    if (f->senders->end == SIM_FIN)
+        offer(s, f, f->next_seq, 0, TCP_FIN | TCP_ACK, now_ns);
+    if (f->senders->end == SIM_RST)
+        offer(s, f, f->next_seq, 0, TCP_RST, now_ns);
+    f->dropped_at_ns = 0;
+    new_life(s, f);
+}
+
+static void step(struct sim *s, struct item item)
+{
+    struct sim_flow *f = &s->flows[item.flow];
+    if (item.act == ACT_AGAIN) {
+        if (item.life == f->life)
+            transmit(s, item, item.at_ns);
+        return;
+    }
+    item.seq = f->next_seq;
+    item.life = f->life;
+    item.tries = 0;
+    f->next_seq += SEGMENT;
+    f->sent++;
+    transmit(s, item, item.at_ns);
+    if (f->senders->end != SIM_ENDLESS && f->sent >= f->senders->segments)
+        end_life(s, f, item.at_ns + 1);
+    double wait = (double)SIM_S / f->senders->rate * (.5 + chance(s));
+    push(s, (struct item){.at_ns = item.at_ns + (uint64_t)wait, .flow = item.flow});
+}
+
+static uint64_t mix(uint64_t hash, const void *data, size_t len)
+{
+    const uint8_t *bytes = data;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static void take(struct sim *s, uint64_t now_ns)
+{
+    struct event e;
+    while (penny_take(s->penny, &e)) {
+        s->out->hash = mix(s->out->hash, &e, sizeof e);
+        s->out->drop_events += e.type == EVENT_drop;
+        if (e.type == EVENT_test_ended && !s->out->has_ended) {
+            s->out->has_ended = true;
+            s->out->ended = e.test_ended;
+            s->out->took_ns = now_ns - SIM_S;
+        }
+    }
+}
+
+void sim_conf(struct penny_conf *conf)
+{
+    *conf = (struct penny_conf){.mode = PENNY_ACTIVE,
+                                .prefix_count = 2,
+                                .drop_probability = 0.05,
+                                .max_drops = 12,
+                                .budget = 60,
+                                .timeout_ns = 3 * SIM_S,
+                                .gap_ns = SIM_S / 2,
+                                .open_blocks = 5,
+                                .alpha = 1e-4,
+                                .miss_max = 0.05,
+                                .max_duration_ns = 120 * SIM_S,
+                                .retest_after_ns = 3600 * SIM_S,
+                                .max_flows = 4096,
+                                .max_tests = 4,
+                                .flow_idle_ns = 30 * SIM_S};
+    prefix_parse("203.0.113.0/24", &conf->prefixes[0]);
+    prefix_parse("2001:db8:77::/48", &conf->prefixes[1]);
+}
+
+static void start_flows(struct sim *s)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct sim_senders *senders = &s->c->senders[i];
+        for (unsigned j = 0; j < senders->flows; j++) {
+            struct sim_flow *f = &s->flows[s->flow_count];
+            f->senders = senders;
+            new_life(s, f);
+            uint64_t at = SIM_S + (uint64_t)(chance(s) * (double)SIM_S / senders->rate);
+            push(s, (struct item){.at_ns = at, .flow = s->flow_count++});
+        }
+    }
+}
+
+void sim_run(const struct sim_case *c, uint64_t seed, struct sim_result *out)
+{
+    struct sim *s = calloc(1, sizeof *s);
+    static struct penny_conf conf;
+    static const struct ingress_table ingress = {.count = 1};
+    sim_conf(&conf);
+    *out = (struct sim_result){.least_gap_ns = UINT64_MAX};
+    if (s == NULL || penny_new(&conf, &ingress, seed, &s->penny) != 0)
+        abort();
+    s->c = c;
+    s->prf = prf_init(seed, 77);
+    s->next_port = 1024;
+    s->out = out;
+    start_flows(s);
+    uint64_t stop_ns = SIM_S + (c->stop_ns != 0 ? c->stop_ns : 130 * SIM_S), tick_ns = SIM_S;
+    while (!out->has_ended && tick_ns < 135 * SIM_S) {
+        if (s->heap[0].at_ns > tick_ns || s->heap[0].at_ns > stop_ns) {
+            penny_tick(s->penny, tick_ns);
+            tick_ns += SIM_S / 10;
+        } else {
+            struct item item = pop(s);
+            step(s, item);
+        }
+        take(s, s->heap[0].at_ns < tick_ns ? s->heap[0].at_ns : tick_ns);
+    }
+    penny_finish(s->penny, tick_ns);
+    take(s, tick_ns);
+    penny_free(s->penny);
+    free(s);
+}

@@ -1,0 +1,39 @@
+/* Traffic in virtual time against the engine: closed-loop senders that retransmit what was lost,
+ * open-loop ones that repeat by habit, and mixtures. Independent of the engine's own arithmetic: it
+ * only sees packets and says FORWARD or DROP. */
+#pragma once
+
+#include "sensor/penny/penny.h"
+
+#define SIM_S UINT64_C(1000000000)
+
+enum sim_end { SIM_ENDLESS, SIM_FIN, SIM_RST, SIM_SILENT };
+
+struct sim_senders {
+    unsigned flows;
+    bool is_genuine;
+    double rate;               /* segments per second and flow */
+    double repeat;             /* open loop: share of segments that are sent again … */
+    uint64_t repeat_after_ns;  /* … so much later */
+    double loss_up, loss_down; /* genuine: before and behind the sensor */
+    enum sim_end end;          /* after `segments`, then a new flow takes over */
+    unsigned segments;
+};
+
+struct sim_case {
+    const char *name;
+    struct sim_senders senders[2];
+    bool is_v6;
+    uint32_t first_seq; /* of every flow, moved by a few thousand; 0: random */
+    uint64_t stop_ns;   /* traffic ends; 0: 130 s */
+};
+
+struct sim_result {
+    bool has_ended;
+    struct event_test_ended ended;
+    uint64_t took_ns, drop_events, least_gap_ns;
+    uint64_t hash; /* of all events */
+};
+
+void sim_conf(struct penny_conf *conf);
+void sim_run(const struct sim_case *c, uint64_t seed, struct sim_result *out);
