@@ -183,7 +183,11 @@ static int put_alert_row(struct store *s, const struct alert_row *row, struct no
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, penstock.jsonb_of($13),"
         " penstock.jsonb_of($14), $15, $16, $17, $18, $19, $20)"
         " ON CONFLICT (alert_id) DO UPDATE SET severity = excluded.severity,"
-        " confidence = excluded.confidence, state = excluded.state, summary = excluded.summary,"
+        " confidence = excluded.confidence,"
+        /* what a human said here meanwhile stands until the alert's end */
+        " state = CASE WHEN a.state IN ('acknowledged', 'suppressed')"
+        " AND excluded.state IN ('pending', 'firing') THEN a.state ELSE excluded.state END,"
+        " summary = excluded.summary,"
         " expected = excluded.expected, evidence = excluded.evidence,"
         " updated_at = excluded.updated_at, resolved_at = excluded.resolved_at,"
         " acknowledged_by = coalesce(excluded.acknowledged_by, a.acknowledged_by)",

@@ -1,0 +1,225 @@
+#include "collector/loop/fold.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VLAN_MAX    4095
+#define AS_MAX      UINT32_MAX
+#define EXPECT_TEXT sizeof(((struct alert_row *)0)->expected)
+
+static int load_sensor(void *arg, const struct sensor_row *row)
+{
+    struct fold *f = arg;
+    return roster_load(f->roster, row);
+}
+
+static int load_ingress(void *arg, const struct ingress_row *row)
+{
+    struct fold *f = arg;
+    return ingress_map_load(f->map, row);
+}
+
+static int load_alert(void *arg, const struct alert_row *row)
+{
+    struct fold *f = arg;
+    return alert_load(f->alert, row);
+}
+
+static int load_all(struct fold *f, struct store *store, struct note *note)
+{
+    uint64_t next_id = 1;
+    int err = store_load_sensors(store, load_sensor, f, note);
+    if (err == 0)
+        err = store_load_ingress(store, load_ingress, f, note);
+    if (err == ERR_FULL)
+        return note_set(note, ERR_CONF,
+                        "map.max_rows: the database has more rows than that; make it larger");
+    if (err == 0)
+        err = store_load_alerts(store, load_alert, f, &next_id, note);
+    if (err == ERR_FULL)
+        return note_set(note, ERR_CONF,
+                        "alerts.max: the database has more open alerts than that; make it larger");
+    if (err == 0)
+        alert_next_id(f->alert, next_id);
+    return err;
+}
+
+int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
+              struct store *store, int64_t now, struct note *note)
+{
+    *f = (struct fold){.evidence = conf->evidence, .expect = expect};
+    int err = roster_new(&conf->roster, &f->roster);
+    if (err == 0)
+        err = ingress_map_new(&conf->ingress, &f->map);
+    if (err == 0)
+        err = alert_new(&conf->alert, &f->alert);
+    if (err < 0)
+        note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
+    else
+        err = load_all(f, store, note);
+    if (err < 0)
+        fold_clear(f);
+    else
+        fold_expect_all(f, now);
+    return err;
+}
+
+void fold_clear(struct fold *f)
+{
+    roster_free(f->roster);
+    ingress_map_free(f->map);
+    alert_free(f->alert);
+    *f = (struct fold){0};
+}
+
+static const char *prefix_why_not(const struct prefix *p)
+{
+    if (p->addr.family != ADDR_V4 && p->addr.family != ADDR_V6)
+        return "it has no prefix";
+    struct prefix clean = prefix_of(&p->addr, p->length);
+    return prefix_equal(&clean, p) ? NULL : "bits beyond its prefix's length are set";
+}
+
+static const char *place_why_not(const struct prefix *p, const struct ingress *at)
+{
+    if (at->vlan > VLAN_MAX)
+        return "its VLAN id is beyond 4095";
+    if (at->peer_as > AS_MAX)
+        return "its AS number has more than 32 bits";
+    return prefix_why_not(p);
+}
+
+const char *fold_why_not(const struct event *e)
+{
+    switch (e->type) {
+    case EVENT_tally:
+        return place_why_not(&e->tally.prefix, &e->tally.ingress);
+    case EVENT_test_started:
+        return place_why_not(&e->test_started.prefix, &e->test_started.ingress);
+    case EVENT_test_ended:
+        return place_why_not(&e->test_ended.prefix, &e->test_ended.ingress);
+    default:
+        return NULL;
+    }
+}
+
+static bool expect_row(struct fold *f, struct ingress_row *row)
+{
+    enum expected expected = expect_find(f->expect, &row->prefix, row->pop, &row->at);
+    const char *by = expected == EXPECTED_UNKNOWN ? "" : "policy";
+    if (expected == row->expected && strcmp(by, row->expected_by) == 0)
+        return false;
+    row->expected = expected;
+    snprintf(row->expected_by, sizeof row->expected_by, "%s", by);
+    return true;
+}
+
+/* A place that was never seen: its expectation, and the evidence of a wider test there. */
+static void row_born(struct fold *f, struct ingress_row *row)
+{
+    const struct ingress_row *above = ingress_map_cover(f->map, &row->prefix, row->pop, &row->at);
+    if (above != NULL)
+        evidence_inherit(row, above);
+    expect_row(f, row);
+    ingress_map_changed(f->map, row);
+}
+
+/* What touching a row answered: a full map is counted, the event itself is still kept. */
+static int row_touched(struct fold *f, int err, struct ingress_row *row, bool is_new)
+{
+    if (err == ERR_FULL) {
+        f->map_refused++;
+        return 0;
+    }
+    if (err == 0 && is_new)
+        row_born(f, row);
+    return err;
+}
+
+struct test {
+    struct fold *f;
+    const struct event *e;
+};
+
+static void weigh_started(void *arg, struct ingress_row *row)
+{
+    const struct test *t = arg;
+    evidence_started(&t->f->evidence, row, &t->e->test_started);
+    ingress_map_changed(t->f->map, row);
+}
+
+static void weigh_ended(void *arg, struct ingress_row *row)
+{
+    const struct test *t = arg;
+    evidence_ended(&t->f->evidence, row, &t->e->test_ended);
+    ingress_map_changed(t->f->map, row);
+}
+
+/* A test speaks for its prefix and for every longer one that was seen at the same place. */
+static int fold_test(struct fold *f, const char *pop, const struct event *e,
+                     const struct prefix *prefix, const struct ingress *at, int64_t started_at,
+                     void (*weigh)(void *arg, struct ingress_row *row))
+{
+    struct ingress_row *row = NULL;
+    bool is_new = false;
+    int64_t seen_at = started_at != 0 ? started_at : e->at;
+    int err = ingress_map_touch(f->map, prefix, pop, at, seen_at, &row, &is_new);
+    err = row_touched(f, err, row, is_new);
+    if (err < 0)
+        return err;
+    struct test test = {.f = f, .e = e};
+    ingress_map_each(f->map, prefix, pop, at, weigh, &test);
+    return 0;
+}
+
+int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
+{
+    roster_event(f->roster, sensor, e, now);
+    const struct sensor_row *from = roster_find(f->roster, sensor);
+    const char *pop = from == NULL ? "" : from->pop;
+    struct ingress_row *row = NULL;
+    bool is_new = false;
+    int err;
+    switch (e->type) {
+    case EVENT_tally:
+        err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
+        return row_touched(f, err, row, is_new);
+    case EVENT_test_started:
+        return fold_test(f, pop, e, &e->test_started.prefix, &e->test_started.ingress,
+                         e->test_started.started_at, weigh_started);
+    case EVENT_test_ended:
+        return fold_test(f, pop, e, &e->test_ended.prefix, &e->test_ended.ingress,
+                         e->test_ended.started_at, weigh_ended);
+    default:
+        return 0;
+    }
+}
+
+void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)
+{
+    char text[EXPECT_TEXT], *expected = NULL;
+    if (row->expected == EXPECTED_NO)
+        expected = expect_json(f->expect, &row->prefix, text, sizeof text);
+    if (alert_row_changed(f->alert, row, expected, now) == ERR_FULL)
+        f->alerts_refused++;
+}
+
+struct all {
+    struct fold *f;
+    int64_t now;
+};
+
+static void expect_again(void *arg, struct ingress_row *row)
+{
+    const struct all *all = arg;
+    if (expect_row(all->f, row))
+        ingress_map_changed(all->f->map, row);
+    fold_row(all->f, row, all->now);
+}
+
+void fold_expect_all(struct fold *f, int64_t now)
+{
+    struct all all = {.f = f, .now = now};
+    ingress_map_all(f->map, expect_again, &all);
+}

@@ -1,0 +1,43 @@
+/* What the collector holds in memory: the cores side by side, and how an event moves them. No door
+ * is used here except for reading the store once, at load. */
+#pragma once
+
+#include "collector/alert/alert.h"
+#include "collector/evidence/evidence.h"
+#include "collector/expect/expect.h"
+#include "collector/ingress/ingress.h"
+#include "collector/roster/roster.h"
+#include "collector/store/store.h"
+
+struct fold_conf {
+    struct roster_conf roster;
+    struct ingress_conf ingress;
+    struct evidence_conf evidence;
+    struct alert_conf alert;
+};
+
+struct fold {
+    struct evidence_conf evidence;
+    const struct expect *expect; /* borrowed */
+    struct roster *roster;
+    struct ingress_map *map;
+    struct alert *alert;
+    uint64_t map_refused, alerts_refused; /* no room: not in the map, no alert */
+};
+
+/* New cores, filled from the database. On failure f is cleared. */
+int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
+              struct store *store, int64_t now, struct note *note);
+void fold_clear(struct fold *f);
+
+/* Can the map and the database take this event? NULL, or why not. */
+const char *fold_why_not(const struct event *e);
+
+/* One event that was taken: roster, map, evidence. -ENOMEM. */
+int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now);
+
+/* A row that changed, on its way to the database: does it matter to an alert? */
+void fold_row(struct fold *f, const struct ingress_row *row, int64_t now);
+
+/* Looks at the expectation and the alert of every row. */
+void fold_expect_all(struct fold *f, int64_t now);

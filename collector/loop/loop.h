@@ -1,0 +1,79 @@
+/* The collector's loop: the page that everyone reads.
+ *
+ *   receive -> account -> decode -> map, weigh -> alert -> store -> COMMIT -> acknowledge
+ *
+ * One thread, one turn after the other. A turn gathers what waits, from all sensors, into one
+ * transaction (so that a commit's fsync is paid once for many batches), writes what changed,
+ * commits, and only then answers.
+ *
+ * Why nothing counts twice and nothing acknowledged is lost. What the collector holds in memory
+ * (struct fold) changes only inside a turn, every change is queued by its core and written before
+ * that turn's COMMIT, and each sensor's high-water mark is written with it. So between turns memory
+ * equals the database (times to the microsecond, which is PostgreSQL's unit). When anything fails,
+ * also a COMMIT of which nobody knows whether it happened, memory is thrown away and read again
+ * from the database: whatever the database says then, its marks and its sums belong together. The
+ * sensors are asked to say hello again, hear the mark that is true, and send what follows it. What
+ * is sent again below the mark is skipped. Answers of a turn that failed are never sent.
+ *
+ * While the database is away the door stays open (pings are answered there), but what comes is not
+ * taken: sensors keep it. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "collector/loop/fold.h"
+#include "collector/receive/receive.h"
+#include "collector/store/store.h"
+#include "shared/base/metrics.h"
+
+#define LOOP_GROUP_MAX 64
+
+/* The defaults that main() uses. 64 batches of 16 KiB are a megabyte: some ms of COPY, so a bigger
+ * group would not make the fsync noticeably cheaper; 20 ms is what an acknowledgement may wait. */
+#define LOOP_GROUP_NS (20 * NS_PER_MS)
+#define LOOP_PAUSE_MS 1000 /* between attempts while the database is away */
+
+struct loop_answer {
+    char sensor[WIRE_NAME];
+    struct wire_message message;
+};
+
+struct loop {
+    /* fixed; all borrowed */
+    struct fold_conf conf;
+    struct receive *receive;
+    struct store *store;
+    const struct expect *expect;
+    struct counters *counters;
+    int64_t (*wall)(void); /* clock_wall_ns; tests set their own */
+
+    struct fold fold;
+    atomic_bool is_loaded; /* false: the database is away (read by /healthz, too) */
+    bool is_expect_new;
+    bool has_failed; /* no commit since the last failure */
+    int64_t ticked_at;
+
+    /* of the turn that is under way */
+    bool in_transaction;
+    uint64_t taken, repeated, malformed, announced;
+    struct loop_answer answers[LOOP_GROUP_MAX];
+    unsigned answer_count;
+
+    /* every sensor that spoke: after a failure they are asked to say hello again */
+    char (*heard)[WIRE_NAME];
+    size_t heard_count, heard_room;
+};
+
+/* Loads what the database knows. expect must stay where it is; its content may change between turns
+ * (then loop_expect_changed). ERR_DATABASE, ERR_CONF (more rows there than may be held), -ENOMEM.
+ */
+int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *receive,
+              struct store *store, const struct expect *expect, struct counters *counters,
+              int64_t (*wall)(void), struct note *note);
+void loop_clear(struct loop *l);
+
+/* One turn: waits at most timeout_ms for a first message. Failures are handled inside. */
+void loop_turn(struct loop *l, int timeout_ms);
+
+/* The policy was read again: the next turn looks at every row. */
+void loop_expect_changed(struct loop *l);

@@ -1,0 +1,316 @@
+/* penstock-collector: a table of stages, and the loop between their ups and their downs. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "collector/conf/collector_conf.h"
+#include "collector/conf/policy.h"
+#include "collector/loop/loop.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/base/stage.h"
+#include "shared/conf/cli.h"
+#include "shared/http/http.h"
+
+#define PROGRAM "penstock-collector"
+
+/* How long a turn waits for a first message; also how late a signal may be heard. */
+#define TURN_MS 100
+
+struct collector {
+    struct cli cli;
+    const char *migrate;        /* command line; NULL: not given */
+    struct collector_conf conf; /* as started */
+    struct expect expect;
+    struct counters counters;
+    struct store *store;
+    struct receive *receive;
+    struct loop loop;
+    struct http *http;
+};
+
+/* ---- policy: what the operator expects ---- */
+
+static int policy_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    return policy_load(c->conf.policy_file, &c->expect, note);
+}
+
+static void policy_down(void *ctx)
+{
+    struct collector *c = ctx;
+    expect_clear(&c->expect);
+}
+
+/* ---- database: connected, and of this version ---- */
+
+static void database_down(void *ctx)
+{
+    struct collector *c = ctx;
+    store_close(c->store);
+    c->store = NULL;
+}
+
+static int database_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    unsigned applied = 0;
+    int err = store_open(&c->conf.store, &c->store, note);
+    if (err < 0)
+        return err;
+    err = store_migrate(c->store, &applied, note);
+    if (err == 0)
+        err = store_check_version(c->store, note);
+    if (err < 0)
+        database_down(c);
+    else if (applied > 0)
+        log_info("event=migrated steps=%u", applied);
+    return err;
+}
+
+/* ---- load: memory equals the database before the door opens ---- */
+
+static int load_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    struct fold_conf conf = {.roster = c->conf.roster,
+                             .ingress = c->conf.ingress,
+                             .evidence = c->conf.evidence,
+                             .alert = c->conf.alert};
+    return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
+                     note);
+}
+
+static void load_down(void *ctx)
+{
+    struct collector *c = ctx;
+    loop_clear(&c->loop);
+}
+
+/* ---- receive: the door for sensors ---- */
+
+static int receive_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    int err = receive_open(&c->conf.receive, &c->counters, &c->receive, note);
+    c->loop.receive = c->receive;
+    return err;
+}
+
+static void receive_down(void *ctx)
+{
+    struct collector *c = ctx;
+    receive_close(c->receive);
+}
+
+/* ---- http: metrics and health ---- */
+
+static void print_metrics(void *ctx, FILE *out)
+{
+    struct collector *c = ctx;
+    const struct counters *sets[] = {&c->counters};
+    metrics_print(out, PROGRAM, sets, 1);
+}
+
+static bool is_healthy(void *ctx, char *reason, size_t size)
+{
+    struct collector *c = ctx;
+    if (atomic_load(&c->loop.is_loaded))
+        return true;
+    snprintf(reason, size, "the database is away");
+    return false;
+}
+
+static int http_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    if (c->conf.http_listen[0] == '\0')
+        return 0;
+    struct http_conf conf = {c->conf.http_listen, print_metrics, is_healthy, c};
+    return http_open(&conf, &c->http, note);
+}
+
+static void http_down(void *ctx)
+{
+    struct collector *c = ctx;
+    http_close(c->http);
+}
+
+static const struct stage stages[] = {
+    {"policy", policy_up, policy_down}, {"database", database_up, database_down},
+    {"load", load_up, load_down},       {"receive", receive_up, receive_down},
+    {"http", http_up, http_down},
+};
+#define STAGES (sizeof stages / sizeof stages[0])
+
+/* ---- while it runs ---- */
+
+/* What is left of a configuration when that which can change live is taken out. */
+static struct collector_conf without_live(const struct collector_conf *conf)
+{
+    struct collector_conf c;
+    memcpy(&c, conf, sizeof c);
+    memset(c.policy_file, 0, sizeof c.policy_file);
+    c.log_level = LOG_LEVEL_INFO;
+    c.ingress.seed = c.alert.seed = 0;
+    return c;
+}
+
+static void adopt(struct collector *c, const struct collector_conf *wanted, struct expect *policy)
+{
+    expect_clear(&c->expect);
+    c->expect = *policy;
+    loop_expect_changed(&c->loop);
+    log_level_set(wanted->log_level);
+    struct collector_conf now = without_live(&c->conf), then = without_live(wanted);
+    if (memcmp(&now, &then, sizeof now) != 0)
+        log_warn("event=reload_partial reason=\"only policy.file and log.level change live; the "
+                 "rest needs a restart\"");
+    log_info("event=reload policy_prefixes=%zu", c->expect.entry_count);
+}
+
+static void reload(struct collector *c)
+{
+    struct note note = {0};
+    struct expect policy = {0};
+    struct collector_conf *wanted = calloc(1, sizeof *wanted);
+    int err = wanted == NULL ? -ENOMEM : 0;
+    if (err == 0)
+        err = collector_conf_load(c->cli.config, c->cli.settings, c->cli.setting_count, wanted,
+                                  &note);
+    if (err == 0)
+        err = policy_load(wanted->policy_file, &policy, &note);
+    if (err == 0)
+        adopt(c, wanted, &policy);
+    else
+        log_error("event=reload_failed reason=\"%s\" hint=\"nothing was changed\"",
+                  note.text[0] != '\0' ? note.text : err_text(err));
+    free(wanted);
+}
+
+static const char *loop_until_signal(struct collector *c, const sigset_t *signals)
+{
+    const struct timespec at_once = {0};
+    for (;;) {
+        loop_turn(&c->loop, TURN_MS);
+        int signal = sigtimedwait(signals, NULL, &at_once);
+        if (signal == SIGHUP)
+            reload(c);
+        else if (signal == SIGTERM)
+            return "SIGTERM";
+        else if (signal == SIGINT)
+            return "SIGINT";
+    }
+}
+
+/* ---- modes ---- */
+
+static int complain(int err, const struct note *note)
+{
+    fprintf(stderr, PROGRAM ": %s\n", note->text[0] != '\0' ? note->text : err_text(err));
+    return err == ERR_CONF || err == ERR_USAGE ? 2 : 1;
+}
+
+/* Sensors report prefixes that strangers choose; without the key nobody can crowd one bucket. */
+static int draw_seeds(struct collector *c, struct note *note)
+{
+    uint64_t seeds[2];
+    if (getrandom(seeds, sizeof seeds, 0) != sizeof seeds)
+        return note_set(note, -errno, "no random numbers: %s", err_text(-errno));
+    c->conf.ingress.seed = seeds[0];
+    c->conf.alert.seed = seeds[1];
+    return 0;
+}
+
+static int run(struct collector *c)
+{
+    struct note note = {0};
+    sigset_t signals; /* blocked before the first thread, so that only the loop sees them */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    int err = draw_seeds(c, &note);
+    if (err == 0)
+        err = stage_up(stages, STAGES, c, &note);
+    if (err < 0)
+        return complain(err, &note);
+    log_info("event=started name=%s listen=%s policy_prefixes=%zu", c->conf.name,
+             receive_endpoint(c->receive), c->expect.entry_count);
+    const char *reason = loop_until_signal(c, &signals);
+    log_info("event=stopping reason=%s", reason);
+    stage_down(stages, STAGES, c);
+    log_info("event=stopped");
+    return 0;
+}
+
+static int migrate(struct collector *c)
+{
+    struct note note = {0};
+    int err = database_up(c, &note);
+    if (err < 0)
+        return complain(err, &note);
+    database_down(c);
+    return 0;
+}
+
+static int check(struct collector *c)
+{
+    struct note note = {0};
+    int err = policy_up(c, &note);
+    policy_down(c);
+    return err < 0 ? complain(err, &note) : 0;
+}
+
+static int choose(struct collector *c)
+{
+    struct note note = {0};
+    if (c->cli.explain) {
+        collector_conf_explain(stdout);
+        return 0;
+    }
+    if (c->cli.config == NULL) {
+        fprintf(stderr, PROGRAM ": needs -c FILE\nTry '" PROGRAM " --help'.\n");
+        return 2;
+    }
+    int err =
+        collector_conf_load(c->cli.config, c->cli.settings, c->cli.setting_count, &c->conf, &note);
+    if (err < 0)
+        return complain(err, &note);
+    if (c->cli.check)
+        return check(c);
+    log_level_set(c->conf.log_level);
+    return c->migrate != NULL ? migrate(c) : run(c);
+}
+
+static const char about[] =
+    "Gathers what the sensors deliver into one map in PostgreSQL: where traffic from each source\n"
+    "prefix enters this network, whether it is genuine, and whether it is expected there; raises\n"
+    "alerts. The database is brought to this version at start. SIGTERM ends it cleanly; SIGHUP\n"
+    "reads the configuration again: policy.file (and what stands in it) and log.level change "
+    "live,\n"
+    "the rest needs a restart.";
+
+static const char synopsis[] = "-c FILE [--set KEY=VALUE …]\n"
+                               "-c FILE --check\n"
+                               "-c FILE --migrate\n"
+                               "--explain";
+
+int main(int argc, char **argv)
+{
+    static struct collector collector; /* too large for a stack */
+    const struct cli_option own[] = {
+        {"migrate", NULL, "bring the database to this version, and end", &collector.migrate},
+    };
+    int status = cli_parse(argc, argv, PROGRAM, about, synopsis, own, sizeof own / sizeof own[0],
+                           &collector.cli);
+    return status == CLI_GO_ON ? choose(&collector) : status;
+}

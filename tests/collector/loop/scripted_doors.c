@@ -1,0 +1,219 @@
+#include "tests/collector/loop/scripted_doors.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+struct db db;
+unsigned db_commits;
+int db_fail_at;
+bool db_is_away, db_lose_commit;
+void (*net_answer)(const char *sensor, const struct wire_message *m);
+
+static struct db work;
+static bool in_transaction;
+
+enum { QUEUE = 512 };
+static struct {
+    char sensor[WIRE_NAME];
+    struct wire_message m;
+    uint8_t events[WIRE_MESSAGE_MAX];
+} queue[QUEUE];
+static unsigned head, tail;
+
+void doors_reset(void)
+{
+    memset(&db, 0, sizeof db);
+    db_commits = 0;
+    db_fail_at = 0;
+    db_is_away = db_lose_commit = in_transaction = false;
+    net_answer = NULL;
+    head = tail = 0;
+}
+
+void net_queue(const char *sensor, const struct wire_message *m)
+{
+    assert(tail - head < QUEUE && m->events_len <= WIRE_MESSAGE_MAX);
+    unsigned i = tail++ % QUEUE;
+    snprintf(queue[i].sensor, sizeof queue[i].sensor, "%s", sensor);
+    queue[i].m = *m;
+    if (m->events_len > 0)
+        memcpy(queue[i].events, m->events, m->events_len);
+    queue[i].m.events = queue[i].events;
+}
+
+unsigned net_waiting(void)
+{
+    return tail - head;
+}
+
+int receive_next(struct receive *r, int timeout_ms, char sensor[static WIRE_NAME],
+                 struct wire_message *m)
+{
+    (void)r, (void)timeout_ms;
+    if (head == tail)
+        return 0;
+    unsigned i = head++ % QUEUE;
+    memcpy(sensor, queue[i].sensor, WIRE_NAME);
+    *m = queue[i].m;
+    return 1;
+}
+
+void receive_send(struct receive *r, const char *sensor, const struct wire_message *m)
+{
+    (void)r;
+    if (net_answer != NULL)
+        net_answer(sensor, m);
+}
+
+static int called(struct note *note)
+{
+    if (db_is_away || (db_fail_at > 0 && --db_fail_at == 0))
+        return note_set(note, ERR_DATABASE, "the test says no");
+    return 0;
+}
+
+int store_begin(struct store *s, struct note *note)
+{
+    (void)s;
+    assert(!in_transaction);
+    int err = called(note);
+    if (err == 0) {
+        work = db;
+        in_transaction = true;
+    }
+    return err;
+}
+
+int store_commit(struct store *s, struct note *note)
+{
+    (void)s;
+    assert(in_transaction);
+    int err = called(note);
+    if (err < 0)
+        return err;
+    db = work;
+    in_transaction = false;
+    db_commits++;
+    if (!db_lose_commit)
+        return 0;
+    db_lose_commit = false;
+    return note_set(note, ERR_DATABASE, "the connection broke; who knows?");
+}
+
+void store_rollback(struct store *s)
+{
+    (void)s;
+    in_transaction = false;
+}
+
+int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sensor_row *row),
+                       void *arg, struct note *note)
+{
+    (void)s;
+    int err = called(note);
+    for (size_t i = 0; err == 0 && i < db.sensor_count; i++)
+        err = each(arg, &db.sensors[i]);
+    return err;
+}
+
+int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
+                       void *arg, struct note *note)
+{
+    (void)s;
+    int err = called(note);
+    for (size_t i = 0; err == 0 && i < db.row_count; i++)
+        err = each(arg, &db.rows[i]);
+    return err;
+}
+
+int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
+                      void *arg, uint64_t *next_id, struct note *note)
+{
+    (void)s;
+    int err = called(note);
+    *next_id = 1;
+    for (size_t i = 0; err == 0 && i < db.alert_count; i++) {
+        if (db.alerts[i].alert_id >= *next_id)
+            *next_id = db.alerts[i].alert_id + 1;
+        if (db.alerts[i].state != ALERT_RESOLVED)
+            err = each(arg, &db.alerts[i]);
+    }
+    return err;
+}
+
+int store_put_event(struct store *s, const char *sensor, const char *pop, const struct event *e,
+                    struct note *note)
+{
+    (void)s, (void)pop;
+    assert(in_transaction && work.event_count < DB_EVENTS);
+    struct db_event *row = &work.events[work.event_count++];
+    *row = (struct db_event){.epoch = e->epoch, .seq = e->seq, .type = e->type};
+    snprintf(row->sensor, sizeof row->sensor, "%s", sensor);
+    return called(note);
+}
+
+int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note)
+{
+    (void)s;
+    assert(in_transaction);
+    size_t i = 0;
+    while (i < work.sensor_count && strcmp(work.sensors[i].name, row->name) != 0)
+        i++;
+    assert(i < DB_SENSORS);
+    work.sensors[i] = *row;
+    work.sensor_count += i == work.sensor_count;
+    return called(note);
+}
+
+int store_put_gap(struct store *s, const struct gap_row *row, struct note *note)
+{
+    (void)s;
+    assert(in_transaction && work.gap_count < DB_GAPS);
+    work.gaps[work.gap_count++] = *row;
+    return called(note);
+}
+
+static bool same_entry(const struct ingress_row *a, const struct ingress_row *b)
+{
+    return prefix_equal(&a->prefix, &b->prefix) && strcmp(a->pop, b->pop) == 0 &&
+           ingress_equal(&a->at, &b->at);
+}
+
+int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note)
+{
+    (void)s;
+    assert(in_transaction);
+    size_t i = 0;
+    while (i < work.row_count && !same_entry(&work.rows[i], row))
+        i++;
+    assert(i < DB_ROWS);
+    work.rows[i] = *row;
+    work.row_count += i == work.row_count;
+    return called(note);
+}
+
+int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note)
+{
+    (void)s;
+    assert(in_transaction);
+    size_t i = 0;
+    while (i < work.alert_count && work.alerts[i].alert_id != row->alert_id)
+        i++;
+    assert(i < DB_ALERTS);
+    work.alerts[i] = *row;
+    work.alert_count += i == work.alert_count;
+    work.announced += announce;
+    return called(note);
+}
+
+int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,
+                        const char *reason, const uint8_t *bytes, size_t len, struct note *note)
+{
+    (void)s, (void)sensor, (void)epoch, (void)bytes;
+    assert(in_transaction && work.malformed_count < DB_GAPS);
+    struct db_malformed *row = &work.malformed[work.malformed_count++];
+    *row = (struct db_malformed){.seq = seq, .len = len};
+    snprintf(row->reason, sizeof row->reason, "%s", reason);
+    return called(note);
+}

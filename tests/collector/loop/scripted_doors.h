@@ -1,0 +1,48 @@
+/* A database and a network of the test's own, behind the interfaces of receive.h and store.h.
+ *
+ * The database has what is committed and a copy under work: begin copies, commit replaces,
+ * rollback drops. It can fail at the n-th call from now, and can lose the connection just after a
+ * COMMIT took place, so that the collector cannot know. The network hands over what tests queue,
+ * and shows each answer to a callback. */
+#pragma once
+
+#include "collector/receive/receive.h"
+#include "collector/store/store.h"
+
+enum { DB_SENSORS = 8, DB_GAPS = 64, DB_ROWS = 256, DB_ALERTS = 64, DB_EVENTS = 20000 };
+
+struct db_event {
+    char sensor[WIRE_NAME];
+    uint64_t epoch, seq;
+    uint8_t type;
+};
+
+struct db_malformed {
+    uint64_t seq;
+    size_t len;
+    char reason[64];
+};
+
+struct db {
+    struct sensor_row sensors[DB_SENSORS];
+    struct gap_row gaps[DB_GAPS];
+    struct ingress_row rows[DB_ROWS];
+    struct alert_row alerts[DB_ALERTS];
+    struct db_event events[DB_EVENTS];
+    struct db_malformed malformed[DB_GAPS];
+    size_t sensor_count, gap_count, row_count, alert_count, event_count, malformed_count;
+    unsigned announced;
+};
+
+extern struct db db;        /* committed */
+extern unsigned db_commits; /* since reset */
+extern int db_fail_at;      /* the n-th call from now fails; 0: none */
+extern bool db_is_away;     /* everything fails */
+extern bool db_lose_commit; /* the next COMMIT takes place, and says that it failed */
+extern void (*net_answer)(const char *sensor, const struct wire_message *m);
+
+void doors_reset(void);
+
+/* Queues a message (events are copied). */
+void net_queue(const char *sensor, const struct wire_message *m);
+unsigned net_waiting(void);

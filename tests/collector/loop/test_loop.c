@@ -1,0 +1,648 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "collector/loop/loop.h"
+#include "shared/base/clock.h"
+#include "shared/base/hash.h"
+#include "shared/base/log.h"
+#include "tests/collector/loop/scripted_doors.h"
+
+#define T0    INT64_C(1700000000000000000)
+#define EPOCH UINT64_C(1699999999000000000)
+
+static int64_t now;
+static struct counters counters;
+static struct expect policy;
+static struct loop loop;
+
+static int64_t test_wall(void)
+{
+    return now;
+}
+
+static void start(void)
+{
+    struct fold_conf conf = {
+        .roster = {.silent_after_ns = 60 * NS_PER_S},
+        .ingress = {.half_life_ns = 3600 * NS_PER_S, .max_rows = DB_ROWS, .seed = 1},
+        .evidence = {.half_life_ns = 86400 * NS_PER_S},
+        .alert = {.hold_down_ns = 5 * NS_PER_S,
+                  .resolve_after_ns = 600 * NS_PER_S,
+                  .max_alerts = 32,
+                  .seed = 1}};
+    struct note note = {0};
+    assert_int_equal(loop_init(&loop, &conf, NULL, NULL, &policy, &counters, test_wall, &note), 0);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    log_level_set(LOG_LEVEL_ERROR);
+    doors_reset();
+    memset(&counters, 0, sizeof counters);
+    now = T0;
+    start();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    loop_clear(&loop);
+    expect_clear(&policy);
+    return 0;
+}
+
+/* The collector dies, and another begins with what the database has. */
+static void kill_and_start(void)
+{
+    loop_clear(&loop);
+    start();
+}
+
+/* ---- a sensor by hand ---- */
+
+static struct wire_message last_answer;
+static unsigned answers;
+
+static void keep_answer(const char *sensor, const struct wire_message *m)
+{
+    (void)sensor;
+    last_answer = *m;
+    answers++;
+}
+
+static void hello_epoch(uint64_t epoch, uint64_t first)
+{
+    net_queue("ams1", &(struct wire_message){.kind = WIRE_HELLO,
+                                             .version = WIRE_VERSION,
+                                             .pop = "AMS",
+                                             .release = "0.1.0",
+                                             .epoch = epoch,
+                                             .first_seq = first});
+}
+
+static void hello(void)
+{
+    net_answer = keep_answer;
+    hello_epoch(EPOCH, 1);
+    loop_turn(&loop, 0);
+}
+
+static struct event tally(const char *prefix, uint64_t bytes)
+{
+    struct event e = {.at = now, .type = EVENT_tally};
+    e.tally.started_at = now - (int64_t)NS_PER_S;
+    e.tally.ended_at = now;
+    e.tally.packets = 1;
+    e.tally.bytes = bytes;
+    snprintf(e.tally.ingress.router, sizeof e.tally.ingress.router, "r1");
+    assert_int_equal(prefix_parse(prefix, &e.tally.prefix), 0);
+    return e;
+}
+
+static struct event test_ended(const char *prefix, uint8_t verdict)
+{
+    struct event e = {.at = now, .type = EVENT_test_ended};
+    e.test_ended.started_at = now - (int64_t)NS_PER_S;
+    e.test_ended.ended_at = now;
+    e.test_ended.verdict = verdict;
+    e.test_ended.genuine_probability = 0.99;
+    snprintf(e.test_ended.ingress.router, sizeof e.test_ended.ingress.router, "r1");
+    assert_int_equal(prefix_parse(prefix, &e.test_ended.prefix), 0);
+    return e;
+}
+
+struct bytes {
+    uint8_t data[WIRE_MESSAGE_MAX];
+    size_t len;
+    uint32_t count;
+};
+
+static void add(struct bytes *b, const struct event *e)
+{
+    int len = wire_event_encode(e, b->data + b->len, sizeof b->data - b->len);
+    assert_true(len > 0);
+    b->len += (size_t)len;
+    b->count++;
+}
+
+static void queue_bytes(const struct bytes *b, uint64_t first)
+{
+    net_queue("ams1", &(struct wire_message){.kind = WIRE_BATCH,
+                                             .epoch = EPOCH,
+                                             .first_seq = first,
+                                             .count = b->count,
+                                             .events = b->data,
+                                             .events_len = b->len});
+}
+
+static void send_one(const struct event *e, uint64_t seq)
+{
+    static struct bytes b;
+    b.len = b.count = 0;
+    add(&b, e);
+    queue_bytes(&b, seq);
+    loop_turn(&loop, 0);
+}
+
+static void assert_acked(uint64_t seq)
+{
+    assert_int_equal(last_answer.kind, WIRE_ACK);
+    assert_true(last_answer.epoch == EPOCH);
+    assert_true(last_answer.seq == seq);
+}
+
+static void expect_at(const char *prefix, const char *pop)
+{
+    struct prefix p;
+    struct expect_place place = {0};
+    snprintf(place.pop, sizeof place.pop, "%s", pop);
+    assert_int_equal(prefix_parse(prefix, &p), 0);
+    assert_int_equal(expect_add(&policy, &p, &place, 1), 0);
+}
+
+/* ---- promises ---- */
+
+static void a_hello_is_welcomed_with_the_committed_mark(void **state)
+{
+    (void)state;
+    hello();
+    assert_int_equal(last_answer.kind, WIRE_WELCOME);
+    assert_true(last_answer.seq == 0 && last_answer.epoch == EPOCH);
+    assert_true(last_answer.credit == WIRE_CREDIT);
+    struct event e = tally("192.0.2.0/24", 100);
+    send_one(&e, 1);
+    hello();
+    assert_int_equal(last_answer.kind, WIRE_WELCOME);
+    assert_true(last_answer.seq == 1);
+}
+
+static void an_event_is_acknowledged_once_it_is_committed(void **state)
+{
+    (void)state;
+    hello();
+    struct event e = tally("192.0.2.0/24", 100);
+    send_one(&e, 1);
+    assert_acked(1);
+    assert_true(db.event_count == 1 && db.row_count == 1 && db.rows[0].bytes == 100);
+    assert_string_equal(db.rows[0].pop, "AMS");
+    assert_true(db.sensors[0].last_seq == 1);
+    assert_true(counter_get(&counters, COUNTER_events_taken) == 1);
+}
+
+static void what_waits_is_committed_together(void **state)
+{
+    (void)state;
+    hello();
+    unsigned before = db_commits;
+    static struct bytes b;
+    b.len = b.count = 0;
+    struct event e = tally("192.0.2.0/24", 100);
+    add(&b, &e);
+    for (uint64_t seq = 1; seq <= 10; seq++)
+        queue_bytes(&b, seq);
+    loop_turn(&loop, 0);
+    assert_int_equal(db_commits, before + 1);
+    assert_acked(10);
+    assert_true(db.rows[0].bytes == 1000);
+}
+
+static void a_group_is_bounded(void **state)
+{
+    (void)state;
+    hello();
+    static struct bytes b;
+    b.len = b.count = 0;
+    struct event e = tally("192.0.2.0/24", 100);
+    add(&b, &e);
+    for (uint64_t seq = 1; seq <= LOOP_GROUP_MAX + 5; seq++)
+        queue_bytes(&b, seq);
+    loop_turn(&loop, 0);
+    assert_true(net_waiting() >= 5);
+    while (net_waiting() > 0)
+        loop_turn(&loop, 0);
+    assert_acked(LOOP_GROUP_MAX + 5);
+}
+
+static void nothing_is_answered_when_the_commit_fails(void **state)
+{
+    (void)state;
+    hello();
+    answers = 0;
+    static struct bytes b;
+    b.len = b.count = 0;
+    struct event e = tally("192.0.2.0/24", 100);
+    add(&b, &e);
+    for (int call = 1; call <= 5; call++) { /* begin, event, sensor, row, commit */
+        doors_reset();
+        kill_and_start();
+        hello();
+        answers = 0;
+        db_fail_at = call;
+        queue_bytes(&b, 1);
+        loop_turn(&loop, 0);
+        assert_int_equal(answers, 0);
+        assert_int_equal(db_fail_at, 0); /* it did fail */
+        assert_true(db.event_count == 0 && db.row_count == 0 && db.sensors[0].last_seq == 0);
+        loop_turn(&loop, 0); /* loads, and asks */
+        assert_int_equal(last_answer.kind, WIRE_AGAIN);
+        hello();
+        assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 0);
+        queue_bytes(&b, 1);
+        loop_turn(&loop, 0);
+        assert_acked(1);
+        assert_true(db.event_count == 1 && db.rows[0].bytes == 100);
+    }
+}
+
+static void a_commit_of_which_nobody_knows_counts_once(void **state)
+{
+    (void)state;
+    hello();
+    struct event e = tally("192.0.2.0/24", 100);
+    answers = 0;
+    db_lose_commit = true;
+    send_one(&e, 1);
+    assert_int_equal(answers, 0);
+    loop_turn(&loop, 0);
+    send_one(&e, 1);
+    assert_acked(1);
+    assert_true(db.event_count == 1 && db.rows[0].bytes == 100);
+    assert_true(counter_get(&counters, COUNTER_events_repeated) == 1);
+}
+
+static void killed_between_commit_and_ack_the_repeat_is_skipped(void **state)
+{
+    (void)state;
+    hello();
+    net_answer = NULL; /* the answer goes nowhere */
+    struct event e = tally("192.0.2.0/24", 100);
+    send_one(&e, 1);
+    kill_and_start();
+    hello();
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 1);
+    send_one(&e, 1);
+    assert_acked(1);
+    assert_true(db.event_count == 1 && db.rows[0].bytes == 100);
+}
+
+static void a_batch_before_hello_is_asked_again(void **state)
+{
+    (void)state;
+    net_answer = keep_answer;
+    struct event e = tally("192.0.2.0/24", 100);
+    send_one(&e, 1);
+    assert_int_equal(last_answer.kind, WIRE_AGAIN);
+    assert_true(db.event_count == 0);
+    assert_true(counter_get(&counters, COUNTER_batches_refused) == 1);
+}
+
+static void an_older_run_is_refused_with_a_reason(void **state)
+{
+    (void)state;
+    hello();
+    hello_epoch(EPOCH - 1, 1);
+    loop_turn(&loop, 0);
+    assert_int_equal(last_answer.kind, WIRE_REFUSE);
+    assert_string_not_equal(last_answer.reason, "");
+}
+
+static void one_bad_event_is_set_aside_and_the_rest_goes_on(void **state)
+{
+    (void)state;
+    hello();
+    static struct bytes b;
+    b.len = b.count = 0;
+    struct event good = tally("192.0.2.0/24", 100), bad = good;
+    bad.tally.ingress.vlan = 70000;
+    add(&b, &good);
+    add(&b, &bad);
+    b.data[b.len++] = 0x80; /* an empty map: msgpack, but no event */
+    b.count++;
+    add(&b, &good);
+    queue_bytes(&b, 1);
+    loop_turn(&loop, 0);
+    assert_acked(4);
+    assert_true(db.event_count == 2 && db.rows[0].bytes == 200);
+    assert_true(db.events[1].seq == 4);
+    assert_true(db.malformed_count == 2);
+    assert_true(db.malformed[0].seq == 2 && db.malformed[1].seq == 3);
+    assert_true(db.malformed[1].len == 1);
+    assert_true(counter_get(&counters, COUNTER_events_malformed) == 2);
+}
+
+static void a_tail_that_cannot_be_read_blocks_nothing(void **state)
+{
+    (void)state;
+    hello();
+    static struct bytes b;
+    b.len = b.count = 0;
+    struct event good = tally("192.0.2.0/24", 100);
+    add(&b, &good);
+    b.data[b.len++] = 0xc1; /* never used in msgpack */
+    b.data[b.len++] = 0x00;
+    b.count += 3;
+    queue_bytes(&b, 1);
+    loop_turn(&loop, 0);
+    assert_acked(4);
+    assert_true(db.malformed_count == 1 && db.malformed[0].seq == 2 && db.malformed[0].len == 2);
+    assert_true(counter_get(&counters, COUNTER_events_malformed) == 3);
+    send_one(&good, 5);
+    assert_acked(5);
+    assert_true(db.event_count == 2);
+}
+
+static void bytes_behind_the_last_event_are_set_aside(void **state)
+{
+    (void)state;
+    hello();
+    static struct bytes b;
+    b.len = b.count = 0;
+    struct event good = tally("192.0.2.0/24", 100);
+    add(&b, &good);
+    b.data[b.len++] = 0x80;
+    queue_bytes(&b, 1);
+    loop_turn(&loop, 0);
+    assert_acked(1);
+    assert_true(db.event_count == 1 && db.malformed_count == 1 && db.malformed[0].len == 1);
+}
+
+static const struct ingress_row *db_row(const char *prefix)
+{
+    struct prefix p;
+    assert_int_equal(prefix_parse(prefix, &p), 0);
+    for (size_t i = 0; i < db.row_count; i++)
+        if (prefix_equal(&db.rows[i].prefix, &p))
+            return &db.rows[i];
+    return NULL;
+}
+
+static void a_test_speaks_for_every_row_below_its_prefix(void **state)
+{
+    (void)state;
+    hello();
+    struct event before = tally("10.1.0.0/24", 5), after = tally("10.1.1.0/24", 5),
+                 other = tally("10.2.0.0/24", 5),
+                 ended = test_ended("10.1.0.0/16", VERDICT_GENUINE);
+    send_one(&before, 1);
+    send_one(&other, 2);
+    send_one(&ended, 3);
+    send_one(&after, 4);
+    assert_int_equal(db_row("10.1.0.0/16")->state, STATE_GENUINE);
+    assert_int_equal(db_row("10.1.0.0/24")->state, STATE_GENUINE);
+    assert_true(db_row("10.1.0.0/24")->tests == 1);
+    assert_int_equal(db_row("10.1.1.0/24")->state, STATE_GENUINE);
+    assert_int_equal(db_row("10.2.0.0/24")->state, STATE_UNVERIFIED);
+}
+
+static void genuine_traffic_at_the_wrong_place_becomes_an_alert_and_spoofed_does_not(void **state)
+{
+    (void)state;
+    expect_at("192.0.2.0/24", "FRA");
+    expect_at("198.51.100.0/24", "FRA");
+    hello();
+    struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE),
+                 spoofed = test_ended("198.51.100.0/24", VERDICT_SPOOFED);
+    send_one(&genuine, 1);
+    send_one(&spoofed, 2);
+    assert_true(db.alert_count == 1 && db.announced == 1);
+    assert_int_equal(db.alerts[0].state, ALERT_PENDING);
+    assert_string_equal(db.alerts[0].expected, "[{\"pop\":\"FRA\"}]");
+    now += 6 * (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_int_equal(db.alerts[0].state, ALERT_FIRING);
+    assert_true(db.alert_count == 1 && db.announced == 2);
+    assert_true(counter_get(&counters, COUNTER_alerts) == 2);
+}
+
+static void an_alert_survives_a_restart_and_is_not_raised_twice(void **state)
+{
+    (void)state;
+    expect_at("192.0.2.0/24", "FRA");
+    hello();
+    struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&genuine, 1);
+    for (int64_t minute = 1; minute < 30; minute++) { /* its traffic goes on */
+        now += 60 * (int64_t)NS_PER_S;
+        struct event seen = tally("192.0.2.0/24", 5);
+        send_one(&seen, 1 + (uint64_t)minute);
+        kill_and_start();
+        hello();
+    }
+    assert_int_equal(db.alerts[0].state, ALERT_FIRING);
+    assert_true(db.alert_count == 1);
+    now += 601 * (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_int_equal(db.alerts[0].state, ALERT_RESOLVED);
+    kill_and_start();
+    loop_turn(&loop, 0);
+    assert_true(db.alert_count == 1);
+}
+
+static void a_new_policy_is_applied_to_rows_that_are_there(void **state)
+{
+    (void)state;
+    hello();
+    struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&genuine, 1);
+    assert_int_equal(db.rows[0].expected, EXPECTED_UNKNOWN);
+    expect_at("192.0.2.0/24", "FRA");
+    loop_expect_changed(&loop);
+    loop_turn(&loop, 0);
+    assert_int_equal(db.rows[0].expected, EXPECTED_NO);
+    assert_string_equal(db.rows[0].expected_by, "policy");
+    assert_int_equal(db.alerts[0].state, ALERT_PENDING);
+    expect_clear(&policy);
+    loop_expect_changed(&loop);
+    loop_turn(&loop, 0);
+    assert_int_equal(db.rows[0].expected, EXPECTED_UNKNOWN);
+    assert_int_equal(db.alerts[0].state, ALERT_RESOLVED);
+}
+
+static void a_silent_sensor_is_written_down(void **state)
+{
+    (void)state;
+    hello();
+    now += 61 * (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_int_equal(db.sensors[0].state, SENSOR_SILENT);
+}
+
+static void a_sensor_that_forgot_its_goodbye_leaves_a_gap(void **state)
+{
+    (void)state;
+    hello();
+    hello_epoch(EPOCH + 5, 1);
+    loop_turn(&loop, 0);
+    assert_true(db.gap_count == 1 && db.gaps[0].epoch == EPOCH && db.gaps[0].to_seq == 0);
+}
+
+/* ---- sensors that keep to wire.h, a network that loses answers, a database that fails ---- */
+
+enum { SENSORS = 3, EVENTS = 1500 };
+
+static struct sim {
+    char name[WIRE_NAME];
+    uint64_t sent, acked; /* last sent, last acknowledged */
+    bool is_welcome;
+} sims[SENSORS];
+static struct prf coin;
+
+static void sim_answer(const char *sensor, const struct wire_message *m)
+{
+    if (prf_below(&coin, 8) == 0)
+        return; /* lost with its connection */
+    for (int i = 0; i < SENSORS; i++) {
+        struct sim *s = &sims[i];
+        if (strcmp(s->name, sensor) != 0)
+            continue;
+        assert_int_not_equal(m->kind, WIRE_REFUSE);
+        if (m->kind == WIRE_AGAIN)
+            s->is_welcome = false;
+        if (m->kind != WIRE_WELCOME && m->kind != WIRE_ACK)
+            continue;
+        if (m->seq > s->acked)
+            s->acked = m->seq;
+        if (m->kind == WIRE_ACK)
+            continue;
+        s->is_welcome = true;
+        s->sent = m->seq;
+    }
+}
+
+static uint64_t bytes_of(int sensor, uint64_t seq)
+{
+    return 1 + seq * 7 % 13 + (uint64_t)sensor;
+}
+
+static void sim_step(int i)
+{
+    struct sim *s = &sims[i];
+    if (!s->is_welcome) {
+        struct wire_message m = {
+            .kind = WIRE_HELLO, .version = WIRE_VERSION, .epoch = EPOCH, .first_seq = s->acked + 1};
+        snprintf(m.pop, sizeof m.pop, "POP%d", i);
+        net_queue(s->name, &m);
+        return;
+    }
+    if (s->sent == EVENTS)
+        s->sent = s->acked; /* nobody acknowledged: after a while, from there again */
+    static struct bytes b;
+    b.len = b.count = 0;
+    uint64_t first = s->sent + 1, n = 1 + prf_below(&coin, 40);
+    for (; n > 0 && s->sent < EVENTS; n--) {
+        struct event e =
+            tally(s->sent % 2 ? "192.0.2.0/24" : "2001:db8::/48", bytes_of(i, s->sent + 1));
+        add(&b, &e);
+        s->sent++;
+    }
+    struct wire_message m = {.kind = WIRE_BATCH,
+                             .epoch = EPOCH,
+                             .first_seq = first,
+                             .count = b.count,
+                             .events = b.data,
+                             .events_len = b.len};
+    if (b.count > 0)
+        net_queue(s->name, &m);
+}
+
+/* Nothing that a sensor believes acknowledged may be missing in the database. */
+static void assert_acked_is_committed(void)
+{
+    for (int i = 0; i < SENSORS; i++)
+        for (size_t k = 0; k < db.sensor_count; k++)
+            if (strcmp(db.sensors[k].name, sims[i].name) == 0)
+                assert_true(sims[i].acked <= db.sensors[k].last_seq);
+}
+
+static void assert_each_event_is_there_once(void)
+{
+    static uint8_t seen[SENSORS][EVENTS + 1];
+    memset(seen, 0, sizeof seen);
+    for (size_t k = 0; k < db.event_count; k++)
+        seen[db.events[k].sensor[1] - '0'][db.events[k].seq]++;
+    uint64_t sums[SENSORS] = {0};
+    for (int i = 0; i < SENSORS; i++)
+        for (uint64_t seq = 1; seq <= EVENTS; seq++) {
+            assert_int_equal(seen[i][seq], 1);
+            sums[i] += bytes_of(i, seq);
+        }
+    for (size_t k = 0; k < db.row_count; k++)
+        sums[db.rows[k].pop[3] - '0'] -= db.rows[k].bytes;
+    for (int i = 0; i < SENSORS; i++)
+        assert_true(sums[i] == 0);
+    assert_true(db.row_count == 2 * SENSORS);
+    assert_true(db.gap_count == 0);
+}
+
+static void whatever_fails_each_event_counts_exactly_once(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        doors_reset();
+        kill_and_start();
+        coin = prf_init(seed, 0);
+        net_answer = sim_answer;
+        unsigned failures = 0;
+        memset(sims, 0, sizeof sims);
+        for (int i = 0; i < SENSORS; i++)
+            snprintf(sims[i].name, sizeof sims[i].name, "s%d", i);
+        for (int step = 0; step < 20000; step++) {
+            bool is_done = true;
+            for (int i = 0; i < SENSORS; i++) {
+                is_done = is_done && sims[i].acked == EVENTS;
+                if (sims[i].acked < EVENTS && prf_below(&coin, 2) == 0)
+                    sim_step(i);
+            }
+            if (is_done)
+                break;
+            if (prf_below(&coin, 10) == 0)
+                db_fail_at = 1 + (int)prf_below(&coin, 60);
+            db_lose_commit = prf_below(&coin, 10) == 0;
+            loop.has_failed = false; /* no pauses: this test has no second to spare */
+            failures += !atomic_load(&loop.is_loaded);
+            loop_turn(&loop, 0);
+            now += (int64_t)NS_PER_MS;
+            assert_acked_is_committed();
+            if (prf_below(&coin, 50) == 0) {
+                db_fail_at = 0;
+                kill_and_start();
+            }
+        }
+        assert_true(failures > 5);
+        assert_each_event_is_there_once();
+    }
+}
+
+int main(void)
+{
+#define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        PROMISE(a_hello_is_welcomed_with_the_committed_mark),
+        PROMISE(an_event_is_acknowledged_once_it_is_committed),
+        PROMISE(what_waits_is_committed_together),
+        PROMISE(a_group_is_bounded),
+        PROMISE(nothing_is_answered_when_the_commit_fails),
+        PROMISE(a_commit_of_which_nobody_knows_counts_once),
+        PROMISE(killed_between_commit_and_ack_the_repeat_is_skipped),
+        PROMISE(a_batch_before_hello_is_asked_again),
+        PROMISE(an_older_run_is_refused_with_a_reason),
+        PROMISE(one_bad_event_is_set_aside_and_the_rest_goes_on),
+        PROMISE(a_tail_that_cannot_be_read_blocks_nothing),
+        PROMISE(bytes_behind_the_last_event_are_set_aside),
+        PROMISE(a_test_speaks_for_every_row_below_its_prefix),
+        PROMISE(genuine_traffic_at_the_wrong_place_becomes_an_alert_and_spoofed_does_not),
+        PROMISE(an_alert_survives_a_restart_and_is_not_raised_twice),
+        PROMISE(a_new_policy_is_applied_to_rows_that_are_there),
+        PROMISE(a_silent_sensor_is_written_down),
+        PROMISE(a_sensor_that_forgot_its_goodbye_leaves_a_gap),
+        PROMISE(whatever_fails_each_event_counts_exactly_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,298 @@
+/* The collector as a process, with a real PostgreSQL and a real publisher; whatever is killed in
+ * between, each event counts exactly once. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include "sensor/publish/publish.h"
+#include "shared/base/clock.h"
+#include "shared/wire/event.h"
+#include "tests/support/pg.h"
+
+static struct pg pg;
+static PGconn *sql;
+static char folder[] = "/tmp/penstock-test-XXXXXX", conf_path[128], policy_path[128], endpoint[64];
+static pid_t collector;
+static struct ring ring;
+static struct counters counters;
+static struct publish *publish;
+
+static void sleep_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+static long number(const char *query)
+{
+    PGresult *res = PQexec(sql, query);
+    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1)
+        fail_msg("%s: %s", query, PQerrorMessage(sql));
+    long value = atol(PQgetvalue(res, 0, 0));
+    PQclear(res);
+    return value;
+}
+
+/* Waits until the query gives that number: at most half a minute. */
+static void wait_for(const char *query, long value)
+{
+    long is = 0;
+    for (int i = 0; i < 600; i++) {
+        is = number(query);
+        if (is == value)
+            return;
+        sleep_ms(50);
+    }
+    fail_msg("%s: %ld, not %ld", query, is, value);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fputs(text, out);
+    assert_int_equal(fclose(out), 0);
+}
+
+static void start_collector(void)
+{
+    collector = fork();
+    if (collector == 0) {
+        execl(PENSTOCK_COLLECTOR, "penstock-collector", "-c", conf_path, (char *)NULL);
+        _exit(127);
+    }
+    assert_true(collector > 0);
+}
+
+static int stop_collector(int signal)
+{
+    int status = 0;
+    kill(collector, signal);
+    assert_int_equal(waitpid(collector, &status, 0), collector);
+    collector = 0;
+    return status;
+}
+
+/* A port that nobody has: the collector must come back at the same one. */
+static void choose_endpoint(void)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof in;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    close(fd);
+    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", ntohs(in.sin_port));
+}
+
+static int set_up_all(void **state)
+{
+    (void)state;
+    if (pg_start(&pg) != 0 || mkdtemp(folder) == NULL)
+        return -1;
+    snprintf(conf_path, sizeof conf_path, "%s/collector.yaml", folder);
+    snprintf(policy_path, sizeof policy_path, "%s/expected.yaml", folder);
+    choose_endpoint();
+    char text[1024];
+    snprintf(text, sizeof text,
+             "collector: {listen: \"%s\", insecure: true}\n"
+             "database: {dsn: \"%s\"}\n"
+             "policy: {file: %s}\n"
+             "alerts: {hold_down: 1s}\n"
+             "http: {listen: \"\"}\n"
+             "log: {level: error}\n",
+             endpoint, pg.dsn, policy_path);
+    write_file(conf_path, text);
+    write_file(policy_path, "- {prefix: 203.0.113.0/24, ingress: [{pop: FRA}]}\n"
+                            "- {prefix: 198.51.100.0/24, ingress: [{pop: FRA}]}\n");
+    sql = PQconnectdb(pg.dsn);
+    return PQstatus(sql) == CONNECTION_OK ? 0 : -1;
+}
+
+static int tear_down_all(void **state)
+{
+    (void)state;
+    if (collector > 0)
+        stop_collector(SIGKILL);
+    PQfinish(sql);
+    pg_stop(&pg);
+    unlink(conf_path);
+    unlink(policy_path);
+    return rmdir(folder);
+}
+
+static void start_publisher(void)
+{
+    static struct ring *rings[] = {&ring};
+    struct publish_conf conf = {.insecure = true,
+                                .sensor = "ams1",
+                                .pop = "AMS",
+                                .driver = "pcap",
+                                .keep_bytes = 16 << 20,
+                                .linger_ns = 5 * NS_PER_MS,
+                                .stop_wait_ns = 20 * NS_PER_S};
+    struct note note = {0};
+    snprintf(conf.endpoint, sizeof conf.endpoint, "%s", endpoint);
+    assert_int_equal(ring_init(&ring, sizeof(struct event), 1024), 0);
+    assert_int_equal(publish_open(&conf, rings, 1, &counters, &publish, &note), 0);
+}
+
+static void push(const struct event *e)
+{
+    struct event *slot;
+    while ((slot = ring_claim(&ring)) == NULL)
+        sleep_ms(1);
+    *slot = *e;
+    slot->at = clock_wall_ns();
+    ring_publish(&ring);
+}
+
+static struct prefix prefix(const char *text)
+{
+    struct prefix p;
+    assert_int_equal(prefix_parse(text, &p), 0);
+    return p;
+}
+
+static void push_tally(const char *src)
+{
+    struct event e = {.type = EVENT_tally};
+    e.tally.ended_at = clock_wall_ns();
+    e.tally.started_at = e.tally.ended_at - (int64_t)NS_PER_S;
+    e.tally.prefix = prefix(src);
+    e.tally.packets = 1;
+    e.tally.bytes = 100;
+    push(&e);
+}
+
+static void push_verdict(const char *src, uint8_t verdict, double probability, uint8_t id)
+{
+    struct event e = {.type = EVENT_test_ended};
+    e.test_ended.test_id[0] = id;
+    e.test_ended.ended_at = clock_wall_ns();
+    e.test_ended.started_at = e.test_ended.ended_at - (int64_t)NS_PER_S;
+    e.test_ended.prefix = prefix(src);
+    e.test_ended.verdict = verdict;
+    e.test_ended.genuine_probability = probability;
+    push(&e);
+}
+
+/* Until it takes events: a collector that cannot even start ends, and who started it starts it
+ * again; that is not what is tested here. */
+static void wait_for_progress(void)
+{
+    long before = number("SELECT coalesce(max(last_seq), 0) FROM penstock.sensor");
+    char query[128];
+    snprintf(query, sizeof query,
+             "SELECT (coalesce(max(last_seq), 0) > %ld)::int FROM penstock.sensor", before);
+    push_tally("192.0.2.0/24");
+    wait_for(query, 1);
+}
+
+static void break_something(int round)
+{
+    wait_for_progress();
+    if (round % 2 == 0) {
+        stop_collector(SIGKILL);
+        start_collector();
+        return;
+    }
+    for (int i = 0; i < 100; i++) { /* some of them in the middle of a transaction */
+        push_tally("192.0.2.0/24");
+        number("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+               " WHERE application_name = 'penstock-collector' AND state <> 'idle'");
+    }
+}
+
+#define BREAKS  8
+#define STREAM  20000
+#define TALLIES (STREAM + BREAKS + BREAKS / 2 * 100) /* and what is pushed while it breaks */
+
+static void each_event_counts_once_whatever_is_killed(void **state)
+{
+    (void)state;
+    start_publisher(); /* before there is a collector: it waits */
+    start_collector();
+    wait_for("SELECT count(*) FROM pg_class WHERE oid = to_regclass('penstock.alert')", 1);
+    for (int i = 0; i < STREAM; i++) {
+        push_tally(i % 3 == 0 ? "2001:db8::/48" : "192.0.2.0/24");
+        if (i % 2500 == 2499)
+            break_something(i / 2500);
+    }
+    wait_for("SELECT count(*) FROM penstock.ingress_tally", TALLIES);
+    assert_int_equal(number("SELECT count(DISTINCT event_seq) FROM penstock.ingress_tally"),
+                     TALLIES);
+    assert_int_equal(number("SELECT sum(packets) FROM penstock.ingress_map"), TALLIES);
+    assert_int_equal(number("SELECT sum(bytes) FROM penstock.ingress_map"), 100 * TALLIES);
+    assert_int_equal(number("SELECT count(*) FROM penstock.sensor_gap"), 0);
+    assert_int_equal(number("SELECT last_seq FROM penstock.sensor"), TALLIES + 1);
+}
+
+#define ALERTS(where) "SELECT count(*) FROM penstock.alert WHERE " where
+
+static void genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not(void **state)
+{
+    (void)state;
+    push_verdict("203.0.113.0/24", VERDICT_GENUINE, 0.99, 1);
+    push_verdict("198.51.100.0/24", VERDICT_SPOOFED, 0.01, 2);
+    wait_for(ALERTS("state = 'firing' AND prefix = '203.0.113.0/24' AND pop = 'AMS'"), 1);
+    assert_int_equal(number("SELECT count(*) FROM penstock.alert"), 1);
+    assert_int_equal(number("SELECT count(*) FROM penstock.ingress_of('198.51.100.7')"
+                            " WHERE state = 'spoofed' AND NOT expected"),
+                     1);
+}
+
+static void an_acknowledgement_outlives_new_evidence(void **state)
+{
+    (void)state;
+    PQclear(
+        PQexec(sql, "UPDATE penstock.alert SET state = 'acknowledged', acknowledged_by = 'ann'"));
+    push_verdict("203.0.113.0/24", VERDICT_MIXED, 0.7, 3);
+    wait_for(ALERTS("severity = 'warning'"), 1);
+    assert_int_equal(number(ALERTS("state = 'acknowledged' AND acknowledged_by = 'ann'")), 1);
+}
+
+static void a_policy_read_again_ends_the_alert(void **state)
+{
+    (void)state;
+    write_file(policy_path, "- {prefix: 203.0.113.0/24, ingress: [{pop: AMS}]}\n");
+    kill(collector, SIGHUP);
+    wait_for(ALERTS("state = 'resolved' AND resolved_at IS NOT NULL"), 1);
+    assert_int_equal(number("SELECT count(*) FROM penstock.ingress_of('203.0.113.9')"
+                            " WHERE expected AND expected_by = 'policy'"),
+                     1);
+}
+
+static void both_sides_end_cleanly_and_without_a_gap(void **state)
+{
+    (void)state;
+    assert_true(publish_close(publish, "end of test") == 0);
+    ring_clear(&ring);
+    wait_for("SELECT count(*) FROM penstock.sensor WHERE state = 'stopped'", 1);
+    int status = stop_collector(SIGTERM);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(number("SELECT count(*) FROM penstock.sensor_gap"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_event_counts_once_whatever_is_killed),
+        cmocka_unit_test(genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not),
+        cmocka_unit_test(an_acknowledgement_outlives_new_evidence),
+        cmocka_unit_test(a_policy_read_again_ends_the_alert),
+        cmocka_unit_test(both_sides_end_cleanly_and_without_a_gap),
+    };
+    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+}
