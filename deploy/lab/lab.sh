@@ -41,6 +41,11 @@ lab_in() {
     nsenter --net="/run/netns/$lab_id-$name" "$@"
 }
 
+# lab_mac NAMESPACE INTERFACE (not from /sys, which shows the host's)
+lab_mac() {
+    lab_in "$1" ip -o link show "$2" | sed -E 's/.*link\/ether ([0-9a-f:]+).*/\1/'
+}
+
 # lab_wire NS_A IF_A NS_B IF_B: a veth pair, with offloads that a real wire would not have off.
 lab_wire() {
     ip link add "$2" netns "$lab_id-$1" type veth peer name "$4" netns "$lab_id-$3"

@@ -15,7 +15,7 @@ sensor_pid=$lab_pid
 check "the sensor starts and collects while the collector is away" kill -0 "$sensor_pid"
 lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
 
-mac=$(lab_in AMS-inside cat /sys/class/net/i0/address)
+mac=$(lab_mac AMS-inside i0)
 lab_spawn gen.log nsenter --net="/run/netns/$lab_id-AMS-world" "$gen" --interface o0 --dst-mac "$mac" \
     --src 203.0.113.0/24 --dst 198.18.1.10/32 --flows 20 --rate 300 --payload 100 --duration 25
 gen_pid=$lab_pid
