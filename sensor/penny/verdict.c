@@ -10,6 +10,7 @@
 #define Z_ONE_SIDED  1.645
 #define Z_REPORT     1.960
 #define MISS_SEEN    0.003
+#define REPEATS_ALL  0.9 /* kept segments that come again: above it both arms look alike */
 
 static const struct alternative {
     double returns, repeats, weight;
@@ -122,7 +123,9 @@ struct fraction fraction_of(double returns, double drops, double came, double ke
         wilson(came, kept, z, &q_low, &q_high);
     double down = sqrt((r - r_low) * (r - r_low) + (q_high - q) * (q_high - q));
     double up = sqrt((r_high - r) * (r_high - r) + (q - q_low) * (q - q_low));
-    double d = r - q, least = 1 / (1 - MISS_SEEN), most = 1 / fmax(.05, 1 - MISS_SEEN - q);
+    if (q > REPEATS_ALL)
+        return (struct fraction){within_unit(r - q), 0, 1};
+    double d = r - q, least = 1 / (1 - MISS_SEEN), most = 1 / (1 - MISS_SEEN - q);
     return (struct fraction){within_unit(d * most), within_unit((d - down) * least),
                              within_unit((d + up) * most)};
 }
