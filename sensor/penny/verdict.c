@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #define RETURNS_MIN  3
-#define HALF_ODDS    200.0 /* 1 / P(a 50:50 mixture is called genuine) */
+#define HALF_ODDS    150.0 /* 1 / P(a 50:50 mixture is called genuine) */
 #define FLOW_SHARE   0.95
 #define SPOOFED_HIGH 0.1
 #define Z_ONE_SIDED  1.645
@@ -87,7 +87,7 @@ void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool cam
 void verdict_settle(struct verdict *v, bool returned, uint32_t kept, uint32_t came)
 {
     double genuine = 1 - v->miss_max;
-    double half = .5 * genuine + .5 * repeat_rate(came, kept);
+    double half = .5 + .5 * repeat_rate(came, kept); /* at most: no genuine one is missed */
     v->half += returned ? log(genuine / half) : log(v->miss_max / (1 - half));
     v->settled++;
     v->missed += !returned;
