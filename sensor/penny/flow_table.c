@@ -80,6 +80,25 @@ void flow_table_prefetch(const struct flow_table *t, uint64_t hash)
     __builtin_prefetch(second_bucket(t, hash));
 }
 
+static void prefetch_flows_of(const struct flow_table *t, const struct flow_bucket *b,
+                              uint64_t hash)
+{
+    for (unsigned i = 0; i < FLOW_BUCKET; i++) {
+        if (b->flow[i] == 0 || b->tag[i] != (uint16_t)(hash >> 48))
+            continue;
+        const char *line = (const char *)&t->flows[b->flow[i] - 1];
+        __builtin_prefetch(line, 1);
+        __builtin_prefetch(line + 64, 1);
+        __builtin_prefetch(line + 128, 1);
+    }
+}
+
+void flow_table_prefetch_flow(const struct flow_table *t, uint64_t hash)
+{
+    prefetch_flows_of(t, first_bucket(t, hash), hash);
+    prefetch_flows_of(t, second_bucket(t, hash), hash);
+}
+
 static struct flow *find_in(struct flow_table *t, const struct flow_bucket *b,
                             const struct flow_key *key, uint64_t hash)
 {

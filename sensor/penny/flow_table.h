@@ -87,7 +87,10 @@ void flow_table_clear(struct flow_table *t); /* zeroed is fine */
 
 void flow_key_set(struct flow_key *key, const struct packet *p);
 uint64_t flow_table_hash(const struct flow_table *t, const struct flow_key *key);
+
+/* First the buckets; once those are there, the flows that they point to. */
 void flow_table_prefetch(const struct flow_table *t, uint64_t hash);
+void flow_table_prefetch_flow(const struct flow_table *t, uint64_t hash);
 
 /* NULL if it is not there. */
 struct flow *flow_table_find(struct flow_table *t, const struct flow_key *key, uint64_t hash);

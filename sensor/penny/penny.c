@@ -26,6 +26,7 @@
 #define UNITS_MAX       (1u << 20)
 #define EVENTS_MAX      8192
 #define TICK_FLOWS      4096 /* looked at per tick: 40,000 a second end at 100 ms */
+#define PREFETCH_LAG    8
 #define TICK_TESTS      64
 #define RULE            "randomised"
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
@@ -75,6 +76,8 @@ struct penny {
     uint64_t event_head, event_tail;
     uint32_t event_mask, event_reserved;
     struct prf ids;
+    uint64_t prefetched[PREFETCH_LAG]; /* hashes of the last packets given to penny_prefetch */
+    uint32_t prefetch_at;
 };
 
 /* ---- memory ---- */
@@ -400,8 +403,11 @@ static struct test *unit_test(struct penny *p, const struct unit *u)
     return t->number == u->test_number ? t : NULL;
 }
 
-static void mark_flow(struct verdict *v, struct flow *flow, uint8_t outcome_flag)
+static void mark_flow(struct test *t, struct flow *flow, uint8_t outcome_flag)
 {
+    if (flow->test != t->number)
+        return; /* the watch list changed: the flow's marks speak of another test by now */
+    struct verdict *v = &t->verdict;
     bool was_cleared = (flow->flags & (FLOW_RETURNED | FLOW_UNANSWERED)) == FLOW_RETURNED;
     bool was_silent = (flow->flags & FLOW_UNANSWERED) != 0;
     flow->flags |= outcome_flag;
@@ -416,7 +422,7 @@ static void resolve_drop(struct penny *p, struct test *t, struct block *b, struc
 {
     b->is_known = true;
     b->fate = came_again ? FATE_RETURNED : FATE_UNANSWERED;
-    mark_flow(&t->verdict, &p->flows.flows[u->flow], came_again ? FLOW_RETURNED : FLOW_UNANSWERED);
+    mark_flow(t, &p->flows.flows[u->flow], came_again ? FLOW_RETURNED : FLOW_UNANSWERED);
     emit_drop(p, t, u, came_again ? DROP_RETRANSMITTED : DROP_UNANSWERED, p->now_ns);
 }
 
@@ -709,7 +715,12 @@ void penny_prefetch(struct penny *p, const struct packet *packet)
         return;
     struct flow_key key;
     flow_key_set(&key, packet);
-    flow_table_prefetch(&p->flows, flow_table_hash(&p->flows, &key));
+    uint64_t hash = flow_table_hash(&p->flows, &key);
+    flow_table_prefetch(&p->flows, hash);
+    /* the buckets of a few packets ago have arrived by now: on to their flows */
+    uint64_t *slot = &p->prefetched[p->prefetch_at++ % PREFETCH_LAG];
+    flow_table_prefetch_flow(&p->flows, *slot);
+    *slot = hash;
 }
 
 enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, uint64_t now_ns)

@@ -4,12 +4,13 @@
 #include <stdio.h>
 
 #define RETURNS_MIN  3
-#define HALF_ODDS    200.0 /* 1 / P(a 50:50 mixture is called genuine) */
+#define HALF_ODDS    150.0 /* 1 / P(a 50:50 mixture is called genuine) */
 #define FLOW_SHARE   0.95
 #define SPOOFED_HIGH 0.1
 #define Z_ONE_SIDED  1.645
 #define Z_REPORT     1.960
 #define MISS_SEEN    0.003
+#define REPEATS_ALL  0.9 /* kept segments that come again: above it both arms look alike */
 
 static const struct alternative {
     double returns, repeats, weight;
@@ -86,7 +87,7 @@ void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool cam
 void verdict_settle(struct verdict *v, bool returned, uint32_t kept, uint32_t came)
 {
     double genuine = 1 - v->miss_max;
-    double half = .5 * genuine + .5 * repeat_rate(came, kept);
+    double half = .5 + .5 * repeat_rate(came, kept); /* at most: no genuine one is missed */
     v->half += returned ? log(genuine / half) : log(v->miss_max / (1 - half));
     v->settled++;
     v->missed += !returned;
@@ -122,7 +123,9 @@ struct fraction fraction_of(double returns, double drops, double came, double ke
         wilson(came, kept, z, &q_low, &q_high);
     double down = sqrt((r - r_low) * (r - r_low) + (q_high - q) * (q_high - q));
     double up = sqrt((r_high - r) * (r_high - r) + (q - q_low) * (q - q_low));
-    double d = r - q, least = 1 / (1 - MISS_SEEN), most = 1 / fmax(.05, 1 - MISS_SEEN - q);
+    if (q > REPEATS_ALL)
+        return (struct fraction){within_unit(r - q), 0, 1};
+    double d = r - q, least = 1 / (1 - MISS_SEEN), most = 1 / (1 - MISS_SEEN - q);
     return (struct fraction){within_unit(d * most), within_unit((d - down) * least),
                              within_unit((d + up) * most)};
 }

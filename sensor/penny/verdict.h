@@ -3,20 +3,23 @@
  * Three running evidences, all logarithms of e-values; by Ville's inequality an e-value exceeds 1/a
  * with probability at most a when its hypothesis is true, whenever one looks:
  *
- *   genuine  against "wholly open loop": the mixture of eight alternatives of penny.md over units
- * in order of resolution; exact for every open-loop sender open     against "wholly genuine, a drop
- * stays unanswered with probability at most m0": drops in order of resolution (returns resolve
- * first, which only lowers it); a mixture of unanswered rates: 1 - q (the sender repeats kept
- * segments at rate q, estimated from controls resolved before; weight .5), .5 (.3) and .25 (.2).
- * penny.md has the first one alone; with it a 50:50 mixture drifts away from its own detection (a
- * return costs log(q/(1-m0)), about -4.5, an unanswered drop brings 3), so the others are needed.
- *   half     against "half of the drops meet senders that do not react": drops in order of
- *            *drawing* (a return resolves within a round trip, its absence after T: in order of
- *            resolution the first drops known are the returned ones). A return brings log 1.97,
- *            a miss log 0.1. An invalid drop (RST, silence) counts as a miss here and as nothing
- *            elsewhere: who withdraws from the test can spoil the word, not earn it.
+ * `genuine`: against "wholly open loop". The mixture of eight alternatives of penny.md, over units
+ * in order of resolution; exact for every open-loop sender.
  *
- * Words, with A = log(1/alpha), H = log(200):
+ * `open`: against "wholly genuine, a drop stays unanswered with probability at most m0". Drops in
+ * order of resolution (returns resolve first, which only lowers it), a mixture of unanswered rates:
+ * 1 - q (the sender repeats kept segments at rate q, estimated from controls resolved before;
+ * weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a 50:50 mixture
+ * drifts away from its own detection (a return costs log(q/(1-m0)), about -4.5, an unanswered drop
+ * brings 3).
+ *
+ * `half`: against "half of the drops meet senders that do not react". Drops in order of *drawing*
+ * (a return resolves within a round trip, its absence after T: in order of resolution the first
+ * drops known are the returned ones). A return brings log 1.89, a miss log 0.1. An invalid drop
+ * (RST, silence) counts as a miss here and as nothing elsewhere: who withdraws from the test can
+ * spoil the word, not earn it.
+ *
+ * Words, with A = log(1/alpha), H = log(150):
  *   mixed    genuine >= A, at least 3 returns, open >= A
  *   genuine  genuine >= A, at least 3 returns, and one of
  *              half >= H            8 drops without a miss, 12 with one
@@ -32,7 +35,7 @@
  * 20:80 ones. penny.md section 4 asks both for at most 5 (genuine) or 7 (spoofed) drops and for 99
  * % and 98 % right in those mixtures; the outcome of a drop is the only thing that tells them
  * apart, so both cannot hold where many flows are about. Where the flows are few each is tested
- * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/200,
+ * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/150,
  * P(20:80 called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7 %.
  *
  * The fraction. R/D = f (1 - m) + (1 - f) s and k/C = f g + (1 - f) s, where g and s are the rates
