@@ -64,15 +64,13 @@ static inline int make_end(const char *ns, const char *ours, const char *theirs,
 {
     /* At the far ends: NAPI, or redirects into the veth would be lost; and no offloads, or frames
      * would carry unfinished checksums. IPv6 off: no chatter between the frames of a test. */
-    return shell("ip link add %s numrxqueues 2 numtxqueues 2 type veth peer name %s "
-                 "numrxqueues 2 numtxqueues 2 && ip link set %s netns %s && "
+    return shell("ip link add %s type veth peer name %s && ip link set %s netns %s && "
                  "sysctl -qw net.ipv6.conf.%s.disable_ipv6=1 && ip link set %s up && "
-                 "ethtool -L %s rx 1 tx 1 && "
                  "nsenter --net=%s sh -c 'sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
                  "ip addr add %s/24 dev %s; ip link set %s up; "
                  "ethtool -K %s tx off tso off gso off gro on >/dev/null'",
-                 ours, theirs, theirs, strrchr(ns, '/') + 1, ours, ours, ours, ns, addr, theirs,
-                 theirs, theirs);
+                 ours, theirs, theirs, strrchr(ns, '/') + 1, ours, ours, ns, addr, theirs, theirs,
+                 theirs);
 }
 
 static inline int lab_open(struct lab *lab)
@@ -102,6 +100,14 @@ static inline int lab_close(struct lab *lab)
     return shell("ip netns del pwt-bpf-%d-a; ip netns del pwt-bpf-%d-b; "
                  "ip link del outer; ip link del inner; rmdir %s /run/pwt-bpf-%d",
                  pid, pid, lab->pins, pid);
+}
+
+/* Forgets what a packet socket has received. */
+static inline void drain(int fd)
+{
+    struct bytes gone;
+    while (recv(fd, gone.data, sizeof gone.data, MSG_DONTWAIT) >= 0)
+        ;
 }
 
 /* Next frame on a packet socket that begins like f (its first 34 bytes: Ethernet and IPv4), within
