@@ -41,7 +41,6 @@
 
 struct source_group {
     struct xdp_attach attach;
-    unsigned queues;
     enum zero_copy zero_copy;
 };
 
@@ -64,28 +63,6 @@ struct source {
 
 /* ---- the group */
 
-static int count_queues(const struct source_conf *conf, const struct xdp_attach *a, unsigned *out,
-                        struct note *note)
-{
-    const struct port *outer = &a->ports[XDP_PORT_OUTER], *inner = &a->ports[XDP_PORT_INNER];
-    unsigned n = conf->queues != 0 ? conf->queues : outer->rx_queues;
-    if (n > outer->rx_queues || n > XDP_QUEUES_MAX)
-        return note_set(note, ERR_CONF,
-                        "source.queues: %u, but %s has %u receive queues (see "
-                        "`ethtool -l %s`), of which at most %d can be served",
-                        n, outer->name, outer->rx_queues, outer->name, XDP_QUEUES_MAX);
-    if (a->port_count == 2 && n > inner->tx_queues)
-        return note_set(note, ERR_CONF,
-                        "forward.interface: %s has %u transmit queues for %u workers: set "
-                        "source.queues to %u, or `ethtool -L` one of the ports",
-                        inner->name, inner->tx_queues, n, inner->tx_queues);
-    if (n < outer->rx_queues)
-        log_warn("event=queues if=%s served=%u of=%u the_rest=\"goes on in the kernel, unseen\"",
-                 outer->name, n, outer->rx_queues);
-    *out = n;
-    return 0;
-}
-
 static void afxdp_detach(struct source_group *g)
 {
     if (g == NULL)
@@ -107,18 +84,13 @@ static int afxdp_attach(const struct source_conf *conf, struct source_group **ou
         free(g);
         return err;
     }
-    err = count_queues(conf, &g->attach, &g->queues, note);
-    if (err < 0) {
-        afxdp_detach(g);
-        return err;
-    }
     *out = g;
     return 0;
 }
 
 static unsigned afxdp_queues(const struct source_group *g)
 {
-    return g->queues;
+    return g->attach.queues;
 }
 
 static int afxdp_watch(struct source_group *g, const struct prefix *prefixes, size_t n,
@@ -294,8 +266,8 @@ static int afxdp_open(struct source_group *g, unsigned queue, struct source **ou
                       struct note *note)
 {
     *out = NULL;
-    if (queue >= g->queues)
-        return note_set(note, ERR_CONF, "queue %u: this source has %u", queue, g->queues);
+    if (queue >= g->attach.queues)
+        return note_set(note, ERR_CONF, "queue %u: this source has %u", queue, g->attach.queues);
     struct source *s = calloc(1, sizeof *s);
     if (s == NULL)
         return note_set(note, -ENOMEM, "no memory for queue %u", queue);

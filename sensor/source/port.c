@@ -16,9 +16,10 @@
 
 #include "shared/base/clock.h"
 
-#define LOCK_TRIES   20
-#define LOCK_WAIT_NS (50 * NS_PER_MS) /* in all a second: a killed process needs a moment to end \
-                                       */
+#define LOCK_TRIES 20
+#define LOCK_WAIT_NS                                                            \
+    (50 * NS_PER_MS) /* in all a second: a killed process needs a moment to end \
+                      */
 
 /* /sys/class/net would do as well, but under nsenter it shows another namespace's interfaces. */
 static void ask_queues(int fd, struct port *port)

@@ -56,6 +56,28 @@ static int find_ports(const struct source_conf *conf, struct xdp_attach *a, stru
     return 0;
 }
 
+/* How many queues to serve: all of them, unless fewer are asked for. */
+static int count_queues(const struct source_conf *conf, struct xdp_attach *a, struct note *note)
+{
+    const struct port *outer = &a->ports[XDP_PORT_OUTER], *inner = &a->ports[XDP_PORT_INNER];
+    unsigned n = conf->queues != 0 ? conf->queues : outer->rx_queues;
+    if (n > outer->rx_queues || n > XDP_QUEUES_MAX)
+        return note_set(note, ERR_CONF,
+                        "source.queues: %u, but %s has %u receive queues (see "
+                        "`ethtool -l %s`), of which at most %d can be served",
+                        n, outer->name, outer->rx_queues, outer->name, XDP_QUEUES_MAX);
+    if (a->port_count == 2 && n > inner->tx_queues)
+        return note_set(note, ERR_CONF,
+                        "forward.interface: %s has %u transmit queues for %u workers: set "
+                        "source.queues to %u, or `ethtool -L` one of the ports",
+                        inner->name, inner->tx_queues, n, inner->tx_queues);
+    if (n < outer->rx_queues)
+        log_warn("event=queues if=%s served=%u of=%u the_rest=\"goes on in the kernel, unseen\"",
+                 outer->name, n, outer->rx_queues);
+    a->queues = n;
+    return 0;
+}
+
 /* Kernels before 5.11 charge maps to this limit; newer ones do not ask, but UMEM still does. */
 static void raise_memlock(void)
 {
@@ -357,6 +379,8 @@ static void pin_maps(const struct xdp_attach *a)
 static int prepare(const struct source_conf *conf, struct xdp_attach *a, struct note *note)
 {
     int err = find_ports(conf, a, note);
+    if (err == 0)
+        err = count_queues(conf, a, note);
     if (err == 0)
         err = port_check_capabilities(note);
     if (err < 0)

@@ -24,6 +24,7 @@ struct xdp_attach {
     struct xdp_ingress *skeleton;
     struct port ports[XDP_PORTS];
     unsigned port_count; /* 1: mirror, 2: wire */
+    unsigned queues;     /* to be served */
     bool is_native;
     int link_fd[XDP_PORTS];
     int lock_fd;
