@@ -1,5 +1,15 @@
 -- Alerts: few, explained, and with an end.
 
+-- An alert must not stop the collector because its details were cut or badly quoted on the way.
+CREATE FUNCTION penstock.jsonb_of(document text) RETURNS jsonb
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN document::jsonb;
+EXCEPTION WHEN data_exception THEN
+    RETURN to_jsonb(document);
+END $$;
+COMMENT ON FUNCTION penstock.jsonb_of(text) IS 'The JSON document; text that is none becomes a JSON string.';
+
 CREATE TABLE penstock.alert (
     alert_id bigint PRIMARY KEY,
     fingerprint text NOT NULL,

@@ -131,18 +131,27 @@ static void publisher_down(void *ctx)
 
 /* ---- threads: the workers run ---- */
 
+static void join(struct sensor *s, unsigned i)
+{
+    int err = worker_join(s->workers[i]);
+    if (err != 0)
+        log_error("event=worker_failed queue=%u error=%s reason=\"%s\"", i, err_name(err),
+                  err_text(err));
+    if (s->result == 0)
+        s->result = err;
+}
+
+/* Worker 0 last: its last status counts what all of them did. */
 static void threads_down(void *ctx)
 {
     struct sensor *s = ctx;
-    for (unsigned i = 0; i < s->running; i++)
+    for (unsigned i = 1; i < s->running; i++)
         worker_stop(s->workers[i]);
-    for (unsigned i = 0; i < s->running; i++) {
-        int err = worker_join(s->workers[i]);
-        if (err != 0)
-            log_error("event=worker_failed queue=%u error=%s reason=\"%s\"", i, err_name(err),
-                      err_text(err));
-        if (s->result == 0)
-            s->result = err;
+    for (unsigned i = 1; i < s->running; i++)
+        join(s, i);
+    if (s->running > 0) {
+        worker_stop(s->workers[0]);
+        join(s, 0);
     }
     s->running = 0;
 }
@@ -264,7 +273,8 @@ static void reload(struct sensor *s)
         log_error("event=reload_failed reason=\"%s\" hint=\"nothing was changed\"", note.text);
     } else {
         log_level_set(wanted->log_level);
-        watch(s, wanted->source.watched, wanted->source.watched_count);
+        if (s->conf.penny.mode != PENNY_OFF) /* else nobody would test what is handed over */
+            watch(s, wanted->penny.prefixes, wanted->penny.prefix_count);
         if (needs_restart(&s->conf, wanted))
             log_warn("event=reload_partial reason=\"only penny.prefixes and log.level change "
                      "live; the rest needs a restart\"");
@@ -328,6 +338,7 @@ static int run(struct sensor *s)
              s->ops->name, s->count);
     wait_for_end(s, &signals);
     log_info("event=stopping reason=\"%s\"", s->stop_reason);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* whoever asks twice does not want to wait */
     stage_down(stages, STAGES, s);
     log_info("event=stopped");
     return s->result == 0 ? 0 : 1;

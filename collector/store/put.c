@@ -180,8 +180,8 @@ static int put_alert_row(struct store *s, const struct alert_row *row, struct no
         "INSERT INTO penstock.alert AS a (alert_id, fingerprint, kind, severity, confidence,"
         " state, prefix, pop, router, interface, peer_as, summary, expected, evidence,"
         " started_at, updated_at, resolved_at, acknowledged_by, vlan, mac)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::text::jsonb,"
-        " $14::text::jsonb, $15, $16, $17, $18, $19, $20)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, penstock.jsonb_of($13),"
+        " penstock.jsonb_of($14), $15, $16, $17, $18, $19, $20)"
         " ON CONFLICT (alert_id) DO UPDATE SET severity = excluded.severity,"
         " confidence = excluded.confidence,"
         /* what a human said here meanwhile stands until the alert's end */

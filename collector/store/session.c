@@ -3,8 +3,6 @@
 #include <endian.h>
 #include <string.h>
 
-#include "shared/base/log.h"
-
 enum { PARAMETERS_MAX = 32, BINARY = 1 };
 
 struct record *session_parameters(struct store *s)
@@ -120,18 +118,14 @@ int session_each(struct store *s, const char *sql, const char *what,
         return session_fail(s, NULL, what, note);
     PQsetSingleRowMode(s->conn);
     int err = 0;
-    bool failed = false, ended = false;
-    for (PGresult *res; err == 0 && !failed && (res = PQgetResult(s->conn)) != NULL;) {
+    bool ended = false; /* the server said that there are no more rows */
+    for (PGresult *res; err == 0 && (res = PQgetResult(s->conn)) != NULL; PQclear(res)) {
         if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)
             err = each(arg, &(struct columns){.result = res});
         else if (PQresultStatus(res) == PGRES_TUPLES_OK)
             ended = true;
         else
-            failed = true;
-        if (failed) {
             err = session_fail(s, res, what, note);
-        }
-        PQclear(res);
     }
     drain(s);
     return err == 0 && !ended ? session_fail(s, NULL, what, note) : err;

@@ -4,7 +4,13 @@
  *
  * A unit of work: store_begin, any of the puts, store_commit. When anything fails the connection's
  * transaction is rolled back and ERR_DATABASE is returned with a note; the caller throws away what
- * it folded in memory, loads again, and lets the sensors send again. */
+ * it folded in memory, loads again, and lets the sensors send again. Puts and the commit are
+ * refused until the next store_begin, which connects again (once) when the connection is broken; so
+ * do the loads. A statement that takes longer than a minute is a failure.
+ *
+ * What a sensor may say never makes a put fail: values that PostgreSQL would refuse are bent
+ * (collector/store/field.h), and any time finds a partition. Times are kept in microseconds. Not
+ * safe for several threads. */
 #pragma once
 
 #include "collector/alert/alert.h"
@@ -47,6 +53,8 @@ int store_put_event(struct store *s, const char *sensor, const char *pop, const 
                     struct note *note);
 int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note);
 int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
+/* Kept, and upserted in bulk at store_commit; the last of several rows of one entry wins. A row
+ * without a prefix is logged and ignored. */
 int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note);
 /* announce: also NOTIFY penstock_alert with the alert_id, seen by listeners when this commits. */
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);

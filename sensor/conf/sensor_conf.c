@@ -82,7 +82,7 @@ static const struct conf_row rows[] = {
      .help = "Which packets came in where; the first row that matches wins. Where the last row does not match everything, one is added: this sensor's name as router, the source's interface."},
 
     {"penny.mode", CONF_WORD, AT(conf.penny.mode), .value = "active", .words = penny_mode_words,
-     .help = "active withholds segments, passive only watches, off does nothing."},
+     .help = "active withholds segments; off does nothing. passive (judging without withholding) comes with a later release and does nothing until then."},
     {"penny.rule", CONF_WORD, AT(rule), .value = "randomised", .words = rule_words,
      .help = "How a test comes to its verdict."},
     {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),

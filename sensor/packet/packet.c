@@ -128,6 +128,15 @@ static enum packet_reason parse_transport(struct cursor *c, struct packet *out, 
     return PACKET_OK;
 }
 
+/* As addr_v4(), into an address that is all zero. Building it beside and copying 17 bytes makes the
+ * copy wait for the four just stored: 14 ns a packet instead of 7 (2026-11-21, two-core machine).
+ */
+static inline void put_v4(struct addr *a, const uint8_t *bytes)
+{
+    memcpy(a->bytes, bytes, 4);
+    a->family = ADDR_V4;
+}
+
 static enum packet_reason parse_ipv4(struct cursor *c, struct packet *out)
 {
     if (c->have < IPV4_LEN)
@@ -138,8 +147,8 @@ static enum packet_reason parse_ipv4(struct cursor *c, struct packet *out)
         return PACKET_BAD_IP;
     if (total > c->stated || header > c->have)
         return PACKET_SHORT_IP;
-    out->src = addr_v4(c->at + 12);
-    out->dst = addr_v4(c->at + 16);
+    put_v4(&out->src, c->at + 12);
+    put_v4(&out->dst, c->at + 16);
     out->protocol = c->at[9];
     out->is_fragment = (read_u16(c->at + 6) & 0x3fff) != 0; /* more fragments, or an offset */
     limit(c, total);
@@ -153,7 +162,7 @@ static inline bool is_extension(uint8_t protocol)
            protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_AH;
 }
 
-/* Bytes of the extension header at the cursor, whose first 8 bytes can be read. */
+/* Bytes of the extension header whose first 8 bytes can be read: never fewer. */
 static inline uint32_t extension_len(const uint8_t *at, uint8_t protocol)
 {
     if (protocol == IPPROTO_FRAGMENT)
@@ -171,7 +180,7 @@ static enum packet_reason parse_extensions(struct cursor *c, struct packet *out)
         if (n == EXTENSIONS_MAX || c->have < 8)
             return PACKET_SHORT_EXTENSION;
         uint32_t len = extension_len(c->at, out->protocol);
-        if (len < 8 || len > c->have)
+        if (len > c->have)
             return PACKET_SHORT_EXTENSION;
         if (out->protocol == IPPROTO_FRAGMENT)
             out->is_fragment = (read_u16(c->at + 2) & 0xfff9) != 0;

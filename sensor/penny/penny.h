@@ -7,7 +7,22 @@
  * control group of a randomised trial).
  *
  * One aggregate = one watched prefix at one ingress; one test per aggregate at a time. Pure: time
- * and seed are arguments. All memory is taken in penny_init. */
+ * and seed are arguments. All memory is taken in penny_new and penny_watch.
+ *
+ * What is withheld: new data in order (no SYN, FIN, RST, URG, no fragment, at least two bytes) of a
+ * flow of which one segment in order was seen before; never anything that came before.
+ * drop_policy.h says which of these take part in the draw, verdict.h what follows from their coming
+ * again. What counts as coming again: payload of at least two bytes (one byte is a keep-alive or a
+ * zero-window probe), in whatever parts. A reset makes the flow's open units invalid; so does
+ * silence in the whole second half of the window, unless a FIN was seen.
+ * Harm: at most open_blocks segments per timeout and test, gap_ns apart within a flow, never more
+ * than the budget.
+ *
+ * Limits. Passive mode and the paper's own rule are not part of this release: in any mode but
+ * PENNY_ACTIVE everything is forwarded and nothing is said. A sender that repeats nearly everything
+ * ends inconclusive, as do flows of fewer than three segments, and spoofers whose flows all end by
+ * RST or fall silent within half a window. Nothing tells an attacker on the path who sees the
+ * acknowledgements, or whose receiver behind us reports to him: that is a closed loop. */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"
@@ -58,7 +73,8 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
 /* Windows, ends, idle flows; bounded work per call. Call at least every 100 ms. */
 void penny_tick(struct penny *p, uint64_t now_ns);
 
-/* Ends all tests now: pending drops become invalid, open tests inconclusive ("sensor stopped"). */
+/* Ends all tests now: pending drops become invalid; tests end inconclusive ("sensor stopped"),
+ * except where one evidence already stands: those end with the likeliest word (verdict_last). */
 void penny_finish(struct penny *p, uint64_t now_ns);
 
 /* Next event, if any. Events that are not taken wait inside, and no new drop is made while there is

@@ -122,9 +122,9 @@ struct fraction fraction_of(double returns, double drops, double came, double ke
         wilson(came, kept, z, &q_low, &q_high);
     double down = sqrt((r - r_low) * (r - r_low) + (q_high - q) * (q_high - q));
     double up = sqrt((r_high - r) * (r_high - r) + (q - q_low) * (q - q_low));
-    double scale = 1 / (1 - MISS_SEEN), d = r - q;
-    return (struct fraction){within_unit(d * scale), within_unit((d - down) * scale),
-                             within_unit((d + up) * scale)};
+    double d = r - q, least = 1 / (1 - MISS_SEEN), most = 1 / fmax(.05, 1 - MISS_SEEN - q);
+    return (struct fraction){within_unit(d * most), within_unit((d - down) * least),
+                             within_unit((d + up) * most)};
 }
 
 static bool share_reached(const struct verdict *v, uint32_t part)

@@ -35,9 +35,14 @@
  * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/200,
  * P(20:80 called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7 %.
  *
- * The fraction is Newcombe's hybrid score interval (1998, method 10) of R/D - k/C, from Wilson's
- * intervals at z = 1.96, over closed blocks and each flow's first drop, divided by 1 - m, with a
- * miss m = 0.003 (about the most that penny.md's ns-3 runs show). */
+ * The fraction. R/D = f (1 - m) + (1 - f) s and k/C = f g + (1 - f) s, where g and s are the rates
+ * at which genuine and spoofing senders repeat kept segments. penny.md's (R/D - k/C) / (1 - m) is
+ * right for g = 0, but says 0.88 of a wholly genuine aggregate on a path with 12 % loss (g = 0.12).
+ * With g = s it is (R/D - k/C) / (1 - m - k/C): 1 if all is genuine, 0 if nothing is. That is the
+ * value and scales the high end; the low end keeps the smaller scale 1 / (1 - m). The interval of
+ * R/D - k/C is Newcombe's hybrid score interval (1998, method 10) from Wilson's intervals, z
+ * = 1.96, over closed blocks and each flow's first drop; m = 0.003 (about the most that penny.md's
+ * ns-3 runs show). tests/sensor/penny/test_penny_sim.c prints how often the truth lies inside. */
 #pragma once
 
 #include <stdbool.h>

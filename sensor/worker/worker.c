@@ -1,11 +1,14 @@
 #include "sensor/worker/worker.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sensor/worker/kernel_reader.h"
+#include "sensor/worker/status.h"
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
 #include "shared/base/log.h"
@@ -27,6 +30,12 @@
 #define WALK_STEP_NS (WAIT_MS * NS_PER_MS)
 #define WALK_NS      (600 * NS_PER_S)
 
+/* Reading the source's statistics takes system calls. */
+#define STATS_NS (100 * NS_PER_MS)
+
+/* Kernel cells added per tick: some 20 us of work between two bursts, 65,536 cells in 0.3 s. */
+#define CELLS_PER_TICK 256
+
 /* On stop: wait so long for the publisher to make room. */
 #define DRAIN_NS (2 * NS_PER_S)
 
@@ -35,20 +44,16 @@ struct watch {
     struct prefix prefixes[];
 };
 
-/* What sensor_status compares with: the sums at the last one. */
-struct totals {
-    uint64_t packets, bytes, forwarded, dropped, malformed, missed;
-};
-
 struct worker {
     /* read every burst, fixed after the start */
     const struct source_ops *ops;
     struct source *source;
-    struct penny *penny;       /* NULL: off */
-    struct scan *scan;         /* NULL: off, or worker 0 does it from probes */
-    struct tally *tally;       /* NULL: the kernel counts, and worker 0 reads it */
-    struct scan *frame_scan;   /* scan, if it is fed with frames; else NULL */
-    struct tally *frame_tally; /* tally, if it is fed with frames; else NULL */
+    struct penny *penny;          /* NULL: off */
+    struct scan *scan;            /* NULL: off, or worker 0 does it from probes */
+    struct tally *tally;          /* NULL: the kernel counts, and worker 0 reads it */
+    struct scan *frame_scan;      /* scan, if it is fed with frames; else NULL */
+    struct tally *frame_tally;    /* tally, if it is fed with frames; else NULL */
+    struct kernel_reader *reader; /* of the kernel's tally; NULL: not ours, or there is none */
     struct worker_conf conf;
     /* written by this core only */
     alignas(64) struct frame frames[BURST];
@@ -57,9 +62,9 @@ struct worker {
     uint8_t verdicts[BURST];
     unsigned lent;                     /* frames of the source that we hold */
     uint64_t now, ticked_at, frame_at; /* frame_at: time of the last frame; captures only */
-    uint64_t interval_start, interval_due;
-    uint64_t status_start, status_end; /* status_end: of the status that waits to leave; 0: none */
-    struct totals told;
+    uint64_t stats_at, interval_start, interval_due;
+    uint64_t cells_at; /* inside the interval that the kernel's cells belong to; 0: none awaited */
+    struct status status; /* worker 0 tells for all */
     bool is_running, has_finished;
     struct ring out;
     struct counters counters;
@@ -210,107 +215,73 @@ static void read_stats(struct worker *w)
 {
     struct source_stats stats = {0};
     w->ops->stats(w->source, &stats);
+    w->stats_at = w->now;
+    uint64_t overflow = stats.tally_overflow;
+    if (w->tally != NULL)
+        overflow += tally_overflow(w->tally);
+    if (w->reader != NULL)
+        overflow += kernel_reader_lost(w->reader);
     counter_set(&w->counters, COUNTER_source_missed, stats.missed);
     counter_set(&w->counters, COUNTER_transmit_refused, stats.transmit_refused);
     counter_set(&w->counters, COUNTER_probes_lost, stats.probes_lost);
-    uint64_t overflow = w->tally != NULL ? tally_overflow(w->tally) : 0;
-    counter_set(&w->counters, COUNTER_tally_overflow, stats.tally_overflow + overflow);
+    counter_set(&w->counters, COUNTER_tally_overflow, overflow);
 }
 
-struct kernel_cells {
-    struct worker *w;
-    uint64_t at;
-};
-
-static void add_cell(void *arg, const struct source_tally *cell)
-{
-    const struct kernel_cells *to = arg;
-    tally_add(to->w->tally, &cell->src, cell->ingress, cell->packets, cell->bytes, cell->flow_bits,
-              to->at);
-}
-
-/* at: inside the interval that the counts belong to. */
-static void read_kernel_tally(struct worker *w, uint64_t at)
-{
-    if (w->ops->tally == NULL || w->tally == NULL)
-        return;
-    struct kernel_cells to = {w, at};
-    w->ops->tally(w->conf.group, add_cell, &to);
-}
-
-/* The interval of tally and status. The tally's own starts with the same tick and has the same
- * length, so the kernel's counts are read before it turns over. */
+/* The interval of status and kernel tally; the tally engine's own starts with the same tick and has
+ * the same length. A reading that is not through by the next end of an interval is not asked for
+ * again: the kernel goes on counting, and the next one takes it all. */
 static void interval_tick(struct worker *w)
 {
     uint64_t length = w->conf.tally->interval_ns;
     if (!w->is_running) {
         w->is_running = true;
-        w->interval_start = w->status_start = w->now;
+        w->interval_start = w->status.start = w->now;
         w->interval_due = w->now + length;
         return;
     }
     if (w->now < w->interval_due)
         return;
-    read_kernel_tally(w, w->interval_due - 1);
+    if (w->reader != NULL && w->cells_at == 0) {
+        w->cells_at = w->interval_due - 1;
+        kernel_reader_ask(w->reader);
+    }
+    read_stats(w);
     w->interval_start = w->now - (w->now - w->interval_start) % length;
     w->interval_due = w->interval_start + length;
-    w->status_end = w->interval_start;
+    w->status.end = w->interval_start;
+}
+
+/* Adds the cells that were read to the interval that they belong to. The engine learns that this
+ * interval is over only after the last of them: until then its time stands still. */
+static void add_kernel_cells(struct worker *w, unsigned max)
+{
+    const struct source_tally *cell;
+    while (max-- > 0 && (cell = kernel_reader_next(w->reader)) != NULL)
+        tally_add(w->tally, &cell->src, cell->ingress, cell->packets, cell->bytes, cell->flow_bits,
+                  w->cells_at);
+    if (!kernel_reader_is_busy(w->reader)) {
+        w->cells_at = 0;
+        tally_tick(w->tally, w->interval_start);
+    }
+}
+
+static void tally_time(struct worker *w)
+{
+    if (w->tally == NULL)
+        return;
+    if (w->cells_at != 0)
+        add_kernel_cells(w, CELLS_PER_TICK);
+    else
+        tally_tick(w->tally, w->now);
 }
 
 /* ---- emit ---- */
 
-static uint64_t malformed(const struct counters *c)
-{
-    uint64_t sum = 0;
-    for (unsigned reason = PACKET_OK + 1; reason < PACKET_NOT_IP; reason++)
-        sum += counter_get(c, reason_counter[reason]);
-    return sum; /* what is no IP (ARP, say) is well-formed, and not ours */
-}
-
-static struct totals totals_of(const struct worker *w)
-{
-    struct totals t = {0};
-    for (unsigned i = 0; i < w->conf.worker_count; i++) {
-        const struct counters *c = &w->conf.workers[i]->counters;
-        t.packets += counter_get(c, COUNTER_packets);
-        t.bytes += counter_get(c, COUNTER_bytes);
-        t.forwarded += counter_get(c, COUNTER_forwarded);
-        t.dropped += counter_get(c, COUNTER_dropped);
-        t.malformed += malformed(c);
-        t.missed += counter_get(c, COUNTER_source_missed);
-    }
-    return t;
-}
-
-/* A status that found no room is replaced by the next: its interval gets longer, its counts are
- * differences and stay whole. */
-static bool take_status(struct worker *w, struct event *out)
-{
-    if (w->status_end == 0 || !is_first(w))
-        return false;
-    struct totals now = totals_of(w);
-    memset(out, 0, sizeof *out);
-    out->type = EVENT_sensor_status;
-    out->sensor_status = (struct event_sensor_status){
-        .started_at = (int64_t)w->status_start,
-        .ended_at = (int64_t)w->status_end,
-        .packets = now.packets - w->told.packets,
-        .bytes = now.bytes - w->told.bytes,
-        .forwarded = now.forwarded - w->told.forwarded,
-        .dropped = now.dropped - w->told.dropped,
-        .malformed = now.malformed - w->told.malformed,
-        .missed = now.missed - w->told.missed,
-    };
-    w->told = now;
-    w->status_start = w->status_end;
-    w->status_end = 0;
-    return true;
-}
-
 /* Verdicts before tallies: the few that matter most do not wait behind the many. */
 static bool take(struct worker *w, struct event *out)
 {
-    return take_status(w, out) || (w->penny != NULL && penny_take(w->penny, out)) ||
+    return (is_first(w) && status_take(&w->status, w->conf.workers, w->conf.worker_count, out)) ||
+           (w->penny != NULL && penny_take(w->penny, out)) ||
            (w->scan != NULL && scan_take(w->scan, out)) ||
            (w->tally != NULL && tally_take(w->tally, out));
 }
@@ -337,14 +308,14 @@ static void tick(struct worker *w)
 {
     w->ticked_at = w->now;
     take_watch(w);
-    read_stats(w);
+    if (w->now - w->stats_at >= STATS_NS)
+        read_stats(w);
     interval_tick(w);
     if (w->penny != NULL)
         penny_tick(w->penny, w->now);
     if (w->scan != NULL)
         scan_tick(w->scan, w->now);
-    if (w->tally != NULL)
-        tally_tick(w->tally, w->now);
+    tally_time(w);
     emit(w);
 }
 
@@ -378,15 +349,31 @@ int worker_step(struct worker *w)
     return 0;
 }
 
+/* What was asked for, and then the rest: nothing that the kernel counted may stay behind. */
+static void take_all_kernel_cells(struct worker *w)
+{
+    if (w->cells_at != 0) {
+        kernel_reader_wait(w->reader);
+        add_kernel_cells(w, UINT_MAX);
+    }
+    w->cells_at = w->now;
+    kernel_reader_ask(w->reader);
+    kernel_reader_wait(w->reader);
+    add_kernel_cells(w, UINT_MAX);
+}
+
 static void end_engines(struct worker *w)
 {
     w->has_finished = true;
     if (!w->conf.is_capture)
         w->now = clock_mono_ns();
     tick(w);
-    read_kernel_tally(w, w->now);
-    if (w->now > w->status_start || totals_of(w).packets != w->told.packets)
-        w->status_end = w->now;
+    read_stats(w);
+    if (w->reader != NULL)
+        take_all_kernel_cells(w);
+    if (w->now > w->status.start ||
+        status_is_behind(&w->status, w->conf.workers, w->conf.worker_count))
+        w->status.end = w->now;
     if (w->penny != NULL)
         penny_finish(w->penny, w->now);
     if (w->scan != NULL)
@@ -496,6 +483,8 @@ static int make_engines(struct worker *w, struct note *note)
         err = scan_new(c->scan, &w->scan);
     if (err == 0 && (c->ops->tally == NULL || is_first(w)))
         err = tally_new(c->tally, c->ingress, prf_word(key, 1), &w->tally);
+    if (err == 0 && c->ops->tally != NULL && is_first(w))
+        err = kernel_reader_new(c->ops, c->group, &w->reader);
     w->frame_scan = c->ops->probes == NULL ? w->scan : NULL;
     w->frame_tally = c->ops->tally == NULL ? w->tally : NULL;
     return err == 0 ? 0 : note_set(note, err, "engines of queue %u: %s", c->queue, err_text(err));
@@ -527,6 +516,7 @@ void worker_free(struct worker *w)
         return;
     if (w->source != NULL)
         w->ops->close(w->source);
+    kernel_reader_free(w->reader);
     penny_free(w->penny);
     scan_free(w->scan);
     tally_free(w->tally);

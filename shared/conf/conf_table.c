@@ -282,10 +282,13 @@ static void read_list(const struct scope *s, const struct conf_row *row, const s
 
 static void read_value(const struct scope *s, const struct conf_row *row, const struct yaml_node *n)
 {
+    unsigned before = s->conf->wrong;
     if (conf_is_list(row->type))
         read_list(s, row, n);
     else if (n->kind != YAML_SCALAR || conf_value_parse(row, n->text, s->base) != 0)
         wrong_value(s, row, row->key, n);
+    if (s->rows == s->conf->table->rows && s->lines != NULL)
+        s->conf->from[row - s->rows].is_wrong = s->conf->wrong != before;
 }
 
 /* ---- the walk ---- */
@@ -519,13 +522,17 @@ void conf_wrong(struct conf *c, const char *key, const char *format, ...)
     char what[700], text[900];
     unsigned line = 0;
     const char *setting = NULL;
+    for (size_t i = 0; i < c->table->row_count; i++) {
+        if (strcmp(c->table->rows[i].key, key) != 0)
+            continue;
+        if (c->from[i].is_wrong)
+            return;
+        line = c->from[i].line, setting = c->from[i].setting;
+    }
     va_list args;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    for (size_t i = 0; i < c->table->row_count; i++)
-        if (strcmp(c->table->rows[i].key, key) == 0)
-            line = c->from[i].line, setting = c->from[i].setting;
     snprintf(text, sizeof text, "%s: %s", key, what);
     complain(c, line, setting, text);
 }

@@ -90,6 +90,7 @@ struct conf {
     struct {
         unsigned line;       /* in file; 0: not there */
         const char *setting; /* "key=value" that overrode it */
+        bool is_wrong;       /* its value was refused: the default stands */
     } from[CONF_ROWS_MAX];
 };
 
@@ -107,7 +108,8 @@ void conf_set(struct conf *c, const char *setting);
 /* Was the key given, by file or by setting? */
 bool conf_is_given(const struct conf *c, const char *key);
 
-/* A mistake of the caller's own finding, with file and line of the key where it was given. */
+/* A mistake of the caller's own finding, with file and line of the key where it was given. Says
+ * nothing when the key's value was refused already: what stands there is not what was meant. */
 void conf_wrong(struct conf *c, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

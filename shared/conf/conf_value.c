@@ -1,5 +1,6 @@
 #include "shared/conf/conf_value.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -38,6 +39,8 @@ bool conf_is_list(enum conf_type type)
 
 void conf_unsigned_write(void *at, size_t size, uint64_t value)
 {
+    assert(size == 2 || size == 4 || size == 8);
+    assert(size == 8 || value >> 8 * size == 0); /* a row's max must fit its member */
     uint16_t v16 = (uint16_t)value;
     uint32_t v32 = (uint32_t)value;
     memcpy(at, size == 2 ? (void *)&v16 : size == 4 ? (void *)&v32 : (void *)&value, size);
@@ -106,12 +109,14 @@ static int parse_real(const struct conf_row *row, const char *text, void *at)
     double value = strtod(text, &end);
     if (*end != '\0' || !isfinite(value) || !is_in_range(row, value))
         return ERR_FORMAT;
+    assert(row->size == sizeof value);
     memcpy(at, &value, sizeof value);
     return 0;
 }
 
 static int parse_word(const struct conf_row *row, const char *text, void *at)
 {
+    assert(row->size == sizeof(uint32_t));
     for (uint32_t i = 0; row->words[i] != NULL; i++)
         if (strcmp(row->words[i], text) == 0) {
             memcpy(at, &i, sizeof i);
@@ -120,8 +125,10 @@ static int parse_word(const struct conf_row *row, const char *text, void *at)
     return ERR_FORMAT;
 }
 
-static int parse_bool(const char *text, void *at)
+static int parse_bool(const struct conf_row *row, const char *text, void *at)
 {
+    (void)row;
+    assert(row->size == sizeof(bool));
     bool value = strcmp(text, "true") == 0;
     if (!value && strcmp(text, "false") != 0)
         return ERR_FORMAT;
@@ -169,7 +176,7 @@ int conf_value_parse(const struct conf_row *row, const char *text, void *base)
     case CONF_TEXT:
         return parse_text(row, text, at);
     case CONF_BOOL:
-        return parse_bool(text, at);
+        return parse_bool(row, text, at);
     case CONF_UNSIGNED:
     case CONF_DURATION:
     case CONF_SIZE:

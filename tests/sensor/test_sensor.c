@@ -185,6 +185,75 @@ static void a_sound_configuration_passes_the_check(void **state)
     assert_int_equal(sensor("-c %s --check --set penny.mode=active 2>&1", path), 2);
 }
 
+/* A run over a capture instead of an interface: everything but privileges. The collector is away.
+ */
+static int run(const char *capture, const char *more)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s/run.yaml", dir);
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fprintf(out,
+            "sensor: {name: ams1, pop: AMS}\n"
+            "source: {driver: pcap, interface: \"%s\"}\n"
+            "forward: {driver: none}\n"
+            "penny: {mode: off}\n"
+            "publish: {endpoint: \"tcp://127.0.0.1:9\", insecure: true, stop_wait: 100ms}\n"
+            "metrics: {listen: \"\"}\n",
+            capture);
+    fclose(out);
+    return sensor("-c %s %s 2>&1", path, more);
+}
+
+static void a_run_without_a_collector_starts_and_ends_cleanly(void **state)
+{
+    (void)state;
+    assert_int_equal(run(file, ""), 0);
+    assert_int_equal(lines_with("event=started name=ams1 pop=AMS driver=pcap queues=1"), 1);
+    assert_int_equal(lines_with("event=stopping reason=\"end of capture\""), 1);
+    assert_int_equal(lines_with("event=events_lost"), 1);
+}
+
+static void a_source_that_fails_ends_the_run_with_1(void **state)
+{
+    (void)state;
+    char cut[80], command[256];
+    snprintf(cut, sizeof cut, "%s/cut.pcap", dir);
+    snprintf(command, sizeof command, "head -c 1000 %s > %s", file, cut);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(run(cut, ""), 1);
+    assert_int_equal(lines_with("event=worker_failed"), 1);
+    assert_int_equal(run("/nowhere/capture.pcap", ""), 1);
+    assert_non_null(strstr(output, "source: "));
+}
+
+static void a_metrics_address_that_is_none_ends_the_start_with_2(void **state)
+{
+    (void)state;
+    assert_int_equal(run(file, "--set metrics.listen=localhost"), 2);
+    assert_non_null(strstr(output, "metrics: "));
+    assert_non_null(strstr(output, "127.0.0.1:9559"));
+}
+
+/* Standard input stays open and silent, so the sensor runs until it is told to end. */
+static void sighup_reads_the_configuration_again_and_sigterm_ends_the_run(void **state)
+{
+    (void)state;
+    char fifo[80], command[512];
+    snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+    snprintf(command, sizeof command, "mkfifo %s", fifo);
+    assert_int_equal(system(command), 0);
+    /* The writer outlives the signals by a second, so that the sensor's read ends too. */
+    snprintf(command, sizeof command,
+             "--set source.interface=- --set log.level=debug < %s 2>&1 & "
+             "exec 3> %s; cat %s >&3; sleep 0.5; kill -HUP $!; sleep 0.5; kill -TERM $!; "
+             "sleep 0.5; exec 3>&-; wait $!",
+             fifo, fifo, file);
+    assert_int_equal(run("capture", command), 0);
+    assert_int_equal(lines_with("event=reload"), 1);
+    assert_int_equal(lines_with("event=stopping reason=\"SIGTERM\""), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +264,10 @@ int main(void)
         cmocka_unit_test(bad_usage_and_bad_configuration_end_with_2),
         cmocka_unit_test(help_version_and_explain_end_with_0),
         cmocka_unit_test(a_sound_configuration_passes_the_check),
+        cmocka_unit_test(a_run_without_a_collector_starts_and_ends_cleanly),
+        cmocka_unit_test(a_source_that_fails_ends_the_run_with_1),
+        cmocka_unit_test(a_metrics_address_that_is_none_ends_the_start_with_2),
+        cmocka_unit_test(sighup_reads_the_configuration_again_and_sigterm_ends_the_run),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1041,6 +1041,20 @@ static void an_acknowledgement_by_sql_is_not_wiped_out(void **state)
     assert_string_equal(ask(f->client, "SELECT acknowledged_by FROM penstock.alert"), "noc");
 }
 
+static void alert_details_that_are_no_json_are_kept_as_a_string(void **state)
+{
+    struct fixture *f = *state;
+    struct alert_row row = alert(1);
+    snprintf(row.evidence, sizeof row.evidence, "{\"rule\": \"cut");
+    snprintf(row.expected, sizeof row.expected, "[\"\\u0000\"]"); /* jsonb cannot hold it */
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, &row, false, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, "SELECT evidence #>> '{}', jsonb_typeof(expected)"
+                                       " FROM penstock.alert"),
+                        "{\"rule\": \"cut|string");
+}
+
 static void malformed_events_are_set_aside_with_their_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -1413,6 +1427,7 @@ int main(void)
         on_schema(an_entry_changes_in_place_over_transactions),
         on_schema(open_alerts_are_loaded_and_ended_ones_only_counted),
         on_schema(an_acknowledgement_by_sql_is_not_wiped_out),
+        on_schema(alert_details_that_are_no_json_are_kept_as_a_string),
         on_schema(malformed_events_are_set_aside_with_their_bytes),
         on_schema(ingress_of_gives_all_places_of_the_longest_prefix),
         on_schema(ingress_of_looks_up_in_the_sp_gist_index),

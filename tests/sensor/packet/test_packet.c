@@ -209,6 +209,9 @@ static void cut_capture_without_its_headers_is_refused(void **state)
     assert_int_equal(parse(f, &p), PACKET_SHORT_TRANSPORT);
     f.len = 14 + 20 + 19;
     assert_int_equal(parse(f, &p), PACKET_SHORT_TRANSPORT);
+    data[14] = 0x4f; /* 60 bytes of IPv4 header, of which the capture has 59 */
+    f.len = 14 + 59;
+    assert_int_equal(parse(f, &p), PACKET_SHORT_IP);
     f.len = 14 + 19;
     assert_int_equal(parse(f, &p), PACKET_SHORT_IP);
     f.len = 13;

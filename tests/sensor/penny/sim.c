@@ -222,6 +222,8 @@ void sim_run(const struct sim_case *c, uint64_t seed, struct sim_result *out)
     static struct penny_conf conf;
     static const struct ingress_table ingress = {.count = 1};
     sim_conf(&conf);
+    if (c->alpha > 0)
+        conf.alpha = c->alpha;
     *out = (struct sim_result){.least_gap_ns = UINT64_MAX};
     if (s == NULL || penny_new(&conf, &ingress, seed, &s->penny) != 0)
         abort();

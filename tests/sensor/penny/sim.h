@@ -26,6 +26,7 @@ struct sim_case {
     bool is_v6;
     uint32_t first_seq; /* of every flow, moved by a few thousand; 0: random */
     uint64_t stop_ns;   /* traffic ends; 0: 130 s */
+    double alpha;       /* 0: 1e-4 */
 };
 
 struct sim_result {

@@ -120,6 +120,34 @@ static void cut_frames_keep_their_wire_length(void **state)
     assert_int_equal(count, 300);
 }
 
+static void time_zero_is_not_mistaken_for_no_time(void **state)
+{
+    (void)state;
+    pcap_t *p = pcap_open_dead(DLT_EN10MB, 65535); /* microseconds, too */
+    pcap_dumper_t *d = pcap_dump_open(p, path);
+    assert_non_null(d);
+    uint8_t data[FRAME_ROOM];
+    struct frame f = numbered(0, data);
+    for (int i = 0; i < 2; i++) {
+        struct pcap_pkthdr h = {.ts = {0, 7 * i}, .caplen = f.len, .len = f.len};
+        pcap_dump((u_char *)d, &h, data);
+    }
+    pcap_dump_close(d);
+    pcap_close(p);
+
+    struct source_group *g;
+    struct source *s;
+    struct note note = {0};
+    struct frame frames[2];
+    assert_int_equal(attach(path, &g, &note), 0);
+    assert_int_equal(source_pcap.open(g, 0, &s, &note), 0);
+    assert_int_equal(source_pcap.recv(s, frames, 2), 2);
+    assert_int_equal(frames[0].at_ns, 1);
+    assert_int_equal(frames[1].at_ns, 7000);
+    source_pcap.close(s);
+    source_pcap.detach(g);
+}
+
 static void frames_stay_valid_until_they_are_given_back(void **state)
 {
     (void)state;
@@ -294,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_frame_comes_with_its_nanosecond),
         cmocka_unit_test(cut_frames_keep_their_wire_length),
+        cmocka_unit_test(time_zero_is_not_mistaken_for_no_time),
         cmocka_unit_test(frames_stay_valid_until_they_are_given_back),
         cmocka_unit_test(truncated_file_gives_what_was_before),
         cmocka_unit_test(malformed_record_gives_what_was_before),

@@ -23,8 +23,8 @@ struct source_group {
     unsigned burst; /* frames per recv; 0: as many as the worker takes */
     int end;        /* what recv says after the last; 0: nothing comes any more */
     int open_error;
-    unsigned cells; /* the kernel's tally: cells per read-out */
-    unsigned cell_reads;
+    unsigned cells;                /* the kernel's tally: cells per read-out */
+    unsigned cell_reads, tally_ms; /* readings so far; how long one takes */
     struct packet probes[SCRIPT_MAX];
     unsigned probe_count;
     /* what the worker did */
@@ -101,6 +101,7 @@ static void script_close(struct source *s)
 static int script_tally(struct source_group *g,
                         void (*each)(void *arg, const struct source_tally *cell), void *arg)
 {
+    nanosleep(&(struct timespec){.tv_nsec = g->tally_ms * 1000000}, NULL);
     if (g->cell_reads++ != 0)
         return 0;
     for (unsigned i = 0; i < g->cells; i++) {
@@ -454,6 +455,35 @@ static void where_the_kernel_counts_frames_are_not_counted_again(void **state)
     assert_int_equal(counter(b, COUNTER_probes), 2);
 }
 
+static void packets_go_on_while_the_kernels_counts_are_read(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    b->script.end = 0;
+    b->script.cells = 1000;
+    b->script.tally_ms = 300;
+    b->script.burst = 1;
+    b->tally.interval_ns = 50 * NS_PER_MS;
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, 4000, 80, i, TCP_ACK, 0, 0);
+    make(b, &kernel_like, false);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    uint64_t start = clock_mono_ns(), longest = 0;
+    while (count_of(b, EVENT_tally) < 1000 && clock_mono_ns() - start < 5 * NS_PER_S) {
+        uint64_t before = clock_mono_ns();
+        assert_int_equal(worker_step(b->worker), 0);
+        uint64_t took = clock_mono_ns() - before;
+        longest = took > longest ? took : longest;
+        drain(b);
+    }
+    assert_int_equal(count_of(b, EVENT_tally), 1000);
+    assert_true(longest < 250 * NS_PER_MS);
+    const struct event_tally *t = &find(b, EVENT_tally, 0)->tally;
+    assert_int_equal(t->ended_at - t->started_at, 50 * NS_PER_MS);
+    while (!worker_finish(b->worker))
+        drain(b);
+}
+
 static void a_full_ring_holds_events_back_and_loses_none(void **state)
 {
     struct bench *b = *state;
@@ -520,6 +550,51 @@ static void a_worker_ends_when_asked_and_gives_everything_back(void **state)
     assert_false(b->script.is_out_of_order);
 }
 
+static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
+{
+    struct bench *b = *state;
+    void *second;
+    setup(&second);
+    struct bench *c = second;
+    struct worker *all[2];
+    struct worker_conf conf = {
+        .ops = &plain,
+        .penny = &b->penny,
+        .scan = &b->scan,
+        .tally = &b->tally,
+        .ingress = &b->ingress,
+        .workers = all,
+        .worker_count = 2,
+    };
+    struct note note = {0};
+    for (conf.queue = 0; conf.queue < 2; conf.queue++) {
+        struct bench *of = conf.queue == 0 ? b : c;
+        of->script.end = 0;
+        for (unsigned i = 0; i < 100; i++)
+            add_tcp(of, 4000, 80, i, TCP_ACK, 0, 0);
+        conf.group = &of->script;
+        assert_int_equal(worker_new(&conf, &of->worker, &note), 0);
+        all[conf.queue] = of->worker;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(worker_start(all[i], &note), 0);
+    while (counter(b, COUNTER_packets) + counter(c, COUNTER_packets) < 200)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (unsigned i = 2; i-- > 0;) {
+        worker_stop(all[i]);
+        assert_int_equal(worker_join(all[i]), 0);
+    }
+    drain(b);
+    drain(c);
+    assert_int_equal(count_of(b, EVENT_sensor_status), 1);
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.packets, 200);
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.missed, 6);
+    assert_int_equal(count_of(c, EVENT_sensor_status), 0);
+    assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 100);
+    assert_int_equal(find(c, EVENT_tally, 0)->tally.packets, 100);
+    teardown(&second);
+}
+
 static void a_source_that_does_not_open_is_explained(void **state)
 {
     struct bench *b = *state;
@@ -583,9 +658,11 @@ int main(void)
         TEST(the_penny_test_withholds_segments_of_watched_prefixes),
         TEST(the_same_capture_gives_the_same_events),
         TEST(where_the_kernel_counts_frames_are_not_counted_again),
+        TEST(packets_go_on_while_the_kernels_counts_are_read),
         TEST(a_full_ring_holds_events_back_and_loses_none),
         TEST(live_events_carry_wall_clock_time),
         TEST(a_worker_ends_when_asked_and_gives_everything_back),
+        TEST(the_status_of_worker_0_counts_what_all_workers_did),
         TEST(a_source_that_does_not_open_is_explained),
         TEST(a_source_that_fails_ends_its_worker_with_that_error),
         TEST(watched_prefixes_can_be_replaced_while_the_worker_runs),

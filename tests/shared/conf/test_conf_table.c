@@ -309,6 +309,16 @@ static void a_mistake_of_the_caller_s_finding_has_the_key_s_line(void **state)
                                    "--set: a.small: is odd");
 }
 
+static void a_refused_value_is_told_once(void **state)
+{
+    (void)state;
+    begin();
+    conf_text(&c, "x.yaml", "b: {word: thre}", 15);
+    conf_wrong(&c, "b.word", "two needs something else");
+    assert_int_equal(conf_end(&c), ERR_CONF);
+    assert_string_equal(note.text, "x.yaml:1: b.word: expected one of one, two, off, got \"thre\"");
+}
+
 static void a_file_that_cannot_be_read_is_told(void **state)
 {
     (void)state;
@@ -422,6 +432,7 @@ int main(void)
         cmocka_unit_test(a_setting_overrides_the_file),
         cmocka_unit_test(a_wrong_setting_is_told_as_one),
         cmocka_unit_test(a_mistake_of_the_caller_s_finding_has_the_key_s_line),
+        cmocka_unit_test(a_refused_value_is_told_once),
         cmocka_unit_test(a_file_that_cannot_be_read_is_told),
         cmocka_unit_test(a_file_that_is_too_long_is_refused),
         cmocka_unit_test(what_explain_prints_loads_and_gives_the_defaults),

@@ -1,0 +1,204 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# The lab: PoPs in network namespaces, on one machine. Sourced by deploy/demo and by the integration
+# tests. Every PoP is the same:
+#
+#     world ── o0 ═ w0 ── box: penstock-sensor ── w1 ═ i0 ── inside
+#     (senders)          │ m0 (management)                (server)
+#                        └── core: penstock-collector; PostgreSQL on a socket in the lab's folder
+#
+# Everything that is made is made under $lab (a temporary folder) or named $lab_id-…, and lab_down
+# removes all of it, by name and by pid. Commands enter a namespace with nsenter, not `ip netns exec`:
+# the latter gives each command its own /sys, and with it pinned BPF objects vanish.
+
+# lab_root: set by whoever sources this. lab_*_pid: for whoever sources this.
+lab_id='' lab='' lab_dsn='' lab_bin=''
+lab_namespaces=() lab_pids=() lab_pops=()
+
+# lab_up BIN_DIR: makes the folder and the core namespace.
+lab_up() {
+    lab_bin=$1
+    lab_id="pn$$"
+    lab=$(mktemp -d "${TMPDIR:-/tmp}/penstock-lab.XXXXXX")
+    chmod 755 "$lab"
+    mkdir "$lab/log" "$lab/bpf"
+    lab_namespace core
+}
+
+# lab_namespace NAME
+lab_namespace() {
+    ip netns add "$lab_id-$1"
+    lab_namespaces+=("$lab_id-$1")
+    lab_in "$1" ip link set lo up
+    # no router solicitations, no duplicate address detection delays
+    lab_in "$1" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
+        net.ipv6.conf.all.router_solicitations=0 net.ipv6.conf.default.router_solicitations=0
+}
+
+# lab_in NAMESPACE COMMAND…
+lab_in() {
+    local name=$1
+    shift
+    nsenter --net="/run/netns/$lab_id-$name" "$@"
+}
+
+# lab_wire NS_A IF_A NS_B IF_B: a veth pair, with offloads that a real wire would not have off.
+lab_wire() {
+    ip link add "$2" netns "$lab_id-$1" type veth peer name "$4" netns "$lab_id-$3"
+    # frames as on a wire: finished checksums, no 64 KB super-frames; GRO on, so that NAPI runs and
+    # redirected frames are delivered
+    lab_in "$1" ethtool -K "$2" tx off tso off gso off gro on >/dev/null 2>&1
+    lab_in "$3" ethtool -K "$4" tx off tso off gso off gro on >/dev/null 2>&1
+    lab_in "$1" ip link set "$2" up
+    lab_in "$3" ip link set "$4" up
+}
+
+# lab_pop NAME NUMBER: namespaces world, box and inside of one PoP, and its management link.
+lab_pop() {
+    local pop=$1 n=$2
+    lab_namespace "$pop-world"
+    lab_namespace "$pop-box"
+    lab_namespace "$pop-inside"
+    lab_wire "$pop-world" o0 "$pop-box" w0
+    lab_wire "$pop-box" w1 "$pop-inside" i0
+    ip link add m0 netns "$lab_id-$pop-box" type veth peer name "m$n" netns "$lab_id-core"
+    lab_in "$pop-box" ip addr add "10.255.$n.2/30" dev m0
+    lab_in core ip addr add "10.255.$n.1/30" dev "m$n"
+    lab_in "$pop-box" ip link set m0 up
+    lab_in core ip link set "m$n" up
+    lab_in "$pop-inside" ip addr add "198.18.$n.10/24" dev i0
+    lab_in "$pop-inside" ip addr add "2001:db8:fff$n::10/64" dev i0 nodad
+    lab_in "$pop-world" ip route add "198.18.$n.0/24" dev o0
+    lab_in "$pop-world" ip route add "2001:db8:fff$n::/64" dev o0
+    lab_pops+=("$pop")
+}
+
+# lab_sender POP ADDRESS/LENGTH: a genuine host outside, and the way back to it.
+lab_sender() {
+    local family=-4 flags=()
+    [[ $2 == *:* ]] && family=-6 flags=(nodad)
+    lab_in "$1-world" ip $family addr add "$2" dev o0 "${flags[@]}"
+    lab_in "$1-inside" ip $family route add "$(lab_network "$2")" dev i0
+}
+
+# lab_network ADDRESS/LENGTH: 203.0.113.10/24 -> 203.0.113.0/24 (24 and 48 only, which is what labs use)
+lab_network() {
+    case $1 in
+        *:*/48) echo "$1" | sed -E 's#^([0-9a-f]+:[0-9a-f]+:[0-9a-f]+):.*#\1::/48#' ;;
+        *.*/24) echo "$1" | sed -E 's#\.[0-9]+/24$#.0/24#' ;;
+        *) echo "lab_network: cannot mask $1" >&2; return 1 ;;
+    esac
+}
+
+# lab_spawn LOG COMMAND…: starts in the background, remembers the pid in $lab_pid.
+lab_spawn() {
+    local log=$lab/log/$1
+    shift
+    "$@" >>"$log" 2>&1 </dev/null &
+    lab_pid=$!
+    lab_pids+=("$lab_pid")
+}
+
+lab_database() {
+    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$lab/pg")
+}
+
+lab_sql() {
+    psql "$lab_dsn" -X -q -v ON_ERROR_STOP=1 "$@"
+}
+
+# lab_value SQL: one value
+lab_value() {
+    lab_sql -At -c "$1"
+}
+
+# lab_collector [ARGUMENT…]: starts it and waits until it has the schema.
+lab_collector() {
+    lab_spawn collector.log nsenter --net="/run/netns/$lab_id-core" \
+        "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
+        --set "database.dsn=$lab_dsn" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
+    lab_collector_pid=$lab_pid
+    lab_wait 20 "the collector's schema" lab_value "SELECT 1 FROM penstock.alert LIMIT 1" ||
+        { tail -n 20 "$lab/log/collector.log" >&2; return 1; }
+}
+
+# lab_sensor_arguments POP NUMBER: the command line of that PoP's sensor, one word a line
+lab_sensor_arguments() {
+    local pop=$1 n=$2 low=${1,,}
+    printf '%s\n' -c "$lab_root/configs/lab-sensor.yaml" --set "sensor.name=${low}1" --set "sensor.pop=$pop" \
+        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab" \
+        --set "ingress=[{router: ${low}1-r1, interface: xe-0/0/0, peer_as: 6450$n}]" \
+        --set "publish.endpoint=tcp://10.255.$n.1:5560"
+}
+
+# lab_sensor POP NUMBER [ARGUMENT…]: starts it and waits until it is attached; pid in $lab_pid
+lab_sensor() {
+    local pop=$1 arguments
+    mapfile -t arguments < <(lab_sensor_arguments "$1" "$2")
+    shift 2
+    : >"$lab/log/sensor-$pop.new"
+    lab_spawn "sensor-$pop.log" nsenter --net="/run/netns/$lab_id-$pop-box" \
+        "$lab_bin/sensor/penstock-sensor" "${arguments[@]}" "$@"
+    local pid=$lab_pid
+    lab_wait 20 "sensor $pop" lab_sensor_is_up "$pop" "$pid" ||
+        { tail -n 20 "$lab/log/sensor-$pop.log" >&2; return 1; }
+    lab_pid=$pid
+}
+
+lab_sensor_is_up() {
+    kill -0 "$2" 2>/dev/null && grep -q 'event=started' "$lab/log/sensor-$1.log"
+}
+
+lab_sensor_detach() {
+    local arguments
+    mapfile -t arguments < <(lab_sensor_arguments "$1" "$2")
+    lab_in "$1-box" "$lab_bin/sensor/penstock-sensor" "${arguments[@]}" --detach
+}
+
+# lab_wait SECONDS WHAT COMMAND…: until the command succeeds
+lab_wait() {
+    local end=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $end ]; then
+            echo "waited in vain for $what" >&2
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+# lab_until SECONDS WHAT SQL: until the statement answers t
+lab_until() {
+    lab_wait "$1" "$2" lab_true "$3"
+}
+lab_true() {
+    [ "$(lab_value "$1")" = t ]
+}
+
+# lab_kill PID [SIGNAL]: ends a process that this lab started, and waits for it
+lab_kill() {
+    kill "-${2:-TERM}" "$1" 2>/dev/null || return 0
+    wait "$1" 2>/dev/null
+    return 0
+}
+
+# Takes everything down, in whatever state it is.
+lab_down() {
+    [ -n "$lab" ] || return 0
+    local pid name
+    for pid in "${lab_pids[@]}"; do kill -TERM "$pid" 2>/dev/null; done
+    for pid in "${lab_pids[@]}"; do
+        ( sleep 8; kill -KILL "$pid" 2>/dev/null ) &
+        local watchdog=$!
+        wait "$pid" 2>/dev/null
+        kill "$watchdog" 2>/dev/null
+        wait "$watchdog" 2>/dev/null
+    done
+    lab_pids=()
+    [ -d "$lab/pg" ] && "$lab_root/deploy/lab/pg-cluster" stop "$lab/pg" >/dev/null 2>&1
+    mountpoint -q "$lab/bpf" && umount "$lab/bpf" # unpins, and with the last pin the programs go
+    for name in "${lab_namespaces[@]}"; do ip netns del "$name" 2>/dev/null; done
+    lab_namespaces=() lab_pops=()
+    rm -rf "$lab"
+    lab=
+}

@@ -1,0 +1,680 @@
+/* The XDP programs in the kernel's own test-run call: no interface, no traffic; one frame in, the
+ * verdict, the counters and the maps out. Runs in a network namespace of its own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <cmocka.h>
+#include <linux/bpf.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bpf/xdp_abi.h"
+#include "sensor/source/kernel_tally.h"
+#include "tests/bpf/frames.h"
+#include "xdp_ingress.skel.h"
+
+#define WATCHED4   "203.0.113.7"
+#define WATCHED6   "2001:db8:77::7"
+#define UNWATCHED4 "192.0.2.7"
+#define UNWATCHED6 "2001:db8:99::7"
+
+struct lab {
+    struct xdp_ingress *x;
+    struct kernel_tally tally;
+    int socket_fd;
+    bool is_wire;
+};
+
+struct options {
+    bool is_wire, has_socket;
+    uint32_t tally_cells; /* 0: as built */
+};
+
+/* Rows: 0 vlan 101; 1 mac …07; 2 vlan 102 and mac …08; 3 vlan 102; 4 matches all. */
+static void set_ingress(struct xdp_ingress *x)
+{
+    for (unsigned i = 0; i < XDP_VLANS; i++)
+        x->rodata->ingress_by_vlan[i] = XDP_NO_ROW;
+    x->rodata->ingress_by_vlan[101] = 0;
+    x->rodata->ingress_by_vlan[102] = 3;
+    x->rodata->ingress_default = 4;
+    x->rodata->has_macs = true;
+}
+
+static void fill_macs(const struct xdp_ingress *x)
+{
+    struct xdp_mac_key any = {.mac = {2, 0, 0, 0, 0, 7}};
+    struct xdp_mac_key tagged = {.mac = {2, 0, 0, 0, 0, 8}, .vlan = 102};
+    uint16_t one = 1, two = 2;
+    assert_int_equal(bpf_map_update_elem(bpf_map__fd(x->maps.macs), &any, &one, BPF_ANY), 0);
+    assert_int_equal(bpf_map_update_elem(bpf_map__fd(x->maps.macs), &tagged, &two, BPF_ANY), 0);
+}
+
+static void fill_watched(const struct xdp_ingress *x)
+{
+    struct xdp_watched4_key v4 = {.length = 24, .addr = {203, 0, 113}};
+    struct xdp_watched6_key v6 = {.length = 48, .addr = {0x20, 0x01, 0x0d, 0xb8, 0, 0x77}};
+    uint8_t yes = 1;
+    assert_int_equal(bpf_map_update_elem(bpf_map__fd(x->maps.watched4), &v4, &yes, 0), 0);
+    assert_int_equal(bpf_map_update_elem(bpf_map__fd(x->maps.watched6), &v6, &yes, 0), 0);
+}
+
+static void fill_ports(const struct xdp_ingress *x)
+{
+    uint32_t loopback = 1;
+    for (uint32_t port = 0; port < XDP_PORTS; port++)
+        assert_int_equal(bpf_map_update_elem(bpf_map__fd(x->maps.ports), &port, &loopback, 0), 0);
+}
+
+static void list_socket(struct lab *lab)
+{
+    uint32_t queue = 0;
+    lab->socket_fd = socket(AF_XDP, SOCK_RAW, 0);
+    assert_true(lab->socket_fd >= 0);
+    assert_int_equal(
+        bpf_map_update_elem(bpf_map__fd(lab->x->maps.xsks), &queue, &lab->socket_fd, 0), 0);
+}
+
+static struct lab lab_open(struct options options)
+{
+    struct lab lab = {.x = xdp_ingress__open(), .socket_fd = -1, .is_wire = options.is_wire};
+    assert_non_null(lab.x);
+    lab.x->rodata->is_wire = options.is_wire;
+    lab.x->rodata->tally_v4_mask = htonl(0xffffff00);
+    memset((void *)lab.x->rodata->tally_v6_mask, 0xff, 6);
+    set_ingress(lab.x);
+    if (options.tally_cells != 0) {
+        bpf_map__set_max_entries(lab.x->maps.tally_a, options.tally_cells);
+        bpf_map__set_max_entries(lab.x->maps.tally_b, options.tally_cells);
+    }
+    assert_int_equal(xdp_ingress__load(lab.x), 0);
+    fill_macs(lab.x);
+    fill_watched(lab.x);
+    fill_ports(lab.x);
+    if (options.has_socket)
+        list_socket(&lab);
+    lab.tally = (struct kernel_tally){
+        .slot_fd = bpf_map__fd(lab.x->maps.tally),
+        .cells_fd = {bpf_map__fd(lab.x->maps.tally_a), bpf_map__fd(lab.x->maps.tally_b)},
+        .v4_length = 24,
+        .v6_length = 48,
+    };
+    assert_int_equal(kernel_tally_init(&lab.tally), 0);
+    return lab;
+}
+
+static void lab_close(struct lab *lab)
+{
+    kernel_tally_clear(&lab->tally);
+    if (lab->socket_fd >= 0)
+        close(lab->socket_fd);
+    xdp_ingress__destroy(lab->x);
+}
+
+static uint64_t stat(const struct lab *lab, uint32_t which)
+{
+    uint64_t values[1024] = {0}, sum = 0;
+    assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(lab->x->maps.stats), &which, values), 0);
+    for (int i = 0; i < libbpf_num_possible_cpus(); i++)
+        sum += values[i];
+    return sum;
+}
+
+static int run_program(const struct bpf_program *program, const struct bytes *f, int repeat)
+{
+    uint8_t out[2048];
+    LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f->data, .data_size_in = (uint32_t)f->len,
+                .data_out = out, .data_size_out = sizeof out, .repeat = repeat);
+    assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(program), &opts), 0);
+    assert_int_equal(opts.data_size_out, f->len);
+    assert_memory_equal(out, f->data, f->len); /* frames are never changed */
+    return (int)opts.retval;
+}
+
+static int run(const struct lab *lab, const struct bytes *f)
+{
+    return run_program(lab->x->progs.ingress, f, 1);
+}
+
+static void expect_handed(const struct lab *lab, const struct bytes *f)
+{
+    uint64_t before = stat(lab, XDP_STAT_handed);
+    assert_int_equal(run(lab, f), XDP_REDIRECT);
+    assert_int_equal(stat(lab, XDP_STAT_handed), before + 1);
+}
+
+/* Onward: by the wire, or to the host in a mirror. why: the counter that must move, or -1. */
+static void expect_onward(const struct lab *lab, const struct bytes *f, int why)
+{
+    uint64_t handed = stat(lab, XDP_STAT_handed);
+    uint64_t before = why < 0 ? 0 : stat(lab, (uint32_t)why);
+    assert_int_equal(run(lab, f), lab->is_wire ? XDP_REDIRECT : XDP_PASS);
+    assert_int_equal(stat(lab, XDP_STAT_handed), handed);
+    if (why >= 0)
+        assert_int_equal(stat(lab, (uint32_t)why), before + 1);
+}
+
+static struct bytes tagged(const char *src, unsigned tags, unsigned first, unsigned tpid)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, tpid);
+    for (unsigned i = 0; i < tags; i++)
+        put_vlan(&f, i == 0 ? first : 500 + i, i + 1 == tags ? 0x0800 : 0x8100);
+    put_ipv4(&f, src, "198.51.100.1", 6, 20);
+    put_tcp(&f, 1000, 80, FLAG_ACK);
+    return f;
+}
+
+/* ---- who gets a frame */
+
+static void watched_frames_go_to_the_socket(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    struct bytes v4 = tcp4(WATCHED4, 1000, 80, FLAG_ACK), v6 = tcp6(WATCHED6, 1000, 80, FLAG_ACK);
+    struct bytes udp = {0};
+    put_ethernet(&udp, 0x0800);
+    put_ipv4(&udp, WATCHED4, "198.51.100.1", 17, 18);
+    put_udp(&udp, 53, 53, 10);
+    expect_handed(&lab, &v4);
+    expect_handed(&lab, &v6);
+    expect_handed(&lab, &udp);
+    lab_close(&lab);
+}
+
+static void without_a_socket_watched_frames_go_on_and_are_not_dropped(void **state)
+{
+    (void)state;
+    struct bytes v4 = tcp4(WATCHED4, 1000, 80, FLAG_ACK), v6 = tcp6(WATCHED6, 1000, 80, FLAG_ACK);
+    for (int is_wire = 0; is_wire < 2; is_wire++) {
+        struct lab lab = lab_open((struct options){.is_wire = is_wire});
+        expect_onward(&lab, &v4, XDP_STAT_unserved);
+        expect_onward(&lab, &v6, XDP_STAT_unserved);
+        lab_close(&lab);
+    }
+}
+
+static void a_closed_socket_is_no_socket(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    struct bytes f = tcp4(WATCHED4, 1000, 80, FLAG_ACK);
+    expect_handed(&lab, &f);
+    close(lab.socket_fd);
+    lab.socket_fd = -1;
+    expect_onward(&lab, &f, XDP_STAT_unserved);
+    lab_close(&lab);
+}
+
+static void unwatched_frames_go_on_though_there_is_a_socket(void **state)
+{
+    (void)state;
+    struct bytes v4 = tcp4(UNWATCHED4, 1000, 80, FLAG_ACK);
+    struct bytes v6 = tcp6(UNWATCHED6, 1000, 80, FLAG_ACK);
+    for (int is_wire = 0; is_wire < 2; is_wire++) {
+        struct lab lab = lab_open((struct options){.is_wire = is_wire, .has_socket = true});
+        expect_onward(&lab, &v4, -1);
+        expect_onward(&lab, &v6, -1);
+        assert_int_equal(stat(&lab, XDP_STAT_unserved), 0);
+        lab_close(&lab);
+    }
+}
+
+static void up_to_four_vlan_tags_are_looked_through(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    for (unsigned tags = 1; tags <= 4; tags++) {
+        struct bytes f = tagged(WATCHED4, tags, 101, tags % 2 ? 0x8100 : 0x88a8);
+        expect_handed(&lab, &f);
+    }
+    struct bytes five = tagged(WATCHED4, 5, 101, 0x88a8);
+    expect_onward(&lab, &five, XDP_STAT_not_ip);
+    lab_close(&lab);
+}
+
+static void tcp_port_22_is_never_handed_over(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    struct bytes frames[] = {tcp4(WATCHED4, 1000, 22, FLAG_ACK), tcp4(WATCHED4, 22, 1000, FLAG_ACK),
+                             tcp6(WATCHED6, 1000, 22, FLAG_SYN),
+                             tcp6(WATCHED6, 22, 1000, FLAG_SYN | FLAG_ACK)};
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++)
+        expect_onward(&lab, &frames[i], XDP_STAT_spared);
+    struct bytes udp = {0}; /* the same port of another protocol is no secure shell */
+    put_ethernet(&udp, 0x0800);
+    put_ipv4(&udp, WATCHED4, "198.51.100.1", 17, 8);
+    put_udp(&udp, 22, 22, 0);
+    expect_handed(&lab, &udp);
+    lab_close(&lab);
+}
+
+static struct bytes fragment4(unsigned field)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, 0x0800);
+    put_ipv4_fragment(&f, WATCHED4, "198.51.100.1", 6, 20, field);
+    put_tcp(&f, 1000, 80, FLAG_SYN);
+    return f;
+}
+
+static struct bytes fragment6(unsigned field)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, 0x86dd);
+    put_ipv6(&f, WATCHED6, "2001:db8:ff::1", 44, 28);
+    put_u8(&f, 6);
+    put_u8(&f, 0);
+    put_u16(&f, field);
+    put_u32(&f, 99);
+    put_tcp(&f, 1000, 80, FLAG_SYN);
+    return f;
+}
+
+static void fragments_stay_in_the_kernel(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    struct bytes frames[] = {fragment4(0x2000), fragment4(0x00b9), fragment4(0x20b9),
+                             fragment6(0x0001), fragment6(0x05c8), fragment6(0x05c9)};
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++)
+        expect_onward(&lab, &frames[i], XDP_STAT_spared);
+    assert_int_equal(stat(&lab, XDP_STAT_probes), 0);
+    struct bytes whole = fragment6(0);
+    expect_handed(&lab, &whole); /* RFC 6946: a fragment header, but all of the packet */
+    lab_close(&lab);
+}
+
+/* TCP behind one extension header of that kind; pad: its bytes behind the first eight. */
+static struct bytes extended(unsigned kind, unsigned length_field, unsigned pad, unsigned port)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, 0x86dd);
+    put_ipv6(&f, WATCHED6, "2001:db8:ff::1", kind, 8 + pad + 20);
+    put_u8(&f, 6);
+    put_u8(&f, length_field);
+    put_zero(&f, 6 + pad);
+    put_tcp(&f, 1000, port, FLAG_SYN);
+    return f;
+}
+
+static void ipv6_extension_headers_are_looked_through(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    static const struct {
+        unsigned kind, length_field, pad;
+    } kinds[] = {{0, 0, 0}, {0, 2, 16}, {43, 1, 8}, {60, 0, 0}, {51, 4, 16}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct bytes web = extended(kinds[i].kind, kinds[i].length_field, kinds[i].pad, 80);
+        struct bytes ssh = extended(kinds[i].kind, kinds[i].length_field, kinds[i].pad, 22);
+        expect_handed(&lab, &web);
+        expect_onward(&lab, &ssh, XDP_STAT_spared);
+    }
+    assert_int_equal(stat(&lab, XDP_STAT_probes), 10);
+    lab_close(&lab);
+}
+
+static struct bytes many_extensions(unsigned n)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, 0x86dd);
+    put_ipv6(&f, WATCHED6, "2001:db8:ff::1", 60, 8 * n + 20);
+    for (unsigned i = 0; i < n; i++) {
+        put_u8(&f, i + 1 == n ? 6 : 60);
+        put_zero(&f, 7);
+    }
+    put_tcp(&f, 1000, 80, FLAG_ACK);
+    return f;
+}
+
+static void eight_extension_headers_are_enough(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    struct bytes eight = many_extensions(8), nine = many_extensions(9);
+    expect_handed(&lab, &eight);
+    expect_onward(&lab, &nine, XDP_STAT_malformed);
+    lab_close(&lab);
+}
+
+static void what_is_not_ip_goes_on(void **state)
+{
+    (void)state;
+    struct bytes arp = {0}, lldp = {0};
+    put_ethernet(&arp, 0x0806);
+    put_zero(&arp, 46);
+    put_ethernet(&lldp, 0x88cc);
+    put_zero(&lldp, 46);
+    for (int is_wire = 0; is_wire < 2; is_wire++) {
+        struct lab lab = lab_open((struct options){.is_wire = is_wire, .has_socket = true});
+        expect_onward(&lab, &arp, XDP_STAT_not_ip);
+        expect_onward(&lab, &lldp, XDP_STAT_not_ip);
+        lab_close(&lab);
+    }
+}
+
+static void a_frame_cut_anywhere_is_never_handed_over(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    struct bytes frames[] = {tcp4(WATCHED4, 1000, 80, FLAG_ACK), tcp6(WATCHED6, 1000, 80, FLAG_ACK),
+                             tagged(WATCHED4, 2, 101, 0x88a8), extended(60, 2, 16, 80),
+                             fragment6(0)};
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
+        expect_handed(&lab, &frames[i]);
+        for (size_t len = 14; len < frames[i].len; len++) {
+            struct bytes cut = frames[i];
+            cut.len = len;
+            expect_onward(&lab, &cut, XDP_STAT_malformed);
+        }
+    }
+    lab_close(&lab);
+}
+
+static void impossible_headers_are_malformed(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    const struct bytes good = tcp4(WATCHED4, 1000, 80, FLAG_ACK);
+    static const struct {
+        size_t at;
+        uint8_t value;
+    } damages[] = {
+        {14, 0x55}, /* version 5 */
+        {14, 0x44}, /* header of 16 bytes */
+        {14, 0x4f}, /* header of 60 bytes, longer than the packet */
+        {17, 19},   /* total length below the header's */
+        {17, 41},   /* total length beyond the frame */
+        {46, 0x40}, /* TCP header of 16 bytes */
+        {46, 0xf0}, /* TCP header of 60 bytes, longer than the packet */
+    };
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        struct bytes bad = good;
+        bad.data[damages[i].at] = damages[i].value;
+        expect_onward(&lab, &bad, XDP_STAT_malformed);
+    }
+    struct bytes options = good; /* while a header with options is fine */
+    options.len = 0;
+    put_ethernet(&options, 0x0800);
+    put_ipv4(&options, WATCHED4, "198.51.100.1", 6, 24);
+    options.data[14] = 0x46;
+    put_u32(&options, 0x01010101);
+    put_tcp(&options, 1000, 80, FLAG_ACK);
+    expect_handed(&lab, &options);
+    lab_close(&lab);
+}
+
+static void the_way_back_takes_everything(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    struct bytes frames[] = {
+        tcp4(WATCHED4, 1, 2, FLAG_ACK), tcp6(UNWATCHED6, 1, 22, FLAG_SYN), {.len = 14}};
+    for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++)
+        assert_int_equal(run_program(lab.x->progs.wire_back, &frames[i], 1), XDP_REDIRECT);
+    assert_int_equal(stat(&lab, XDP_STAT_back), 3);
+    assert_int_equal(stat(&lab, XDP_STAT_seen), 0);
+    lab_close(&lab);
+}
+
+/* ---- what is counted */
+
+struct sums {
+    struct source_tally cells[256];
+    size_t count;
+    uint64_t packets;
+};
+
+static void add_cell(void *arg, const struct source_tally *cell)
+{
+    struct sums *sums = arg;
+    assert_true(sums->count < 256);
+    sums->cells[sums->count++] = *cell;
+    sums->packets += cell->packets;
+}
+
+static const struct source_tally *find_cell(const struct sums *sums, const char *prefix)
+{
+    struct prefix p;
+    assert_int_equal(prefix_parse(prefix, &p), 0);
+    for (size_t i = 0; i < sums->count; i++)
+        if (prefix_equal(&sums->cells[i].src, &p))
+            return &sums->cells[i];
+    return NULL;
+}
+
+static unsigned bits_set(const struct source_tally *cell)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < 4; i++)
+        n += (unsigned)__builtin_popcountll(cell->flow_bits[i]);
+    return n;
+}
+
+static void every_ip_packet_is_counted_exactly_watched_or_not(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    struct sums sums = {0};
+    struct bytes udp = {0}, fragment = fragment4(0x2000), arp = {0};
+    put_ethernet(&arp, 0x0806);
+    put_zero(&arp, 46);
+    put_ethernet(&udp, 0x0800);
+    put_ipv4(&udp, UNWATCHED4, "198.51.100.1", 17, 108);
+    put_udp(&udp, 53, 53, 100);
+    struct bytes v6 = tcp6(UNWATCHED6, 1, 2, FLAG_ACK);
+    run_program(lab.x->progs.ingress, &udp, 1000);
+    run_program(lab.x->progs.ingress, &fragment, 10);
+    run_program(lab.x->progs.ingress, &v6, 7);
+    run_program(lab.x->progs.ingress, &arp, 5);
+    assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+    assert_int_equal(sums.count, 3);
+    assert_int_equal(find_cell(&sums, "192.0.2.0/24")->packets, 1000);
+    assert_int_equal(find_cell(&sums, "192.0.2.0/24")->bytes, 1000 * udp.len);
+    assert_int_equal(bits_set(find_cell(&sums, "192.0.2.0/24")), 1);
+    assert_int_equal(find_cell(&sums, "203.0.113.0/24")->packets, 10);
+    assert_int_equal(find_cell(&sums, "2001:db8:99::/48")->packets, 7);
+    assert_int_equal(find_cell(&sums, "2001:db8:99::/48")->bytes, 7 * v6.len);
+    sums = (struct sums){0};
+    assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+    assert_int_equal(sums.count, 0); /* taken is taken, from both generations */
+    assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+    assert_int_equal(sums.count, 0);
+    lab_close(&lab);
+}
+
+static void flows_set_bits_as_linear_counting_expects(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    struct sums sums = {0};
+    for (unsigned port = 1; port <= 200; port++) {
+        struct bytes f = tcp4(UNWATCHED4, 1000 + port, 80, FLAG_ACK);
+        run_program(lab.x->progs.ingress, &f, 2);
+    }
+    assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+    assert_int_equal(sums.packets, 400);
+    /* 256 (1 - e^(-200/256)) = 139 expected, standard deviation about 5. */
+    assert_in_range(bits_set(&sums.cells[0]), 115, 163);
+    lab_close(&lab);
+}
+
+static void a_full_tally_is_counted_and_harms_no_traffic(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true, .tally_cells = 4});
+    struct sums sums = {0};
+    for (unsigned i = 0; i < 10; i++) {
+        char src[32];
+        snprintf(src, sizeof src, "10.0.%u.1", i);
+        struct bytes f = tcp4(src, 1, 2, FLAG_ACK);
+        expect_onward(&lab, &f, -1);
+    }
+    assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+    assert_int_equal(sums.count, 4);
+    assert_int_equal(sums.packets + stat(&lab, XDP_STAT_tally_overflow), 10);
+    lab_close(&lab);
+}
+
+static uint16_t ingress_of(struct lab *lab, unsigned mac, unsigned vlan)
+{
+    struct sums sums = {0};
+    struct bytes f = {0};
+    put_ethernet_from(&f, mac, vlan != 0 ? 0x8100 : 0x0800);
+    if (vlan != 0)
+        put_vlan(&f, vlan | 0xe000, 0x0800); /* the priority bits are no part of the id */
+    put_ipv4(&f, UNWATCHED4, "198.51.100.1", 6, 20);
+    put_tcp(&f, 1, 2, FLAG_ACK);
+    run(lab, &f);
+    assert_int_equal(kernel_tally_take(&lab->tally, add_cell, &sums), 0);
+    assert_int_equal(sums.count, 1);
+    return sums.cells[0].ingress;
+}
+
+static void the_first_matching_ingress_row_wins(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    assert_int_equal(ingress_of(&lab, 1, 101), 0);
+    assert_int_equal(ingress_of(&lab, 7, 101), 0); /* both rows 0 and 1 match */
+    assert_int_equal(ingress_of(&lab, 7, 0), 1);
+    assert_int_equal(ingress_of(&lab, 7, 102), 1);
+    assert_int_equal(ingress_of(&lab, 8, 102), 2);
+    assert_int_equal(ingress_of(&lab, 1, 102), 3);
+    assert_int_equal(ingress_of(&lab, 8, 0), 4);
+    assert_int_equal(ingress_of(&lab, 1, 0), 4);
+    assert_int_equal(ingress_of(&lab, 1, 4094), 4);
+    lab_close(&lab);
+}
+
+/* ---- connection openings */
+
+struct probes {
+    struct xdp_probe last;
+    unsigned count;
+};
+
+static int keep_probe(void *arg, void *data, size_t size)
+{
+    struct probes *p = arg;
+    assert_int_equal(size, sizeof p->last);
+    memcpy(&p->last, data, size);
+    p->count++;
+    return 0;
+}
+
+static unsigned drain(const struct lab *lab, struct probes *out)
+{
+    *out = (struct probes){0};
+    struct ring_buffer *ring =
+        ring_buffer__new(bpf_map__fd(lab->x->maps.probes), keep_probe, out, NULL);
+    assert_non_null(ring);
+    ring_buffer__consume(ring);
+    ring_buffer__free(ring);
+    return out->count;
+}
+
+static void every_syn_without_ack_is_reported_watched_or_not(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    struct probes p;
+    struct bytes openings[] = {
+        tcp4(UNWATCHED4, 1000, 80, FLAG_SYN), tcp4(WATCHED4, 1000, 80, FLAG_SYN),
+        tcp6(UNWATCHED6, 1000, 22, FLAG_SYN), tcp6(WATCHED6, 1000, 22, FLAG_SYN)};
+    struct bytes others[] = {tcp4(UNWATCHED4, 1000, 80, FLAG_SYN | FLAG_ACK),
+                             tcp4(UNWATCHED4, 1000, 80, FLAG_ACK), tcp4(UNWATCHED4, 1, 2, 0)};
+    for (size_t i = 0; i < 4; i++)
+        run(&lab, &openings[i]);
+    assert_int_equal(drain(&lab, &p), 4);
+    for (size_t i = 0; i < 3; i++)
+        run(&lab, &others[i]);
+    assert_int_equal(drain(&lab, &p), 0);
+    lab_close(&lab);
+}
+
+static void a_report_tells_the_segment_in_host_order(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    struct probes p;
+    struct bytes f = {0};
+    put_ethernet_from(&f, 9, 0x88a8);
+    put_vlan(&f, 101, 0x8100);
+    put_vlan(&f, 7, 0x0800);
+    put_ipv4(&f, UNWATCHED4, "198.51.100.1", 6, 25);
+    put_tcp(&f, 1000, 443, FLAG_SYN);
+    put_zero(&f, 5 + 3); /* five bytes of data (fast open), three of padding */
+    run(&lab, &f);
+    assert_int_equal(drain(&lab, &p), 1);
+    static const uint8_t src[16] = {192, 0, 2, 7}, dst[16] = {198, 51, 100, 1};
+    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 9};
+    assert_memory_equal(p.last.src, src, 16);
+    assert_memory_equal(p.last.dst, dst, 16);
+    assert_memory_equal(p.last.src_mac, mac, 6);
+    assert_int_equal(p.last.family, 4);
+    assert_int_equal(p.last.src_port, 1000);
+    assert_int_equal(p.last.dst_port, 443);
+    assert_int_equal(p.last.seq, 0x11223344);
+    assert_int_equal(p.last.tcp_flags, FLAG_SYN);
+    assert_int_equal(p.last.window, 4096);
+    assert_int_equal(p.last.vlan, 101);
+    assert_int_equal(p.last.ingress, 0);
+    assert_int_equal(p.last.payload_len, 5);
+    assert_int_equal(p.last.frame_len, f.len);
+    lab_close(&lab);
+}
+
+static void reports_that_find_the_ring_full_are_counted(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    struct probes p;
+    struct bytes f = tcp4(UNWATCHED4, 1000, 80, FLAG_SYN);
+    run_program(lab.x->progs.ingress, &f, 20000);
+    assert_true(stat(&lab, XDP_STAT_probes_lost) > 0);
+    assert_int_equal(stat(&lab, XDP_STAT_probes) + stat(&lab, XDP_STAT_probes_lost), 20000);
+    assert_int_equal(drain(&lab, &p), stat(&lab, XDP_STAT_probes));
+    lab_close(&lab);
+}
+
+static int own_namespace(void **state)
+{
+    (void)state;
+    return unshare(CLONE_NEWNET);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(watched_frames_go_to_the_socket),
+        cmocka_unit_test(without_a_socket_watched_frames_go_on_and_are_not_dropped),
+        cmocka_unit_test(a_closed_socket_is_no_socket),
+        cmocka_unit_test(unwatched_frames_go_on_though_there_is_a_socket),
+        cmocka_unit_test(up_to_four_vlan_tags_are_looked_through),
+        cmocka_unit_test(tcp_port_22_is_never_handed_over),
+        cmocka_unit_test(fragments_stay_in_the_kernel),
+        cmocka_unit_test(ipv6_extension_headers_are_looked_through),
+        cmocka_unit_test(eight_extension_headers_are_enough),
+        cmocka_unit_test(what_is_not_ip_goes_on),
+        cmocka_unit_test(a_frame_cut_anywhere_is_never_handed_over),
+        cmocka_unit_test(impossible_headers_are_malformed),
+        cmocka_unit_test(the_way_back_takes_everything),
+        cmocka_unit_test(every_ip_packet_is_counted_exactly_watched_or_not),
+        cmocka_unit_test(flows_set_bits_as_linear_counting_expects),
+        cmocka_unit_test(a_full_tally_is_counted_and_harms_no_traffic),
+        cmocka_unit_test(the_first_matching_ingress_row_wins),
+        cmocka_unit_test(every_syn_without_ack_is_reported_watched_or_not),
+        cmocka_unit_test(a_report_tells_the_segment_in_host_order),
+        cmocka_unit_test(reports_that_find_the_ring_full_are_counted),
+    };
+    return cmocka_run_group_tests_name("xdp", tests, own_namespace, NULL);
+}

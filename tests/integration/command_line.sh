@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The programs' manners: exit codes, --help, --check, --explain, clear messages.
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"; finish' EXIT
+
+ends() { # ends STATUS PATTERN COMMAND…: exit status and an extended regular expression in the output
+    local status=$1 pattern=$2 said
+    shift 2
+    said=$("$@" 2>&1 </dev/null)
+    local got=$?
+    [ $got -eq "$status" ] && grep -qE -- "$pattern" <<<"$said" && return 0
+    echo "status $got (expected $status), output: $said" | head -n 8
+    return 1
+}
+
+for program in "$sensor" "$collector"; do
+    name=${program##*/}
+    check "$name --help: status 0, tells how to call it" ends 0 "Usage: $name" "$program" --help
+    check "$name --version: status 0" ends 0 "^$name [0-9]+\.[0-9]+" "$program" --version
+    check "$name without arguments: status 2" ends 2 "--help" "$program"
+    check "$name with an unknown option: status 2, names it" ends 2 "nonsense" "$program" --nonsense
+    check "$name with a file that is not there: status 2, names it" ends 2 "no-such-file" "$program" -c "$work/no-such-file.yaml" --check
+    check "$name --explain: its own explanation is a valid configuration, but for what is required" \
+        ends 0 "log:" "$program" --explain
+done
+for kind in sensor collector; do
+    program=$build/$kind/penstock-$kind
+    check "configs/$kind.yaml passes --check" ends 0 "" "$program" -c "$lab_root/configs/$kind.yaml" --check
+    printf '%s:\n  nonsense: 1\n' "$kind" >"$work/unknown.yaml"
+    check "$kind: an unknown key is an error with file, line and key" ends 2 "unknown.yaml:2.*nonsense" \
+        "$program" -c "$work/unknown.yaml" --check
+    printf '%s: [\n' "$kind" >"$work/broken.yaml"
+    check "$kind: broken YAML is an error with file and line" ends 2 "broken.yaml:[0-9]+" "$program" -c "$work/broken.yaml" --check
+done
+check "sensor: a wrong value says what was expected" ends 2 "penny.drop_probability.*expected" \
+    "$sensor" -c "$lab_root/configs/sensor.yaml" --check --set penny.drop_probability=much
+check "sensor: CURVE is not in this release, and says so" ends 2 "insecure" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check --set publish.insecure=false
+check "collector: a policy with a wrong prefix names file, line and prefix" sh -c "
+    printf -- '- {prefix: 10.0.0.1/8, ingress: [{pop: AMS}]}\n' >'$work/policy.yaml'
+    '$collector' -c '$lab_root/configs/lab-collector.yaml' --check --set policy.file='$work/policy.yaml' --set database.dsn=x 2>&1 | grep -E 'policy.yaml:1.*10.0.0.1/8'"
+check "sensor: an interface that is not there is a runtime failure with its name" ends 1 "penstock-none0" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --set source.interface=penstock-none0 --set "source.pin_dir=$work/bpf"
+check "collector: a database that is not there is a runtime failure, and no password is told" sh -c "
+    said=\$(timeout 20 '$collector' -c '$lab_root/configs/lab-collector.yaml' --migrate --set 'database.dsn=host=$work password=secret-word connect_timeout=2' 2>&1); status=\$?
+    echo \"\$said\" | tail -n 3; test \$status -eq 1 && ! echo \"\$said\" | grep -q secret-word"
+mountpoint -q "$work/bpf" && umount "$work/bpf"
+
+"$gen" --write "$work/a.pcap" --src 203.0.113.0/24 --dst 198.51.100.1/32 --flows 5 --rate 100 --payload 100 --duration 2 --seed 1
+check "--capture: one JSON object per event, status 0" sh -c "'$sensor' --capture '$work/a.pcap' >'$work/a.json' && grep -q '\"event\":\"tally\"' '$work/a.json' && ! grep -qv '^{.*}$' '$work/a.json'"
+check "--capture -: standard input gives the same events" sh -c "'$sensor' --capture - <'$work/a.pcap' | cmp - '$work/a.json'"
+check "--capture needs no privileges" sh -c "chmod 755 '$work'; chmod 644 '$work'/a.*; runuser -u nobody -- '$sensor' --capture '$work/a.pcap' | cmp - '$work/a.json'"
+head -c 3000 "$work/a.pcap" >"$work/cut.pcap"
+check "--capture of a cut file: what was read is printed, the file is named, status 1" sh -c "
+    '$sensor' --capture '$work/cut.pcap' >'$work/cut.json' 2>'$work/cut.err'; test \$? -eq 1 && grep -q '\"event\":\"tally\"' '$work/cut.json' && grep -q cut.pcap '$work/cut.err'"
+echo "this is no capture" >"$work/no.pcap"
+check "--capture of something else: status 1 and a clear message" ends 1 "no.pcap" "$sensor" --capture "$work/no.pcap"

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Delivery: the collector, the sensor and PostgreSQL are killed at bad moments; no event is lost, none
+# counts twice. The sensor here reads no network: its events come from a live AF_XDP source with traffic.
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+lab_up "$build"
+lab_pop AMS 1
+lab_sender AMS 203.0.113.10/24
+lab_database || exit 1
+
+# the sensor starts before there is any collector
+lab_sensor AMS 1 --set tally.interval=100ms --set scan.window=200ms --set penny.retest_after=1s || exit 1
+sensor_pid=$lab_pid
+check "the sensor starts and collects while the collector is away" kill -0 "$sensor_pid"
+lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
+
+mac=$(lab_in AMS-inside cat /sys/class/net/i0/address)
+lab_spawn gen.log nsenter --net="/run/netns/$lab_id-AMS-world" "$gen" --interface o0 --dst-mac "$mac" \
+    --src 203.0.113.0/24 --dst 198.18.1.10/32 --flows 20 --rate 300 --payload 100 --duration 25
+gen_pid=$lab_pid
+sleep 2
+
+for _ in 1 2 3 4 5; do
+    lab_collector || exit 1
+    sleep "0.$((RANDOM % 9 + 1))"
+    sleep 1
+    kill -9 "$lab_collector_pid"
+    wait "$lab_collector_pid" 2>/dev/null
+done
+lab_collector || exit 1
+check "the collector came up after being killed with -9 five times" kill -0 "$lab_collector_pid"
+
+# the database restarts under the running collector
+"$lab_root/deploy/lab/pg-cluster" stop "$lab/pg"
+sleep 1
+"$lab_root/deploy/lab/pg-cluster" start "$lab/pg" >/dev/null
+wait "$gen_pid"
+check "the generator sent all it should" same 0 $?
+sleep 1
+kill -TERM "$sensor_pid"
+wait "$sensor_pid"
+check "the sensor ends cleanly: everything is acknowledged" same 0 $?
+
+last=$(lab_value "SELECT last_seq FROM penstock.sensor WHERE name = 'ams1'")
+echo "events: $last"
+check "there were some hundred events" test "$last" -gt 200
+check "the sensor said goodbye, and no gap is on record" same "stopped 0" \
+    "$(lab_value "SELECT (SELECT state FROM penstock.sensor) || ' ' || (SELECT count(*) FROM penstock.sensor_gap)")"
+# rows carry their event's number; a goodbye, a hello, and the begin and end of each test are events
+# without a row of their own
+rows="(SELECT event_seq FROM penstock.sensor_status UNION ALL SELECT event_seq FROM penstock.ingress_tally
+    UNION ALL SELECT event_seq FROM penstock.penny_drop_entry UNION ALL SELECT event_seq FROM penstock.scan_window_entry) e"
+others="2 + (SELECT count(*) + count(ended_at) FROM penstock.penny_test)"
+check "no event counts twice" same 0 "$(lab_value "SELECT count(*) - count(DISTINCT event_seq) FROM $rows")"
+check "no event is lost" same "$last" "$(lab_value "SELECT count(*) + $others FROM $rows")"
+check "there were tests and drops among them" lab_true "SELECT count(*) > 0 FROM penstock.penny_drop"
+check "the map's bytes are the tallies' bytes: each tally was folded once" same t \
+    "$(lab_value "SELECT (SELECT sum(packets)::bigint FROM penstock.ingress_map) = (SELECT sum(packets)::bigint FROM penstock.ingress_tally)")"
+check "nothing was set aside as malformed" same 0 "$(lab_value "SELECT count(*) FROM penstock.malformed_event")"

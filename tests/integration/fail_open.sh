@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# The sensor fails open: whatever happens to its process, traffic flows on through the kernel.
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+lab_up "$build"
+lab_pop AMS 1
+lab_sender AMS 203.0.113.10/24
+# no collector anywhere: the sensor must work without
+lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1
+pid=$lab_pid
+lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
+
+start_transfer() { # PORT SECONDS
+    lab_spawn iperf-server.log nsenter --net="/run/netns/$lab_id-AMS-inside" iperf3 -s -1 -p "$1"
+    lab_wait 5 "iperf3's server" lab_in AMS-inside sh -c "ss -Hltn sport = :$1 | grep -q ." || exit 1
+    lab_spawn "iperf-$1.log" nsenter --net="/run/netns/$lab_id-AMS-world" \
+        timeout 60 iperf3 -c 198.18.1.10 -B 203.0.113.10 -p "$1" -t "$2" -b 20M -i 1
+    transfer=$lab_pid
+}
+# every interval of one second moved data
+never_stalled() {
+    awk '/sec.*Bytes/ && !/sender|receiver/ { n++; if ($5 == 0) zero++ } END { exit !(n >= 3 && zero == 0) }' "$lab/log/iperf-$1.log"
+}
+ends_well() {
+    wait "$transfer"
+}
+watched_packets() {
+    curl -s "http://10.255.1.2:9559/metrics" | awk '/^penstock_packets_total/ { print $2 }'
+}
+
+start_transfer 5301 6
+sleep 2
+check "kill -9 in the middle of a transfer: the sensor is gone" lab_kill "$pid" KILL
+check "kill -9: the transfer ends well" ends_well
+check "kill -9: no second without data" never_stalled 5301
+check "the XDP program is still attached" sh -c "nsenter --net=/run/netns/$lab_id-AMS-box ip link show w0 | grep -q xdp"
+
+start_transfer 5302 8
+sleep 2
+: >"$lab/log/sensor-AMS.log"
+lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1
+pid=$lab_pid
+check "a new sensor takes over in the middle of a transfer" kill -0 "$pid"
+sleep 1
+check "the new sensor sees the transfer's packets" sh -c "nsenter --net=/run/netns/$lab_id-AMS-box curl -s http://127.0.0.1:9559/metrics | awk '/^penstock_packets_total/ { exit !(\$2 > 100) }'"
+check "taking over: the transfer ends well" ends_well
+check "taking over: no second without data" never_stalled 5302
+
+start_transfer 5303 5
+sleep 2
+kill -TERM "$pid"
+wait "$pid"
+check "SIGTERM ends the sensor with status 0" same 0 $?
+check "SIGTERM: the transfer ends well" ends_well
+check "SIGTERM: no second without data" never_stalled 5303
+
+check "--detach removes the program and says so with status 0" lab_sensor_detach AMS 1
+check "--detach: nothing is attached any more" sh -c "! nsenter --net=/run/netns/$lab_id-AMS-box ip link show w0 | grep -q xdp"
+check "--detach: nothing is pinned any more" sh -c "test -z \"\$(find '$lab/bpf' -mindepth 1 -not -type d)\""
+check "--detach again: nothing to do is no error" lab_sensor_detach AMS 1

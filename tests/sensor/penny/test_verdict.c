@@ -1,0 +1,211 @@
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sensor/penny/drop_policy.h"
+#include "sensor/penny/verdict.h"
+
+static void near(double got, double want, double within)
+{
+    if (!(fabs(got - want) <= within))
+        print_message("got %.9g, want %.9g\n", got, want);
+    assert_true(fabs(got - want) <= within);
+}
+
+/* By hand: 0.05 (rho - c) … each alternative's rho / (0.05 rho + 0.95 c), weighted. */
+static void one_return_multiplies_the_evidence_as_computed_by_hand(void **state)
+{
+    (void)state;
+    struct verdict v;
+    verdict_init(&v, 1e-4, 0.05);
+    verdict_reveal(&v, 0.05, true, true);
+    double want = .40 * .97 / .05135 + .12 * .96 / .0765 + .10 * .95 / .1425 + .08 * .95 / .285 +
+                  .10 * .5 / .0288 + .08 * .5 / .101 + .07 * .2 / .0138 + .05 * .25 / .1075;
+    near(v.genuine, log(want), 1e-12);
+    near(verdict_probability(&v), want / (1 + want), 1e-12);
+    /* open: q = .5 as no control is known: .5 (.5/.95) + .3 (.5/.95) + .2 (.75/.95) */
+    near(v.open, log(.8 * .5 / .95 + .2 * .75 / .95), 1e-12);
+}
+
+static void a_unit_whose_value_is_certain_changes_no_evidence(void **state)
+{
+    (void)state;
+    struct verdict v;
+    verdict_init(&v, 1e-4, 0.05);
+    verdict_reveal(&v, 0, false, true);
+    near(v.genuine, 0, 0);
+    assert_int_equal(v.controls, 1);
+    assert_int_equal(v.repeats, 1);
+    verdict_reveal(&v, 1, true, true); /* the last of a block: it had to be the one */
+    near(v.genuine, 0, 1e-12);
+}
+
+static void wilson_gives_the_published_values(void **state)
+{
+    (void)state;
+    double low, high;
+    wilson(5, 5, 1.96, &low, &high);
+    near(low, 0.56551, 1e-4);
+    near(high, 1, 0);
+    wilson(81, 263, 1.96, &low, &high); /* Newcombe 1998, table I: 0.2553 to 0.3662 */
+    near(low, 0.2553, 1e-4);
+    near(high, 0.3662, 1e-4);
+    wilson(0, 0, 1.96, &low, &high);
+    near(low, 0, 0);
+    near(high, 1, 0);
+}
+
+/* Newcombe 1998 (differences), method 10: 56/70 - 48/80 = 0.2, interval 0.0524 to 0.3339. */
+static void the_fraction_has_newcombes_interval(void **state)
+{
+    (void)state;
+    struct fraction f = fraction_of(56, 70, 48, 80, 1.96);
+    near(f.value * (.997 - .6), 0.2, 1e-9); /* scaled: the kept ones repeat at 0.6 */
+    near(f.low * .997, 0.0524, 1e-4);
+    near(f.high * (.997 - .6), 0.3339, 1e-4);
+    f = fraction_of(10, 10, 12, 100, 1.96); /* a lossy path, wholly genuine */
+    near(f.value, 0.997, 0.003);
+    near(f.high, 1, 0);
+    f = fraction_of(10, 10, 100, 100, 1.96); /* repeats everything: nothing is known */
+    near(f.low, 0, 0);
+    near(f.high, 1, 0);
+}
+
+/* The bound itself: sender that repeats at rate c, drops drawn in blocks; how often does E ever
+ * reach 1/a? Ville says at most a. */
+static bool open_loop_reaches(uint64_t seed, double repeat, double threshold)
+{
+    struct prf prf = prf_init(seed, 3);
+    struct verdict v;
+    verdict_init(&v, 1e-4, 0.05);
+    for (unsigned block = 0; block < 20; block++) {
+        unsigned place = (unsigned)prf_below(&prf, 20);
+        for (unsigned i = 0, known = 0; i < 20; i++) {
+            bool came = (double)prf_below(&prf, 1000000) < repeat * 1e6;
+            verdict_reveal(&v, known ? 0 : 1.0 / (20 - i), i == place, came);
+            known |= i == place;
+            if (v.genuine >= threshold)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void no_open_loop_sender_reaches_the_threshold_more_often_than_allowed(void **state)
+{
+    (void)state;
+    static const double repeats[] = {0, .01, .149, .5, .9, 1};
+    for (unsigned r = 0; r < 6; r++) {
+        unsigned reached = 0;
+        for (uint64_t seed = 0; seed < 1500; seed++)
+            reached += open_loop_reaches(seed + 1500 * r, repeats[r], log(20));
+        assert_true(reached <= 1500 * .05 + 26); /* a = 0.05, three standard deviations */
+    }
+}
+
+static void every_place_of_a_block_is_withheld_equally_often_and_exactly_one_is(void **state)
+{
+    (void)state;
+    struct drop_policy d;
+    drop_policy_init(&d, prf_init(9, 9), 0.05, 5, 500000000);
+    unsigned count[20] = {0};
+    for (unsigned block = 0; block < 4000; block++) {
+        unsigned drops = 0;
+        for (unsigned i = 0; i < 20; i++) {
+            struct turn turn = {0};
+            uint32_t serial;
+            bool is_dropped = drop_policy_take(&d, &turn, 1, &serial);
+            count[i] += is_dropped;
+            drops += is_dropped;
+        }
+        assert_int_equal(drops, 1);
+        d.first = d.next;
+    }
+    double chi = 0;
+    for (unsigned i = 0; i < 20; i++)
+        chi += (count[i] - 200.0) * (count[i] - 200.0) / 200;
+    assert_true(chi < 43.8); /* 19 degrees of freedom, 0.1 % */
+}
+
+static void a_flows_turns_are_a_gap_apart_and_no_more_blocks_are_open_than_allowed(void **state)
+{
+    (void)state;
+    struct drop_policy d;
+    drop_policy_init(&d, prf_init(9, 9), 0.5, 2, 1000);
+    struct turn turn = {0};
+    uint32_t serial;
+    assert_true(drop_policy_may_take(&d, &turn, 12, 10));
+    drop_policy_take(&d, &turn, 10, &serial);
+    assert_false(drop_policy_may_take(&d, &turn, 12, 11)); /* leave room for other flows */
+    assert_true(drop_policy_may_take(&d, &turn, 12, 10 + SPREAD_NS));
+    drop_policy_take(&d, &turn, 20, &serial);
+    assert_false(drop_policy_may_take(&d, &turn, 12, 1019));
+    assert_true(drop_policy_may_take(&d, &turn, 12, 1020));
+    assert_false(drop_policy_may_take(&d, &turn, 1, 1020)); /* the limit of blocks */
+    struct turn other = {0};
+    drop_policy_take(&d, &other, 20, &serial);
+    drop_policy_take(&d, &other, 20, &serial);
+    assert_false(drop_policy_may_take(&d, &turn, 12, 5000));
+    assert_int_equal(serial, 2);
+}
+
+static void
+four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_after_eight(void **s)
+{
+    (void)s;
+    struct verdict v;
+    verdict_init(&v, 1e-4, 0.05);
+    v.flows = 100;
+    for (unsigned i = 1; i <= 8; i++) {
+        assert_int_equal(verdict_word(&v, 12), -1);
+        verdict_reveal(&v, 0.05, true, true);
+        verdict_settle(&v, true, 20 * i, 0);
+        assert_true((v.genuine >= log(1e4)) == (i >= 4));
+    }
+    assert_int_equal(verdict_word(&v, 12), VERDICT_GENUINE);
+}
+
+static void a_single_flow_needs_four_returns_and_one_silent_flow_four_silences(void **state)
+{
+    (void)state;
+    struct verdict v;
+    verdict_init(&v, 1e-4, 0.05);
+    v.flows = v.cleared = 1;
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(verdict_word(&v, 12), -1);
+        verdict_reveal(&v, 0.05, true, true);
+        verdict_settle(&v, true, 19, 0);
+    }
+    assert_int_equal(verdict_word(&v, 12), VERDICT_GENUINE);
+    verdict_init(&v, 1e-4, 0.05);
+    v.flows = v.silent = 1;
+    for (unsigned i = 0; i < 76; i++)
+        verdict_reveal(&v, 0, false, false);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(verdict_word(&v, 12), -1);
+        verdict_reveal(&v, 0.05, true, false);
+        verdict_settle(&v, false, 19, 0);
+    }
+    assert_int_equal(verdict_word(&v, 12), VERDICT_SPOOFED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_return_multiplies_the_evidence_as_computed_by_hand),
+        cmocka_unit_test(a_unit_whose_value_is_certain_changes_no_evidence),
+        cmocka_unit_test(wilson_gives_the_published_values),
+        cmocka_unit_test(the_fraction_has_newcombes_interval),
+        cmocka_unit_test(no_open_loop_sender_reaches_the_threshold_more_often_than_allowed),
+        cmocka_unit_test(every_place_of_a_block_is_withheld_equally_often_and_exactly_one_is),
+        cmocka_unit_test(a_flows_turns_are_a_gap_apart_and_no_more_blocks_are_open_than_allowed),
+        cmocka_unit_test(
+            four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_after_eight),
+        cmocka_unit_test(a_single_flow_needs_four_returns_and_one_silent_flow_four_silences),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
