@@ -122,10 +122,21 @@ static void take_welcome(struct publish *p, const struct wire_message *m, uint64
              p->conf.endpoint, keep_first_seq(&p->keep), keep_unacked(&p->keep));
 }
 
+/* The reason is the other side's text: it must not end our log line, nor its own quotes. */
+static void log_refused(const struct publish *p, const struct wire_message *m)
+{
+    char reason[sizeof m->reason];
+    memcpy(reason, m->reason, sizeof reason);
+    for (char *c = reason; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == '"')
+            *c = '?';
+    log_warn("event=refused endpoint=%s reason=\"%s\"", p->conf.endpoint, reason);
+}
+
 static void take_refuse(struct publish *p, const struct wire_message *m, uint64_t now)
 {
     if (p->link.state != LINK_REFUSED)
-        log_warn("event=refused endpoint=%s reason=\"%s\"", p->conf.endpoint, m->reason);
+        log_refused(p, m);
     link_set(&p->link, LINK_REFUSED, now);
 }
 
