@@ -388,9 +388,12 @@ static void recover(struct loop *l)
         wait_outside(l);
     l->has_failed = true;
     if (load(l, &note) < 0) {
-        log_error("event=database_away reason=\"%s\"", note.text);
+        if (!l->is_away) /* said once, not every second */
+            log_error("event=database_away reason=\"%s\"", note.text);
+        l->is_away = true;
         return;
     }
+    l->is_away = false;
     log_info("event=loaded_again sensors_asked=%zu", l->heard_count);
     ask_all(l);
 }

@@ -51,6 +51,7 @@ struct loop {
     atomic_bool is_loaded; /* false: the database is away (read by /healthz, too) */
     bool is_expect_new;
     bool has_failed; /* no commit since the last failure */
+    bool is_away;    /* the last attempt to load failed, too */
     int64_t ticked_at;
 
     /* of the turn that is under way */

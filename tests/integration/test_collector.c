@@ -1,6 +1,7 @@
 /* The collector as a process, with a real PostgreSQL and a real publisher; whatever is killed in
  * between, each event counts exactly once. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -81,6 +82,23 @@ static int stop_collector(int signal)
     assert_int_equal(waitpid(collector, &status, 0), collector);
     collector = 0;
     return status;
+}
+
+/* Runs the program to its end with up to three arguments, silently; its exit status. */
+static int exit_of(const char *a, const char *b, const char *c)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, STDOUT_FILENO);
+        dup2(null, STDERR_FILENO);
+        execl(PENSTOCK_COLLECTOR, "penstock-collector", a, b, c, (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
 }
 
 /* A port that nobody has: the collector must come back at the same one. */
@@ -214,6 +232,32 @@ static void break_something(int round)
     }
 }
 
+static void the_exit_status_tells_who_must_act(void **state)
+{
+    (void)state;
+    char conf[160];
+    snprintf(conf, sizeof conf, "--config=%s", conf_path);
+    assert_int_equal(exit_of("--explain", NULL, NULL), 0);
+    assert_int_equal(exit_of("--help", NULL, NULL), 0);
+    assert_int_equal(exit_of("--version", NULL, NULL), 0);
+    assert_int_equal(exit_of(conf, "--check", NULL), 0);
+    assert_int_equal(exit_of(NULL, NULL, NULL), 2);
+    assert_int_equal(exit_of("--no-such-option", NULL, NULL), 2);
+    assert_int_equal(exit_of(conf, "--check", "--set=map.max_rows=none"), 2);
+    assert_int_equal(exit_of(conf, "--check", "--set=policy.file=/nowhere/expected.yaml"), 2);
+    assert_int_equal(exit_of(conf, "--migrate", "--set=database.dsn=host=/nowhere"), 1);
+    assert_int_equal(exit_of(conf, "--set=database.dsn=host=/nowhere", NULL), 1);
+}
+
+static void migrating_twice_is_migrating_once(void **state)
+{
+    (void)state;
+    assert_int_equal(exit_of("-c", conf_path, "--migrate"), 0);
+    long steps = number("SELECT count(*) FROM penstock.schema_version");
+    assert_int_equal(exit_of("-c", conf_path, "--migrate"), 0);
+    assert_int_equal(number("SELECT count(*) FROM penstock.schema_version"), steps);
+}
+
 #define BREAKS  8
 #define STREAM  20000
 #define TALLIES (STREAM + BREAKS + BREAKS / 2 * 100) /* and what is pushed while it breaks */
@@ -288,6 +332,8 @@ static void both_sides_end_cleanly_and_without_a_gap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_exit_status_tells_who_must_act),
+        cmocka_unit_test(migrating_twice_is_migrating_once),
         cmocka_unit_test(each_event_counts_once_whatever_is_killed),
         cmocka_unit_test(genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not),
         cmocka_unit_test(an_acknowledgement_outlives_new_evidence),

@@ -292,6 +292,23 @@ static void killed_between_commit_and_ack_the_repeat_is_skipped(void **state)
     assert_true(db.event_count == 1 && db.rows[0].bytes == 100);
 }
 
+static void of_a_batch_that_is_partly_known_only_the_rest_counts(void **state)
+{
+    (void)state;
+    hello();
+    static struct bytes b;
+    b.len = b.count = 0;
+    struct event known = tally("192.0.2.0/24", 100), rest = tally("192.0.2.0/24", 7);
+    send_one(&known, 1);
+    add(&b, &known);
+    add(&b, &rest);
+    queue_bytes(&b, 1);
+    loop_turn(&loop, 0);
+    assert_acked(2);
+    assert_true(db.event_count == 2 && db.rows[0].bytes == 107);
+    assert_true(counter_get(&counters, COUNTER_events_repeated) == 1);
+}
+
 static void a_batch_before_hello_is_asked_again(void **state)
 {
     (void)state;
@@ -531,8 +548,9 @@ static void sim_step(int i)
         net_queue(s->name, &m);
         return;
     }
-    if (s->sent == EVENTS)
-        s->sent = s->acked; /* nobody acknowledged: after a while, from there again */
+    /* Nobody acknowledged, or just like that: from there again, in batches cut elsewhere. */
+    if (s->sent == EVENTS || prf_below(&coin, 10) == 0)
+        s->sent = s->acked;
     static struct bytes b;
     b.len = b.count = 0;
     uint64_t first = s->sent + 1, n = 1 + prf_below(&coin, 40);
@@ -631,6 +649,7 @@ int main(void)
         PROMISE(nothing_is_answered_when_the_commit_fails),
         PROMISE(a_commit_of_which_nobody_knows_counts_once),
         PROMISE(killed_between_commit_and_ack_the_repeat_is_skipped),
+        PROMISE(of_a_batch_that_is_partly_known_only_the_rest_counts),
         PROMISE(a_batch_before_hello_is_asked_again),
         PROMISE(an_older_run_is_refused_with_a_reason),
         PROMISE(one_bad_event_is_set_aside_and_the_rest_goes_on),
