@@ -280,8 +280,11 @@ static int create_link(const struct xdp_attach *a, unsigned port, bool is_native
     int fd = bpf_link_create(program_fd(a, port), a->ports[port].ifindex, BPF_XDP, &opts);
     if (fd >= 0)
         return fd;
-    return note_set(note, ERR_KERNEL, "%s: cannot attach the XDP program in %s mode: %s",
-                    a->ports[port].name, is_native ? "native" : "skb", strerror(-fd));
+    return note_set(note, ERR_KERNEL, "%s: cannot attach the XDP program in %s mode: %s%s",
+                    a->ports[port].name, is_native ? "native" : "skb", strerror(-fd),
+                    fd == -ENOSPC ? " (a veth needs as many receive queues as its peer has "
+                                    "transmit queues: ethtool -L)"
+                                  : "");
 }
 
 static int exchange_program(const struct xdp_attach *a, unsigned port, struct note *note)
