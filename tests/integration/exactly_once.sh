@@ -10,7 +10,7 @@ lab_sender AMS 203.0.113.10/24
 lab_database || exit 1
 
 # the sensor starts before there is any collector
-lab_sensor AMS 1 --set tally.interval=100ms --set scan.window=200ms --set penny.retest_after=1s || exit 1
+lab_sensor AMS 1 --set tally.interval=1s --set scan.window=1s --set penny.retest_after=1s || exit 1
 sensor_pid=$lab_pid
 check "the sensor starts and collects while the collector is away" kill -0 "$sensor_pid"
 lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
