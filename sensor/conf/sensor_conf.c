@@ -52,7 +52,7 @@ static const struct conf_row rows[] = {
     {"sensor.pop", CONF_TEXT, AT(conf.pop), .example = "AMS",
      .help = "Point of presence where it stands. Required, except with --capture."},
     {"sensor.state_dir", CONF_TEXT, AT(conf.state_dir), .value = "/var/lib/penstock",
-     .help = "Folder for what must outlive the process."},
+     .help = "Folder for what must outlive the process; used by a later release, this one keeps nothing there."},
 
     {"source.driver", CONF_WORD, AT(conf.source.driver), .value = "af_xdp", .words = source_words,
      .help = "Where packets come from. dpdk comes with a later release; pcap reads a capture file."},
@@ -67,7 +67,7 @@ static const struct conf_row rows[] = {
     {"source.pin_dir", CONF_TEXT, AT(conf.source.pin_dir), .value = "/run/penstock/bpf",
      .help = "Folder in a BPF file system where links and maps are pinned; mounted when it is none."},
     {"source.eal", CONF_TEXTS, LIST(eal, eal_count),
-     .help = "Arguments for DPDK's environment layer; for the dpdk driver of a later release."},
+     .help = "Arguments for DPDK's environment layer. The dpdk driver comes with a later release; until then this must be empty."},
 
     {"forward.driver", CONF_WORD, AT(conf.source.forward), .value = "af_xdp", .words = forward_words,
      .help = "How watched packets go on. none: this is a mirror, nothing is forwarded. dpdk, tun and raw come with a later release."},
@@ -82,7 +82,7 @@ static const struct conf_row rows[] = {
      .help = "Which packets came in where; the first row that matches wins. Where the last row does not match everything, one is added: this sensor's name as router, the source's interface."},
 
     {"penny.mode", CONF_WORD, AT(conf.penny.mode), .value = "active", .words = penny_mode_words,
-     .help = "active withholds segments; off does nothing. passive (judging without withholding) comes with a later release and does nothing until then."},
+     .help = "active withholds segments; off tests nothing. passive (judging without withholding) comes with a later release; until then it is refused."},
     {"penny.rule", CONF_WORD, AT(rule), .value = "randomised", .words = rule_words,
      .help = "How a test comes to its verdict."},
     {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),
@@ -181,6 +181,17 @@ static void check_source(struct conf *c, const struct source_conf *s)
         conf_wrong(c, "forward.driver", "source.driver pcap cannot forward; use none");
 }
 
+/* What a later release will understand is refused, not ignored: nobody shall believe it works. */
+static void check_release(struct conf *c, const struct keys *k)
+{
+    if (k->eal_count > 0)
+        conf_wrong(c, "source.eal",
+                   "arguments for DPDK, which is not in this release; leave them "
+                   "out");
+    if (k->conf.penny.mode == PENNY_PASSIVE)
+        conf_wrong(c, "penny.mode", "passive comes with a later release; use active or off");
+}
+
 static void check_forward(struct conf *c, const struct source_conf *s)
 {
     if (s->forward == FORWARD_DPDK || s->forward == FORWARD_TUN || s->forward == FORWARD_RAW)
@@ -212,7 +223,7 @@ static void check_wire(struct conf *c, const struct sensor_conf *s)
     if (s->penny.mode == PENNY_ACTIVE && s->source.forward == FORWARD_NONE)
         conf_wrong(c, "penny.mode",
                    "active needs a wire to withhold segments from, but "
-                   "forward.driver is none; use passive or off");
+                   "forward.driver is none; use off");
 }
 
 static void check_scan(struct conf *c, const struct scan_conf *s)
@@ -308,6 +319,7 @@ int sensor_conf_load(const char *path, const char *const *settings, size_t n, bo
     for (size_t i = 0; i < n; i++)
         conf_set(&c, settings[i]);
     check_ingress(&c, &keys->conf.ingress);
+    check_release(&c, keys);
     check(&c, &keys->conf, is_capture);
     int err = conf_end(&c);
     *out = keys->conf;
