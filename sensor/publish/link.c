@@ -55,6 +55,7 @@ void link_close(struct link *l)
 int link_renew(struct link *l, uint64_t now)
 {
     zsock_destroy(&l->socket);
+    l->since = now;
     return connect_now(l, now);
 }
 
@@ -87,8 +88,10 @@ bool link_hello_due(const struct link *l, uint64_t now)
     return (l->state == LINK_GREET || l->state == LINK_WAIT) && now >= l->greet_at;
 }
 
-bool link_is_dead(const struct link *l, uint64_t now)
+bool link_renew_due(const struct link *l, uint64_t now)
 {
+    if (l->socket == NULL)
+        return now - l->since >= l->ping_ns;
     return now - (l->state == LINK_OPEN ? l->heard_at : l->since) > l->dead_ns;
 }
 

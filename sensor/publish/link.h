@@ -32,7 +32,8 @@ struct link {
 int link_open(struct link *l, const char *endpoint, uint64_t now);
 void link_close(struct link *l);
 
-/* Throws the socket away and starts afresh: a new identity, nothing queued. */
+/* Throws the socket away and starts afresh: a new identity, nothing queued. When that fails (no
+ * file descriptor is left), there is no socket until the next try. */
 int link_renew(struct link *l, uint64_t now);
 
 void link_set(struct link *l, enum link_state state, uint64_t now);
@@ -45,9 +46,11 @@ void link_greet_again(struct link *l, uint64_t now);
  * the clock after which the connection counts as dead. */
 void link_greeted(struct link *l, uint64_t now);
 
-/* Should a hello go out now; has the other side been silent for too long; is a ping due? */
+/* Is it time to start afresh: silent for too long, or a pause since that failed? */
+bool link_renew_due(const struct link *l, uint64_t now);
+
+/* Should a hello go out now; is a ping due? */
 bool link_hello_due(const struct link *l, uint64_t now);
-bool link_is_dead(const struct link *l, uint64_t now);
 bool link_ping_due(const struct link *l, uint64_t now);
 
 /* False when the socket takes no more just now; the caller tries again later. */

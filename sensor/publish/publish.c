@@ -209,16 +209,17 @@ static bool ack_is_lost(struct publish *p, uint64_t now)
     return now - p->link.moved_at > 2 * p->link.dead_ns;
 }
 
-/* false: there is no socket now; the next round tries again. */
+/* false: there is no socket now; a later round tries again. */
 static bool tend_link(struct publish *p, uint64_t now)
 {
     struct link *l = &p->link;
-    if (l->socket == NULL || link_is_dead(l, now)) {
+    if (link_renew_due(l, now)) {
         counter_add(p->counters, COUNTER_reconnects, 1);
         log_info("event=reconnect endpoint=%s", p->conf.endpoint);
-        if (link_renew(l, now) < 0)
-            return false;
+        link_renew(l, now);
     }
+    if (l->socket == NULL)
+        return false;
     if (ack_is_lost(p, now))
         link_greet_again(l, now);
     if (link_hello_due(l, now))
