@@ -6,6 +6,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/conf/conf_table.h"
+#include "shared/wire/wire.h"
 
 /* What the table fills: the configuration, and keys that this release reads only to refuse. */
 struct keys {
@@ -48,7 +49,7 @@ static const struct conf_row ingress_rows[] = {
 
 static const struct conf_row rows[] = {
     {"sensor.name", CONF_TEXT, AT(conf.name), .example = "ams1",
-     .help = "Name of this sensor, unique in the network. Required, except with --capture."},
+     .help = "Name of this sensor, unique in the network, without spaces and quotes. Required, except with --capture."},
     {"sensor.pop", CONF_TEXT, AT(conf.pop), .example = "AMS",
      .help = "Point of presence where it stands. Required, except with --capture."},
     {"sensor.state_dir", CONF_TEXT, AT(conf.state_dir), .value = "/var/lib/penstock",
@@ -248,6 +249,8 @@ static void check(struct conf *c, const struct sensor_conf *s, bool is_capture)
     if (is_capture)
         return;
     require(c, "sensor.name", s->name);
+    if (s->name[0] != '\0' && !wire_name_is_sound(s->name))
+        conf_wrong(c, "sensor.name", "a name must not contain spaces, quotes or backslashes");
     require(c, "sensor.pop", s->pop);
     check_source(c, &s->source);
     check_forward(c, &s->source);

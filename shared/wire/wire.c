@@ -31,6 +31,16 @@ static const struct message_field {
 
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
+bool wire_name_is_sound(const char *name)
+{
+    if (name[0] == '\0')
+        return false;
+    for (const unsigned char *c = (const unsigned char *)name; *c != '\0'; c++)
+        if (*c <= ' ' || *c == '"' || *c == '\\' || *c == 0x7f)
+            return false;
+    return true;
+}
+
 static bool kind_is_known(uint64_t kind)
 {
     return kind >= WIRE_HELLO && kind <= WIRE_REFUSE;

@@ -193,6 +193,8 @@ static void what_does_not_fit_together_is_told(void **state)
     } cases[] = {
         {"forward.driver=none", "penny.mode: active needs a wire to withhold segments from, but "
                                 "forward.driver is none; use off"},
+        {"sensor.name=ams 1",
+         "--set: sensor.name: a name must not contain spaces, quotes or backslashes"},
         {"penny.mode=passive",
          "--set: penny.mode: passive comes with a later release; use active or off"},
         {"source.eal=[--no-pci]",
