@@ -250,7 +250,7 @@ static void check(struct conf *c, const struct sensor_conf *s, bool is_capture)
         return;
     require(c, "sensor.name", s->name);
     if (s->name[0] != '\0' && !wire_name_is_sound(s->name))
-        conf_wrong(c, "sensor.name", "a name must not contain spaces, quotes or backslashes");
+        conf_wrong(c, "sensor.name", "a name must be UTF-8 without spaces, quotes and backslashes");
     require(c, "sensor.pop", s->pop);
     check_source(c, &s->source);
     check_forward(c, &s->source);

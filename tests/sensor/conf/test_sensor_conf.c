@@ -194,7 +194,12 @@ static void what_does_not_fit_together_is_told(void **state)
         {"forward.driver=none", "penny.mode: active needs a wire to withhold segments from, but "
                                 "forward.driver is none; use off"},
         {"sensor.name=ams 1",
-         "--set: sensor.name: a name must not contain spaces, quotes or backslashes"},
+         "--set: sensor.name: a name must be UTF-8 without spaces, quotes and backslashes"},
+        {"sensor.name=ams\xff",
+         "--set: sensor.name: a name must be UTF-8 without spaces, quotes and backslashes"},
+        {"penny.prefixes=[10.0.0.0/8",
+         "--set: penny.prefixes: this is not YAML: while parsing a flow sequence, did not find "
+         "expected ',' or ']'"},
         {"penny.mode=passive",
          "--set: penny.mode: passive comes with a later release; use active or off"},
         {"source.eal=[--no-pci]",
@@ -270,6 +275,19 @@ static void the_file_s_mistakes_have_lines_and_settings_come_last(void **state)
     temp_file_close(&file);
 }
 
+static void a_file_that_cannot_be_read_is_not_said_to_lack_its_keys_too(void **state)
+{
+    (void)state;
+    struct temp_file file;
+    assert_int_equal(temp_file_open(&file, "sensor: {name: ams1}\nsource: [\n"), 0);
+    assert_int_equal(sensor_conf_load(file.path, NULL, 0, false, &conf, &note), ERR_CONF);
+    assert_non_null(strstr(note.text, "not YAML"));
+    assert_null(strstr(note.text, "required"));
+    temp_file_close(&file);
+    assert_says(sensor_conf_load("no/such.yaml", NULL, 0, false, &conf, &note),
+                "no/such.yaml: cannot read: No such file or directory");
+}
+
 static char *explained(void)
 {
     char *text = NULL;
@@ -319,6 +337,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_together_is_told),
         cmocka_unit_test(a_mirror_runs_with_penny_off_only),
         cmocka_unit_test(the_file_s_mistakes_have_lines_and_settings_come_last),
+        cmocka_unit_test(a_file_that_cannot_be_read_is_not_said_to_lack_its_keys_too),
         cmocka_unit_test(what_explain_prints_can_be_loaded),
         cmocka_unit_test(the_shipped_file_is_what_explain_prints),
     };
