@@ -233,9 +233,26 @@ static void check_scan(struct conf *c, const struct scan_conf *s)
         conf_wrong(c, "scan.bins", "%u does not divide scan.bits, %u", s->bins, s->bits);
 }
 
+/* tcp://HOST:PORT or ipc://PATH. Whether there is such a host is seen when connecting. */
+static bool is_endpoint(const char *text)
+{
+    if (strncmp(text, "ipc://", 6) == 0)
+        return text[6] != '\0';
+    const char *colon = strrchr(text, ':');
+    if (strncmp(text, "tcp://", 6) != 0 || colon < text + 7)
+        return false;
+    const char *digits = colon + 1;
+    unsigned long port = strtoul(digits, NULL, 10);
+    return strspn(digits, "0123456789") == strlen(digits) && port >= 1 && port <= 65535;
+}
+
 static void check_publish(struct conf *c, const struct publish_conf *p)
 {
     require(c, "publish.endpoint", p->endpoint);
+    if (p->endpoint[0] != '\0' && !is_endpoint(p->endpoint))
+        conf_wrong(c, "publish.endpoint",
+                   "expected an endpoint, written like tcp://192.0.2.10:5560, got \"%s\"",
+                   p->endpoint);
     if (!p->insecure)
         conf_wrong(c, "publish.insecure",
                    "CURVE encryption comes with a later release; until then this must be set to "

@@ -242,6 +242,27 @@ static void what_does_not_fit_together_is_told(void **state)
     }
 }
 
+static void an_endpoint_is_a_kind_a_host_and_a_port(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"tcp://collector.example:5560", "tcp://[2001:db8::1]:65535",
+                                       "ipc:///run/penstock/collector"};
+    static const char *const bad[] = {
+        "nonsense",     "tcp://host",   "tcp://:5560",
+        "tcp://host:",  "tcp://host:0", "tcp://host:65536",
+        "udp://host:1", "ipc://",       "tcp://host:99999999999999999999"};
+    char setting[100];
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        snprintf(setting, sizeof setting, "publish.endpoint=%s", good[i]);
+        assert_int_equal(LOAD(NEEDED, setting), 0);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(setting, sizeof setting, "publish.endpoint=%s", bad[i]);
+        assert_int_equal(LOAD(NEEDED, setting), ERR_CONF);
+        assert_non_null(strstr(note.text, "publish.endpoint: expected an endpoint"));
+    }
+}
+
 static void a_mirror_runs_with_penny_off_only(void **state)
 {
     (void)state;
@@ -335,6 +356,7 @@ int main(void)
         cmocka_unit_test(ingress_rows_that_never_match_are_refused),
         cmocka_unit_test(at_most_63_ingress_rows_are_taken),
         cmocka_unit_test(what_does_not_fit_together_is_told),
+        cmocka_unit_test(an_endpoint_is_a_kind_a_host_and_a_port),
         cmocka_unit_test(a_mirror_runs_with_penny_off_only),
         cmocka_unit_test(the_file_s_mistakes_have_lines_and_settings_come_last),
         cmocka_unit_test(a_file_that_cannot_be_read_is_not_said_to_lack_its_keys_too),
