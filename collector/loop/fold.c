@@ -29,7 +29,9 @@ static int load_alert(void *arg, const struct alert_row *row)
 static int load_all(struct fold *f, struct store *store, struct note *note)
 {
     uint64_t next_id = 1;
-    int err = store_load_sensors(store, load_sensor, f, note);
+    int err = store_load_begin(store, note);
+    if (err == 0)
+        err = store_load_sensors(store, load_sensor, f, note);
     if (err == 0)
         err = store_load_ingress(store, load_ingress, f, note);
     if (err == ERR_FULL)

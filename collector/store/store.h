@@ -8,6 +8,11 @@
  * refused until the next store_begin, which connects again (once) when the connection is broken; so
  * do the loads. A statement that takes longer than a minute is a failure.
  *
+ * Nobody else may write between a load and a transaction, or between two transactions: store_begin
+ * says ERR_DATABASE if somebody did (a second collector; or a COMMIT of this one that broke off,
+ * and took place after all), and then the caller loads again. While such a COMMIT is under way
+ * store_begin waits for it.
+ *
  * What a sensor may say never makes a put fail: values that PostgreSQL would refuse are bent
  * (collector/store/field.h), and any time finds a partition. Times are kept in microseconds. Not
  * safe for several threads. */
@@ -35,7 +40,9 @@ int store_migrate(struct store *s, unsigned *applied, struct note *note);
 /* 0 if the schema is this version's; ERR_VERSION with a note that says what to do. */
 int store_check_version(struct store *s, struct note *note);
 
-/* At start: every row goes to each; stops at the first non-zero answer and returns it. */
+/* Before the three loads: from here on, what another writer does is noticed by store_begin. */
+int store_load_begin(struct store *s, struct note *note);
+/* Every row goes to each; stops at the first non-zero answer and returns it. */
 int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sensor_row *row),
                        void *arg, struct note *note);
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),

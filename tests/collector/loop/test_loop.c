@@ -277,6 +277,67 @@ static void a_commit_of_which_nobody_knows_counts_once(void **state)
     assert_true(counter_get(&counters, COUNTER_events_repeated) == 1);
 }
 
+static void hello_of(const char *sensor)
+{
+    struct wire_message m = {
+        .kind = WIRE_HELLO, .version = WIRE_VERSION, .pop = "AMS", .epoch = EPOCH, .first_seq = 1};
+    net_queue(sensor, &m);
+    loop_turn(&loop, 0);
+}
+
+static void send_of(const char *sensor, const struct event *e, uint64_t seq)
+{
+    static struct bytes b;
+    b.len = b.count = 0;
+    add(&b, e);
+    net_queue(sensor, &(struct wire_message){.kind = WIRE_BATCH,
+                                             .epoch = EPOCH,
+                                             .first_seq = seq,
+                                             .count = 1,
+                                             .events = b.data,
+                                             .events_len = b.len});
+    loop_turn(&loop, 0);
+}
+
+static void a_commit_that_takes_place_late_counts_once(void **state)
+{
+    (void)state;
+    hello();
+    struct event e = tally("192.0.2.0/24", 100);
+    db_late_commit = true;
+    send_one(&e, 1);
+    loop_turn(&loop, 0); /* loads: the mark says 0 */
+    hello();
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 0);
+    db_late_commit = true;
+    send_one(&e, 1);     /* and again in doubt */
+    loop_turn(&loop, 0); /* loads: still 0 */
+    db_late();
+    send_one(&e, 1); /* refused: somebody else wrote */
+    loop_turn(&loop, 0);
+    send_one(&e, 1);
+    assert_acked(1);
+    assert_true(db.event_count == 1 && db.row_count == 1 && db.rows[0].bytes == 100);
+}
+
+/* Their marks say nothing of it: each one's own is right. */
+static void a_late_commit_of_one_sensor_is_not_lost_to_another_at_the_same_place(void **state)
+{
+    (void)state;
+    hello();
+    hello_of("ams2");
+    struct event e = tally("192.0.2.0/24", 100), other = tally("192.0.2.0/24", 7);
+    db_late_commit = true;
+    send_one(&e, 1);
+    loop_turn(&loop, 0); /* loads */
+    db_late();
+    send_of("ams2", &other, 1); /* refused */
+    loop_turn(&loop, 0);
+    send_of("ams2", &other, 1);
+    send_one(&e, 1);
+    assert_true(db.event_count == 2 && db.row_count == 1 && db.rows[0].bytes == 107);
+}
+
 static void killed_between_commit_and_ack_the_repeat_is_skipped(void **state)
 {
     (void)state;
@@ -648,6 +709,8 @@ int main(void)
         PROMISE(a_group_is_bounded),
         PROMISE(nothing_is_answered_when_the_commit_fails),
         PROMISE(a_commit_of_which_nobody_knows_counts_once),
+        PROMISE(a_commit_that_takes_place_late_counts_once),
+        PROMISE(a_late_commit_of_one_sensor_is_not_lost_to_another_at_the_same_place),
         PROMISE(killed_between_commit_and_ack_the_repeat_is_skipped),
         PROMISE(of_a_batch_that_is_partly_known_only_the_rest_counts),
         PROMISE(a_batch_before_hello_is_asked_again),

@@ -1260,6 +1260,84 @@ static void a_load_over_a_dying_connection_fails_and_the_next_works(void **state
     assert_int_equal(l.count, 1);
 }
 
+/* ---- two writers ---- */
+
+static struct store *second_writer(struct fixture *f)
+{
+    struct store *s;
+    ok(store_open(&f->conf, &s, &note));
+    ok(store_load_begin(s, &note));
+    return s;
+}
+
+static void wait_until_somebody_waits_for_a_lock(PGconn *c)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (strcmp(ask(c, "SELECT count(*) FROM pg_locks WHERE NOT granted"), "0") != 0)
+            return;
+        poll(NULL, 0, 10);
+    }
+    fail_msg("nobody waits");
+}
+
+/* In a process of its own: begins; exits with 0 when that was refused because of the other. */
+static _Noreturn void expect_refusal(const struct store_conf *conf, int ready)
+{
+    struct store *s;
+    struct note why = {0};
+    if (store_open(conf, &s, NULL) != 0 || store_load_begin(s, NULL) != 0 ||
+        write(ready, "r", 1) != 1)
+        _exit(1);
+    if (store_begin(s, &why) != ERR_DATABASE || strstr(why.text, "somebody else wrote") == NULL)
+        _exit(2);
+    if (store_begin(s, &why) != ERR_DATABASE) /* not before it has loaded again */
+        _exit(3);
+    if (store_load_begin(s, NULL) != 0 || store_begin(s, &why) != 0 || store_commit(s, &why) != 0)
+        _exit(4);
+    _exit(0);
+}
+
+static void who_read_before_another_s_commit_waits_and_must_read_again(void **state)
+{
+    struct fixture *f = *state;
+    int ready[2], status;
+    char byte;
+    struct sensor_row row = sensor_row("ams1", 5);
+    assert_int_equal(pipe(ready), 0);
+    ok(store_begin(f->store, &note));
+    ok(store_put_sensor(f->store, &row, &note));
+    pid_t child = fork();
+    if (child == 0)
+        expect_refusal(&f->conf, ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    wait_until_somebody_waits_for_a_lock(f->client);
+    ok(store_commit(f->store, &note));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE); /* now the child wrote */
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void a_writer_that_rolled_back_disturbs_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct store *other = second_writer(f);
+    ok(store_load_begin(f->store, &note));
+    ok(store_begin(f->store, &note));
+    store_rollback(f->store);
+    ok(store_begin(other, &note));
+    ok(store_commit(other, &note));
+    ok(store_begin(other, &note)); /* its own commits are no surprise to it */
+    ok(store_commit(other, &note));
+    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE);
+    ok(store_load_begin(f->store, &note));
+    ok(store_begin(f->store, &note));
+    ok(store_commit(f->store, &note));
+    store_close(other);
+}
+
 static void rows_that_libpq_does_not_take_fail_the_transaction(void **state)
 {
     struct fixture *f = *state;
@@ -1437,6 +1515,8 @@ int main(void)
         on_schema(a_connection_killed_while_idle_is_made_again_unseen),
         on_schema(a_connection_killed_before_any_call_never_leaves_half_a_transaction),
         on_schema(a_load_over_a_dying_connection_fails_and_the_next_works),
+        on_schema(who_read_before_another_s_commit_waits_and_must_read_again),
+        on_schema(a_writer_that_rolled_back_disturbs_nobody),
         on_schema(rows_that_libpq_does_not_take_fail_the_transaction),
         on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
         on_schema(after_a_failure_puts_and_commit_are_refused_until_the_next_begin),
