@@ -94,6 +94,7 @@ static int load_ingress(void *arg, struct columns *c)
     row.first_seen = column_time(c);
     row.last_seen = column_time(c);
     row.last_test_at = column_time(c);
+    column_text(c, row.testing_by, sizeof row.testing_by);
     return load->each(load->arg, &row);
 }
 
@@ -104,12 +105,13 @@ int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingr
     int err = session_ready(s, note);
     if (err != 0)
         return err;
-    return session_each(s,
-                        "SELECT prefix, pop, router, interface, vlan, mac, peer_as, state,"
-                        " genuine_probability, genuine_fraction, genuine_low, genuine_high, share,"
-                        " weight, weight_at, packets, bytes, expected, expected_by, tests,"
-                        " first_seen, last_seen, last_test_at FROM penstock.ingress_entry",
-                        "reading the map", load_ingress, &load, note);
+    return session_each(
+        s,
+        "SELECT prefix, pop, router, interface, vlan, mac, peer_as, state,"
+        " genuine_probability, genuine_fraction, genuine_low, genuine_high, share,"
+        " weight, weight_at, packets, bytes, expected, expected_by, tests,"
+        " first_seen, last_seen, last_test_at, testing_by FROM penstock.ingress_entry",
+        "reading the map", load_ingress, &load, note);
 }
 
 struct alert_load {

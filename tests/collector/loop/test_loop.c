@@ -561,6 +561,37 @@ static void a_sensor_that_forgot_its_goodbye_leaves_a_gap(void **state)
     assert_true(db.gap_count == 1 && db.gaps[0].epoch == EPOCH && db.gaps[0].to_seq == 0);
 }
 
+static struct event test_started(const char *prefix)
+{
+    struct event e = {.at = now, .type = EVENT_test_started};
+    e.test_started.started_at = now;
+    snprintf(e.test_started.ingress.router, sizeof e.test_started.ingress.router, "r1");
+    assert_int_equal(prefix_parse(prefix, &e.test_started.prefix), 0);
+    return e;
+}
+
+static void a_test_that_died_with_its_sensor_does_not_run_for_ever(void **state)
+{
+    (void)state;
+    hello();
+    hello_of("ams2");
+    struct event below = tally("10.1.0.0/24", 5), mine = test_started("10.1.0.0/16"),
+                 other = test_started("10.2.0.0/16");
+    send_one(&below, 1);
+    send_one(&mine, 2);
+    send_of("ams2", &other, 1);
+    assert_int_equal(db_row("10.1.0.0/24")->state, STATE_TESTING);
+    kill_and_start(); /* the collector, too: it must be in the database */
+    hello_epoch(EPOCH + 5, 1);
+    loop_turn(&loop, 0);
+    assert_int_equal(db_row("10.1.0.0/24")->state, STATE_UNVERIFIED);
+    assert_int_equal(db_row("10.1.0.0/16")->state, STATE_UNVERIFIED);
+    assert_int_equal(db_row("10.2.0.0/16")->state, STATE_TESTING);
+    now += 61 * (int64_t)NS_PER_S; /* and that one never comes back */
+    loop_turn(&loop, 0);
+    assert_int_equal(db_row("10.2.0.0/16")->state, STATE_UNVERIFIED);
+}
+
 /* ---- sensors that keep to wire.h, a network that loses answers, a database that fails ---- */
 
 enum { SENSORS = 3, EVENTS = 1500 };
@@ -724,6 +755,7 @@ int main(void)
         PROMISE(a_new_policy_is_applied_to_rows_that_are_there),
         PROMISE(a_silent_sensor_is_written_down),
         PROMISE(a_sensor_that_forgot_its_goodbye_leaves_a_gap),
+        PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),
         PROMISE(whatever_fails_each_event_counts_exactly_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

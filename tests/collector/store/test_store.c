@@ -794,6 +794,7 @@ static void same_entry(const struct ingress_row *a, const struct ingress_row *b)
     assert_string_equal(a->pop, b->pop);
     same_place(&a->at, &b->at);
     assert_int_equal(a->state, b->state);
+    assert_string_equal(a->testing_by, b->testing_by);
     assert_int_equal(a->has_evidence, b->has_evidence);
     assert_true(a->genuine_probability == b->genuine_probability);
     assert_true(a->genuine_fraction == b->genuine_fraction);
@@ -938,6 +939,8 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
     v6.expected = EXPECTED_UNKNOWN;
     memset(v6.expected_by, 0, sizeof v6.expected_by);
     v6.last_test_at = 0;
+    v6.state = STATE_TESTING;
+    snprintf(v6.testing_by, sizeof v6.testing_by, "ams1");
     put_entry(f, &v4);
     put_entry(f, &v6);
     struct loaded l = {0};
@@ -950,7 +953,8 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
         "203.0.113.0/24|AMS|ams1-r1|xe-0/0/1|101|02:00:00:00:00:07|4294967295|mixed|0.9375|0.5|0.25"
         "|0.75|0.125|1234567890123|9223372036854775807|f|policy|3|2026-11-21 08:59:59+00"
         "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00\n"
-        "2001:db8:77::/48|AMS|r|~|~|~|~|mixed|~|~|~|~|0.125|1234567890123|9223372036854775807|~|~|3"
+        "2001:db8:77::/"
+        "48|AMS|r|~|~|~|~|testing|~|~|~|~|0.125|1234567890123|9223372036854775807|~|~|3"
         "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~");
 }
 
