@@ -298,8 +298,7 @@ static void tick(struct loop *l)
     if (now >= l->ticked_at && now - l->ticked_at < TICK_NS)
         return;
     l->ticked_at = now;
-    roster_tick(l->fold.roster, now);
-    alert_tick(l->fold.alert, now);
+    fold_tick(&l->fold, now);
     if (l->fold.map_refused + l->fold.alerts_refused == 0)
         return;
     log_warn("event=no_room map_rows_refused=%" PRIu64 " alerts_refused=%" PRIu64

@@ -296,14 +296,31 @@ static void genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not(void *
                      1);
 }
 
-static void an_acknowledgement_outlives_new_evidence(void **state)
+static unsigned notifications(void)
+{
+    unsigned n = 0;
+    PQconsumeInput(sql);
+    for (PGnotify *got; (got = PQnotifies(sql)) != NULL; n++)
+        PQfreemem(got);
+    return n;
+}
+
+static void an_acknowledgement_outlives_new_evidence_and_a_restart(void **state)
 {
     (void)state;
+    PQclear(PQexec(sql, "LISTEN penstock_alert"));
     PQclear(
         PQexec(sql, "UPDATE penstock.alert SET state = 'acknowledged', acknowledged_by = 'ann'"));
     push_verdict("203.0.113.0/24", VERDICT_MIXED, 0.7, 3);
     wait_for(ALERTS("severity = 'warning'"), 1);
     assert_int_equal(number(ALERTS("state = 'acknowledged' AND acknowledged_by = 'ann'")), 1);
+    stop_collector(SIGTERM);
+    start_collector();
+    push_verdict("203.0.113.0/24", VERDICT_GENUINE, 0.98, 4);
+    wait_for(ALERTS("severity = 'critical'"), 1);
+    assert_int_equal(number(ALERTS("state = 'acknowledged' AND acknowledged_by = 'ann'")), 1);
+    assert_int_equal(number(ALERTS("true")), 1);
+    assert_int_equal(notifications(), 0);
 }
 
 static void a_policy_read_again_ends_the_alert(void **state)
@@ -311,7 +328,9 @@ static void a_policy_read_again_ends_the_alert(void **state)
     (void)state;
     write_file(policy_path, "- {prefix: 203.0.113.0/24, ingress: [{pop: AMS}]}\n");
     kill(collector, SIGHUP);
-    wait_for(ALERTS("state = 'resolved' AND resolved_at IS NOT NULL"), 1);
+    wait_for(ALERTS("state = 'resolved' AND acknowledged_by = 'ann' AND resolved_at IS NOT NULL"),
+             1);
+    assert_int_equal(notifications(), 1);
     assert_int_equal(number("SELECT count(*) FROM penstock.ingress_of('203.0.113.9')"
                             " WHERE expected AND expected_by = 'policy'"),
                      1);
@@ -336,7 +355,7 @@ int main(void)
         cmocka_unit_test(migrating_twice_is_migrating_once),
         cmocka_unit_test(each_event_counts_once_whatever_is_killed),
         cmocka_unit_test(genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not),
-        cmocka_unit_test(an_acknowledgement_outlives_new_evidence),
+        cmocka_unit_test(an_acknowledgement_outlives_new_evidence_and_a_restart),
         cmocka_unit_test(a_policy_read_again_ends_the_alert),
         cmocka_unit_test(both_sides_end_cleanly_and_without_a_gap),
     };

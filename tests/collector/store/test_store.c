@@ -1459,6 +1459,40 @@ static void neither_a_rollback_nor_an_unannounced_alert_notifies(void **state)
     assert_int_equal(notifications(f->client, 300, payload), 0);
 }
 
+static void put_alert(struct fixture *f, const struct alert_row *row, bool announce)
+{
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, row, announce, &note));
+    ok(store_commit(f->store, &note));
+}
+
+static void what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced(void **state)
+{
+    struct fixture *f = *state;
+    static const char said[] = "SELECT state, acknowledged_by FROM penstock.alert";
+    char payload[32] = "";
+    struct alert_row row = alert(79);
+    row.state = ALERT_PENDING;
+    put_alert(f, &row, true);
+    sql(f->client, "UPDATE penstock.alert SET state = 'acknowledged', acknowledged_by = 'ann'");
+    sql(f->client, "LISTEN penstock_alert");
+    row.state = ALERT_FIRING; /* the hold-down passed; the collector knows of no human */
+    put_alert(f, &row, true);
+    assert_int_equal(notifications(f->client, 300, payload), 0);
+    assert_string_equal(ask(f->client, said), "acknowledged|ann");
+    row.state = ALERT_ACKNOWLEDGED; /* as loaded after a restart */
+    snprintf(row.acknowledged_by, sizeof row.acknowledged_by, "ann");
+    sql(f->client, "UPDATE penstock.alert SET state = 'firing', acknowledged_by = NULL");
+    put_alert(f, &row, false);
+    assert_string_equal(ask(f->client, said), "firing|~");
+    sql(f->client, "UPDATE penstock.alert SET state = 'suppressed', acknowledged_by = 'bob'");
+    row.state = ALERT_RESOLVED;
+    row.resolved_at = NOV2026 + 2 * SECOND;
+    put_alert(f, &row, true);
+    assert_int_equal(notifications(f->client, 5000, payload), 1);
+    assert_string_equal(ask(f->client, said), "resolved|bob");
+}
+
 static int cluster_up(void **state)
 {
     (void)state;
@@ -1527,6 +1561,7 @@ int main(void)
         on_schema(a_copy_that_fails_takes_the_whole_transaction_with_it),
         on_schema(the_session_commits_to_disk_even_where_the_server_s_default_does_not),
         on_schema(an_announced_alert_notifies_once_after_the_commit),
+        on_schema(what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced),
         on_schema(neither_a_rollback_nor_an_unannounced_alert_notifies),
     };
     return cmocka_run_group_tests(tests, cluster_up, cluster_down);
