@@ -49,6 +49,20 @@ static void copy_name(char out[static WIRE_NAME], const char *name)
     memcpy(out, name, len);
 }
 
+/* The map's key has room for so much of a place's name. Cut here, and between characters: half of
+ * one would become another key on its way through the database. */
+static void copy_pop(struct sensor_row *row, const char *pop)
+{
+    enum { POP_MAX = 31 };
+    copy_name(row->pop, pop);
+    size_t len = strlen(row->pop);
+    if (len <= POP_MAX)
+        return;
+    for (len = POP_MAX; len > 0 && (row->pop[len] & 0xc0) == 0x80;)
+        len--;
+    memset(row->pop + len, 0, sizeof row->pop - len);
+}
+
 static struct sensor *find(const struct roster *r, const char *name)
 {
     for (size_t i = 0; i < r->used; i++)
@@ -165,7 +179,7 @@ int roster_hello(struct roster *r, const char *sensor, const struct wire_message
     skip_lost(r, s, m->first_seq, now);
     if (s->row.state == SENSOR_SILENT)
         s->row.state = SENSOR_UP;
-    copy_name(s->row.pop, m->pop);
+    copy_pop(&s->row, m->pop);
     copy_name(s->row.version, m->release);
     s->row.last_seen = now;
     s->is_changed = true;
@@ -203,7 +217,7 @@ void roster_event(struct roster *r, const char *sensor, const struct event *e, i
     switch (e->type) {
     case EVENT_sensor_started:
         copy_name(s->row.version, e->sensor_started.version);
-        copy_name(s->row.pop, e->sensor_started.pop);
+        copy_pop(&s->row, e->sensor_started.pop);
         break;
     case EVENT_sensor_stopped:
         s->row.state = SENSOR_STOPPED;
