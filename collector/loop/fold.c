@@ -214,10 +214,48 @@ static int fold_test(struct fold *f, const char *sensor, const char *pop, const 
     return 0;
 }
 
-int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
+static bool is_ahead(const struct event *e, int64_t now)
 {
-    roster_event(f->roster, sensor, e, now);
-    tests_lost(f);
+    if (e->at > now)
+        return true;
+    switch (e->type) {
+    case EVENT_tally:
+        return e->tally.ended_at > now || e->tally.started_at > now;
+    case EVENT_test_started:
+        return e->test_started.started_at > now;
+    case EVENT_test_ended:
+        return e->test_ended.ended_at > now || e->test_ended.started_at > now;
+    default:
+        return false;
+    }
+}
+
+static void not_after(int64_t *at, int64_t now)
+{
+    if (*at > now)
+        *at = now;
+}
+
+/* What has been seen was seen by now. Else a sensor whose clock was ahead once would hold an entry
+ * in the future: newer traffic would weigh nothing there, newer verdicts would not count. */
+static struct event drawn_back(const struct event *e, int64_t now)
+{
+    struct event back = *e;
+    not_after(&back.at, now);
+    if (e->type == EVENT_tally) {
+        not_after(&back.tally.started_at, now);
+        not_after(&back.tally.ended_at, now);
+    } else if (e->type == EVENT_test_started) {
+        not_after(&back.test_started.started_at, now);
+    } else if (e->type == EVENT_test_ended) {
+        not_after(&back.test_ended.started_at, now);
+        not_after(&back.test_ended.ended_at, now);
+    }
+    return back;
+}
+
+static int fold_map(struct fold *f, const char *sensor, const struct event *e)
+{
     const struct sensor_row *from = roster_find(f->roster, sensor);
     const char *pop = from == NULL ? "" : from->pop;
     struct ingress_row *row = NULL;
@@ -236,6 +274,16 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     default:
         return 0;
     }
+}
+
+int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
+{
+    roster_event(f->roster, sensor, e, now);
+    tests_lost(f);
+    if (!is_ahead(e, now))
+        return fold_map(f, sensor, e);
+    struct event back = drawn_back(e, now);
+    return fold_map(f, sensor, &back);
 }
 
 void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)

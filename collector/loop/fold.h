@@ -40,7 +40,7 @@ int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m,
 /* Silence, hold-downs and ends. */
 void fold_tick(struct fold *f, int64_t now);
 
-/* One event that was taken: roster, map, evidence. -ENOMEM. */
+/* One event that was taken: roster, map, evidence; times after now are taken for now. -ENOMEM. */
 int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now);
 
 /* A row that changed, on its way to the database: does it matter to an alert? */

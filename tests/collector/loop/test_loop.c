@@ -561,6 +561,26 @@ static void a_sensor_that_forgot_its_goodbye_leaves_a_gap(void **state)
     assert_true(db.gap_count == 1 && db.gaps[0].epoch == EPOCH && db.gaps[0].to_seq == 0);
 }
 
+static void a_clock_that_was_ahead_does_not_hold_the_map_in_the_future(void **state)
+{
+    (void)state;
+    hello();
+    struct event ahead = tally("192.0.2.0/24", 100), verdict = test_ended("192.0.2.0/24", 0);
+    ahead.tally.ended_at = verdict.test_ended.ended_at = now + 365 * 86400 * (int64_t)NS_PER_S;
+    verdict.test_ended.verdict = VERDICT_SPOOFED;
+    send_one(&ahead, 1);
+    send_one(&verdict, 2);
+    assert_true(db.rows[0].last_seen == now && db.rows[0].last_test_at == now);
+    now += 2 * (int64_t)NS_PER_S; /* the clock is right again */
+    struct event elsewhere = tally("192.0.2.0/24", 300);
+    elsewhere.tally.ingress.vlan = 7;
+    send_one(&elsewhere, 3);
+    assert_true(db.rows[0].share < 0.3 && db.rows[1].share > 0.7);
+    verdict = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&verdict, 4);
+    assert_int_equal(db.rows[0].state, STATE_GENUINE);
+}
+
 static struct event test_started(const char *prefix)
 {
     struct event e = {.at = now, .type = EVENT_test_started};
@@ -755,6 +775,7 @@ int main(void)
         PROMISE(a_new_policy_is_applied_to_rows_that_are_there),
         PROMISE(a_silent_sensor_is_written_down),
         PROMISE(a_sensor_that_forgot_its_goodbye_leaves_a_gap),
+        PROMISE(a_clock_that_was_ahead_does_not_hold_the_map_in_the_future),
         PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),
         PROMISE(whatever_fails_each_event_counts_exactly_once),
     };
