@@ -24,6 +24,8 @@ struct store {
     bool partitions[TABLE_COUNT][PARTITION_COUNT];
 };
 
+#define SESSION_STATEMENT_TIMEOUT "SET statement_timeout = '60s';"
+
 /* Checks the connection and sets the session up. */
 int session_set_up(struct store *s, struct note *note);
 

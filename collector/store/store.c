@@ -17,8 +17,8 @@
  *  - COMMIT must mean that the rows are on disk, for acknowledgements rest on it: a database set to
  *    synchronous_commit=off is overruled, stricter settings are left. */
 static const char session_setup[] =
-    "SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET client_min_messages = warning;"
-    "SET statement_timeout = '60s'; SET lock_timeout = '30s';"
+    "SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET client_min_messages = "
+    "warning;" SESSION_STATEMENT_TIMEOUT "SET lock_timeout = '30s';"
     "SET idle_in_transaction_session_timeout = '60s';"
     "SET default_transaction_isolation = 'read committed';"
     "SET default_transaction_read_only = off;"

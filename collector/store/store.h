@@ -6,7 +6,8 @@
  * transaction is rolled back and ERR_DATABASE is returned with a note; the caller throws away what
  * it folded in memory, loads again, and lets the sensors send again. Puts and the commit are
  * refused until the next store_begin, which connects again (once) when the connection is broken; so
- * do the loads. A statement that takes longer than a minute is a failure.
+ * do the loads. A statement that takes longer than a minute is a failure,
+ * except reading the map.
  *
  * Nobody else may write between a load and a transaction, or between two transactions: store_begin
  * says ERR_DATABASE if somebody did (a second collector; or a COMMIT of this one that broke off,

@@ -1421,19 +1421,37 @@ static void a_copy_that_fails_takes_the_whole_transaction_with_it(void **state)
     assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
 }
 
+/* That setting of the store's session, as a statement of it meets it. */
+static const char *setting_of_the_session(struct fixture *f, const char *name)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "CREATE TABLE seen (setting text);"
+             "CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+             " INSERT INTO public.seen VALUES (current_setting('%s'));"
+             " RETURN NEW; END $$;"
+             "CREATE TRIGGER t BEFORE INSERT ON penstock.sensor FOR EACH ROW"
+             " EXECUTE FUNCTION note_setting()",
+             name);
+    sql(f->client, text);
+    struct sensor_row row = sensor_row("ams1", 1);
+    put_sensor(f, &row);
+    return ask(f->client, "SELECT setting FROM seen");
+}
+
 static void the_session_commits_to_disk_even_where_the_server_s_default_does_not(void **state)
 {
     struct fixture *f = *state; /* the cluster runs with synchronous_commit=off */
     assert_string_equal(ask(f->client, "SHOW synchronous_commit"), "off");
-    sql(f->client, "CREATE TABLE seen (setting text);"
-                   "CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                   " INSERT INTO public.seen VALUES (current_setting('synchronous_commit'));"
-                   " RETURN NEW; END $$;"
-                   "CREATE TRIGGER t BEFORE INSERT ON penstock.sensor FOR EACH ROW"
-                   " EXECUTE FUNCTION note_setting()");
-    struct sensor_row row = sensor_row("ams1", 1);
-    put_sensor(f, &row);
-    assert_string_equal(ask(f->client, "SELECT setting FROM seen"), "on");
+    assert_string_equal(setting_of_the_session(f, "synchronous_commit"), "on");
+}
+
+static void after_the_map_was_read_statements_have_their_limit_again(void **state)
+{
+    struct fixture *f = *state;
+    struct loaded l = {0};
+    ok(store_load_ingress(f->store, keep_entry, &l, &note));
+    assert_string_equal(setting_of_the_session(f, "statement_timeout"), "1min");
 }
 
 /* ---- notifications ---- */
@@ -1578,6 +1596,7 @@ int main(void)
         on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
         on_schema(after_a_failure_puts_and_commit_are_refused_until_the_next_begin),
         on_schema(a_copy_that_fails_takes_the_whole_transaction_with_it),
+        on_schema(after_the_map_was_read_statements_have_their_limit_again),
         on_schema(the_session_commits_to_disk_even_where_the_server_s_default_does_not),
         on_schema(an_announced_alert_notifies_once_after_the_commit),
         on_schema(what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced),
