@@ -73,6 +73,21 @@ COMMENT ON COLUMN penstock.sensor.epoch IS 'Its current or last run: wall-clock 
 COMMENT ON COLUMN penstock.sensor.last_seq IS 'High-water mark: number of the last event of that epoch that is stored here; 0: none.';
 COMMENT ON COLUMN penstock.sensor.state IS 'up, silent (nothing heard for too long) or stopped (it said goodbye).';
 
+-- Who writes rests on what it read: each transaction of a collector counts this one row up from the
+-- number that it knows, first of all. So of two writers one waits and then notices; without this, a
+-- COMMIT that its collector had given up for lost could still take place after it read the database
+-- again. (The sensors' marks alone would not do: two sensors of one place share map entries.)
+CREATE TABLE penstock.collector_turn (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    turns bigint NOT NULL,
+    at timestamptz NOT NULL
+);
+INSERT INTO penstock.collector_turn (turns, at) VALUES (0, now());
+COMMENT ON TABLE penstock.collector_turn IS 'One row: how often a collector wrote. A second collector, or a COMMIT in doubt, is noticed by it.';
+COMMENT ON COLUMN penstock.collector_turn.is_only IS 'True: there is one row only.';
+COMMENT ON COLUMN penstock.collector_turn.turns IS 'Transactions of collectors so far.';
+COMMENT ON COLUMN penstock.collector_turn.at IS 'When the last one began.';
+
 CREATE TABLE penstock.sensor_gap_entry (
     sensor text NOT NULL,
     epoch bigint NOT NULL,

@@ -24,6 +24,7 @@ CREATE TABLE penstock.ingress_entry (
     first_seen timestamptz,
     last_seen timestamptz,
     last_test_at timestamptz,
+    testing_by text NOT NULL DEFAULT '',
     PRIMARY KEY (prefix, pop, router, interface, vlan, mac, peer_as)
 );
 -- Longest-prefix match: SP-GiST takes 20 us where the GiST class takes milliseconds (decision 5).
@@ -53,6 +54,7 @@ COMMENT ON COLUMN penstock.ingress_entry.tests IS 'Penny tests of it so far.';
 COMMENT ON COLUMN penstock.ingress_entry.first_seen IS 'First traffic.';
 COMMENT ON COLUMN penstock.ingress_entry.last_seen IS 'Last traffic.';
 COMMENT ON COLUMN penstock.ingress_entry.last_test_at IS 'When the last test began or ended; NULL: never.';
+COMMENT ON COLUMN penstock.ingress_entry.testing_by IS 'State testing: sensor whose test began last here; when it restarts, stops, falls silent or loses events the entry says again what it said before. Else empty.';
 
 CREATE VIEW penstock.ingress_map AS
     SELECT

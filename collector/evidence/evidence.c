@@ -1,5 +1,7 @@
 #include "collector/evidence/evidence.h"
 
+#include <string.h>
+
 static bool is_conclusive(enum ingress_state state)
 {
     return state == STATE_GENUINE || state == STATE_MIXED || state == STATE_SPOOFED;
@@ -27,12 +29,36 @@ static double unit(double x)
     return x < 1 ? x : 1;
 }
 
-void evidence_started(const struct evidence_conf *conf, struct ingress_row *row,
+void evidence_started(const struct evidence_conf *conf, struct ingress_row *row, const char *sensor,
                       const struct event_test_started *t)
 {
     (void)conf, (void)t;
-    if (!is_conclusive(row->state))
-        row->state = STATE_TESTING;
+    if (is_conclusive(row->state))
+        return;
+    row->state = STATE_TESTING;
+    memset(row->testing_by, 0, sizeof row->testing_by);
+    memcpy(row->testing_by, sensor, strnlen(sensor, sizeof row->testing_by - 1));
+}
+
+static void become(struct ingress_row *row, enum ingress_state state)
+{
+    row->state = state;
+    memset(row->testing_by, 0, sizeof row->testing_by);
+}
+
+/* Conclusive states are never replaced by `testing`, so that no other can have stood before. */
+static void become_as_before(struct ingress_row *row)
+{
+    become(row, row->has_evidence ? STATE_INCONCLUSIVE : STATE_UNVERIFIED);
+}
+
+bool evidence_lost(struct ingress_row *row, const char *sensor)
+{
+    if (row->state != STATE_TESTING ||
+        strncmp(row->testing_by, sensor, sizeof row->testing_by - 1) != 0)
+        return false;
+    become_as_before(row);
+    return true;
 }
 
 /* Does what the row says already outweigh this test? */
@@ -51,9 +77,12 @@ void evidence_ended(const struct evidence_conf *conf, struct ingress_row *row,
 {
     enum ingress_state state = state_of(t->verdict);
     row->tests++;
-    if (stands(conf, row, state, t->ended_at))
+    if (stands(conf, row, state, t->ended_at)) {
+        if (row->state == STATE_TESTING)
+            become_as_before(row);
         return;
-    row->state = state;
+    }
+    become(row, state);
     row->has_evidence = true;
     row->genuine_probability = unit(t->genuine_probability);
     row->genuine_fraction = unit(t->genuine_fraction);
@@ -65,6 +94,7 @@ void evidence_ended(const struct evidence_conf *conf, struct ingress_row *row,
 void evidence_inherit(struct ingress_row *row, const struct ingress_row *from)
 {
     row->state = from->state;
+    memcpy(row->testing_by, from->testing_by, sizeof row->testing_by);
     row->has_evidence = from->has_evidence;
     row->genuine_probability = from->genuine_probability;
     row->genuine_fraction = from->genuine_fraction;

@@ -8,10 +8,15 @@ struct evidence_conf {
     uint64_t half_life_ns; /* of old tests */
 };
 
-/* A test began. The state becomes `testing` only where nothing conclusive (genuine, mixed, spoofed)
- * is known: a retest must not make the map forget. */
-void evidence_started(const struct evidence_conf *conf, struct ingress_row *row,
+/* A test of that sensor began. The state becomes `testing` only where nothing conclusive (genuine,
+ * mixed, spoofed) is known: a retest must not make the map forget. */
+void evidence_started(const struct evidence_conf *conf, struct ingress_row *row, const char *sensor,
                       const struct event_test_started *t);
+
+/* The tests of that sensor are lost: nothing says any more that they run, or that their ends will
+ * come. A row that is `testing` because of that sensor says again what it said before: inconclusive
+ * if a test said so, else unverified. True if that changed the row. */
+bool evidence_lost(struct ingress_row *row, const char *sensor);
 
 /* A test ended: writes state, probability, fraction and its interval, tests and last_test_at. The
  * newest conclusive test wins; an inconclusive one does not overwrite a conclusive one that is

@@ -286,6 +286,13 @@ static void share_again(struct ingress_map *m, uint32_t first)
     }
 }
 
+/* Sums stop where SQL's bigint ends, so that a restart reads what was held. */
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    const uint64_t most = INT64_MAX;
+    return b > most || a > most - b ? most : a + b;
+}
+
 int ingress_map_tally(struct ingress_map *m, const char *pop, const struct event_tally *t,
                       struct ingress_row **out, bool *is_new)
 {
@@ -295,8 +302,8 @@ int ingress_map_tally(struct ingress_map *m, const char *pop, const struct event
     struct ingress_row *row = *out;
     if (t->started_at != 0 && t->started_at < row->first_seen)
         row->first_seen = t->started_at;
-    row->packets += t->packets;
-    row->bytes += t->bytes;
+    row->packets = sum(row->packets, t->packets);
+    row->bytes = sum(row->bytes, t->bytes);
     weigh(m, row, t->bytes, t->ended_at);
     ingress_map_changed(m, row);
     share_again(m, group_of(m, &t->prefix));

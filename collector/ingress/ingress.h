@@ -27,7 +27,8 @@ struct ingress_row {
     char pop[32];
     struct ingress at;
     enum ingress_state state;
-    bool has_evidence; /* else the next four are NULL in SQL */
+    char testing_by[64]; /* state `testing`: name of the sensor whose test began last; else "" */
+    bool has_evidence;   /* else the next four are NULL in SQL */
     double genuine_probability, genuine_fraction, genuine_low, genuine_high;
     double share;            /* of the prefix's bytes over all its ingress points, decayed */
     double weight;           /* decayed bytes behind share; kept so that a restart goes on */

@@ -29,7 +29,9 @@ static int load_alert(void *arg, const struct alert_row *row)
 static int load_all(struct fold *f, struct store *store, struct note *note)
 {
     uint64_t next_id = 1;
-    int err = store_load_sensors(store, load_sensor, f, note);
+    int err = store_load_begin(store, note);
+    if (err == 0)
+        err = store_load_sensors(store, load_sensor, f, note);
     if (err == 0)
         err = store_load_ingress(store, load_ingress, f, note);
     if (err == ERR_FULL)
@@ -137,15 +139,54 @@ static int row_touched(struct fold *f, int err, struct ingress_row *row, bool is
     return err;
 }
 
+struct lost {
+    struct fold *f;
+    const char *sensor;
+};
+
+static void row_lost(void *arg, struct ingress_row *row)
+{
+    const struct lost *lost = arg;
+    if (evidence_lost(row, lost->sensor))
+        ingress_map_changed(lost->f->map, row);
+}
+
+/* Entries whose test will never end say again what they said before; looked for in the whole map,
+ * but at most once per sensor and test. */
+static void tests_lost(struct fold *f)
+{
+    char sensor[WIRE_NAME];
+    while (roster_take_lost(f->roster, sensor)) {
+        struct lost lost = {.f = f, .sensor = sensor};
+        ingress_map_all(f->map, row_lost, &lost);
+    }
+}
+
+int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now,
+               uint64_t *last_seq)
+{
+    int err = roster_hello(f->roster, sensor, m, now, last_seq);
+    tests_lost(f);
+    return err;
+}
+
+void fold_tick(struct fold *f, int64_t now)
+{
+    roster_tick(f->roster, now);
+    tests_lost(f);
+    alert_tick(f->alert, now);
+}
+
 struct test {
     struct fold *f;
+    const char *sensor;
     const struct event *e;
 };
 
 static void weigh_started(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
-    evidence_started(&t->f->evidence, row, &t->e->test_started);
+    evidence_started(&t->f->evidence, row, t->sensor, &t->e->test_started);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -157,7 +198,7 @@ static void weigh_ended(void *arg, struct ingress_row *row)
 }
 
 /* A test speaks for its prefix and for every longer one that was seen at the same place. */
-static int fold_test(struct fold *f, const char *pop, const struct event *e,
+static int fold_test(struct fold *f, const char *sensor, const char *pop, const struct event *e,
                      const struct prefix *prefix, const struct ingress *at, int64_t started_at,
                      void (*weigh)(void *arg, struct ingress_row *row))
 {
@@ -168,14 +209,53 @@ static int fold_test(struct fold *f, const char *pop, const struct event *e,
     err = row_touched(f, err, row, is_new);
     if (err < 0)
         return err;
-    struct test test = {.f = f, .e = e};
+    struct test test = {.f = f, .sensor = sensor, .e = e};
     ingress_map_each(f->map, prefix, pop, at, weigh, &test);
     return 0;
 }
 
-int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
+static bool is_ahead(const struct event *e, int64_t now)
 {
-    roster_event(f->roster, sensor, e, now);
+    if (e->at > now)
+        return true;
+    switch (e->type) {
+    case EVENT_tally:
+        return e->tally.ended_at > now || e->tally.started_at > now;
+    case EVENT_test_started:
+        return e->test_started.started_at > now;
+    case EVENT_test_ended:
+        return e->test_ended.ended_at > now || e->test_ended.started_at > now;
+    default:
+        return false;
+    }
+}
+
+static void not_after(int64_t *at, int64_t now)
+{
+    if (*at > now)
+        *at = now;
+}
+
+/* What has been seen was seen by now. Else a sensor whose clock was ahead once would hold an entry
+ * in the future: newer traffic would weigh nothing there, newer verdicts would not count. */
+static struct event drawn_back(const struct event *e, int64_t now)
+{
+    struct event back = *e;
+    not_after(&back.at, now);
+    if (e->type == EVENT_tally) {
+        not_after(&back.tally.started_at, now);
+        not_after(&back.tally.ended_at, now);
+    } else if (e->type == EVENT_test_started) {
+        not_after(&back.test_started.started_at, now);
+    } else if (e->type == EVENT_test_ended) {
+        not_after(&back.test_ended.started_at, now);
+        not_after(&back.test_ended.ended_at, now);
+    }
+    return back;
+}
+
+static int fold_map(struct fold *f, const char *sensor, const struct event *e)
+{
     const struct sensor_row *from = roster_find(f->roster, sensor);
     const char *pop = from == NULL ? "" : from->pop;
     struct ingress_row *row = NULL;
@@ -186,14 +266,24 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
         return row_touched(f, err, row, is_new);
     case EVENT_test_started:
-        return fold_test(f, pop, e, &e->test_started.prefix, &e->test_started.ingress,
+        return fold_test(f, sensor, pop, e, &e->test_started.prefix, &e->test_started.ingress,
                          e->test_started.started_at, weigh_started);
     case EVENT_test_ended:
-        return fold_test(f, pop, e, &e->test_ended.prefix, &e->test_ended.ingress,
+        return fold_test(f, sensor, pop, e, &e->test_ended.prefix, &e->test_ended.ingress,
                          e->test_ended.started_at, weigh_ended);
     default:
         return 0;
     }
+}
+
+int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
+{
+    roster_event(f->roster, sensor, e, now);
+    tests_lost(f);
+    if (!is_ahead(e, now))
+        return fold_map(f, sensor, e);
+    struct event back = drawn_back(e, now);
+    return fold_map(f, sensor, &back);
 }
 
 void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)

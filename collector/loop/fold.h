@@ -33,7 +33,14 @@ void fold_clear(struct fold *f);
 /* Can the map and the database take this event? NULL, or why not. */
 const char *fold_why_not(const struct event *e);
 
-/* One event that was taken: roster, map, evidence. -ENOMEM. */
+/* A hello: as roster_hello. */
+int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now,
+               uint64_t *last_seq);
+
+/* Silence, hold-downs and ends. */
+void fold_tick(struct fold *f, int64_t now);
+
+/* One event that was taken: roster, map, evidence; times after now are taken for now. -ENOMEM. */
 int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now);
 
 /* A row that changed, on its way to the database: does it matter to an alert? */

@@ -74,7 +74,7 @@ static int take_hello(struct loop *l, const char *sensor, const struct wire_mess
     }
     struct wire_message welcome = {
         .kind = WIRE_WELCOME, .version = WIRE_VERSION, .epoch = m->epoch, .credit = WIRE_CREDIT};
-    int err = roster_hello(l->fold.roster, sensor, m, now, &welcome.seq);
+    int err = fold_hello(&l->fold, sensor, m, now, &welcome.seq);
     if (err == ERR_BUSY) {
         log_warn("event=sensor_refused sensor=%s reason=\"older epoch\"", sensor);
         answer_words(l, sensor, WIRE_REFUSE,
@@ -270,7 +270,7 @@ static int put_alerts(struct loop *l, struct note *note)
         err = transaction(l, note);
         if (err == 0)
             err = store_put_alert(l->store, &row, announce, note);
-        if (!announce)
+        if (err < 0 || !announce)
             continue;
         l->announced++;
         log_info("event=alert id=%" PRIu64 " state=%s severity=%s summary=\"%s\"", row.alert_id,
@@ -298,8 +298,7 @@ static void tick(struct loop *l)
     if (now >= l->ticked_at && now - l->ticked_at < TICK_NS)
         return;
     l->ticked_at = now;
-    roster_tick(l->fold.roster, now);
-    alert_tick(l->fold.alert, now);
+    fold_tick(&l->fold, now);
     if (l->fold.map_refused + l->fold.alerts_refused == 0)
         return;
     log_warn("event=no_room map_rows_refused=%" PRIu64 " alerts_refused=%" PRIu64

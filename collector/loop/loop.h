@@ -13,7 +13,9 @@
  * also a COMMIT of which nobody knows whether it happened, memory is thrown away and read again
  * from the database: whatever the database says then, its marks and its sums belong together. The
  * sensors are asked to say hello again, hear the mark that is true, and send what follows it. What
- * is sent again below the mark is skipped. Answers of a turn that failed are never sent.
+ * is sent again below the mark is skipped. Answers of a turn that failed are never sent. A COMMIT
+ * in doubt that takes place only after that, and a second collector by mistake, are noticed by the
+ * next store_begin, which then fails: the database is read again.
  *
  * While the database is away the door stays open (pings are answered there), but what comes is not
  * taken: sensors keep it. */

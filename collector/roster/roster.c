@@ -10,6 +10,8 @@
 struct sensor {
     struct sensor_row row;
     bool is_changed;
+    bool may_test; /* a test began since its tests were lost last; or nobody knows: loaded */
+    bool is_lost;  /* its tests; to be taken */
 };
 
 struct roster {
@@ -18,6 +20,7 @@ struct roster {
     size_t used, room;
     struct gap_row *gaps; /* not yet taken, oldest first */
     size_t gap_at, gap_used, gap_room;
+    bool some_lost; /* of some sensor: so that asking costs nothing */
 };
 
 int roster_new(const struct roster_conf *conf, struct roster **out)
@@ -44,6 +47,20 @@ static void copy_name(char out[static WIRE_NAME], const char *name)
     size_t len = strnlen(name, WIRE_NAME - 1);
     memset(out, 0, WIRE_NAME);
     memcpy(out, name, len);
+}
+
+/* The map's key has room for so much of a place's name. Cut here, and between characters: half of
+ * one would become another key on its way through the database. */
+static void copy_pop(struct sensor_row *row, const char *pop)
+{
+    enum { POP_MAX = 31 };
+    copy_name(row->pop, pop);
+    size_t len = strlen(row->pop);
+    if (len <= POP_MAX)
+        return;
+    for (len = POP_MAX; len > 0 && (row->pop[len] & 0xc0) == 0x80;)
+        len--;
+    memset(row->pop + len, 0, sizeof row->pop - len);
 }
 
 static struct sensor *find(const struct roster *r, const char *name)
@@ -75,6 +92,7 @@ int roster_load(struct roster *r, const struct sensor_row *row)
     if (s == NULL && add(r, &s) < 0)
         return -ENOMEM;
     s->row = *row;
+    s->may_test = true;
     return 0;
 }
 
@@ -103,23 +121,34 @@ static void gap_note(struct roster *r, const struct sensor_row *row, uint64_t fr
     memcpy(gap->reason, reason, strnlen(reason, sizeof gap->reason - 1));
 }
 
-/* The sensor no longer holds what follows the high-water mark: it will never come. */
-static void skip_lost(struct roster *r, struct sensor_row *row, uint64_t first_seq, int64_t now)
+static void tests_lost(struct roster *r, struct sensor *s)
 {
+    s->is_lost = s->is_lost || s->may_test;
+    s->may_test = false;
+    r->some_lost = r->some_lost || s->is_lost;
+}
+
+/* The sensor no longer holds what follows the high-water mark: it will never come. */
+static void skip_lost(struct roster *r, struct sensor *s, uint64_t first_seq, int64_t now)
+{
+    struct sensor_row *row = &s->row;
     if (first_seq <= row->last_seq + 1)
         return;
     gap_note(r, row, row->last_seq + 1, first_seq - 1, "the sensor no longer holds these events",
              now);
     row->last_seq = first_seq - 1;
+    tests_lost(r, s);
 }
 
-static void epoch_begin(struct roster *r, struct sensor_row *row, uint64_t epoch, int64_t now)
+static void epoch_begin(struct roster *r, struct sensor *s, uint64_t epoch, int64_t now)
 {
+    struct sensor_row *row = &s->row;
     if (row->epoch != 0 && row->state != SENSOR_STOPPED)
         gap_note(r, row, row->last_seq + 1, 0, "sensor restarted without its goodbye", now);
     row->epoch = epoch;
     row->last_seq = 0;
     row->state = SENSOR_UP;
+    tests_lost(r, s);
 }
 
 /* At most two gaps are noted by one hello: one for each epoch. */
@@ -146,11 +175,11 @@ int roster_hello(struct roster *r, const char *sensor, const struct wire_message
         s->row.first_seen = now;
     }
     if (m->epoch > s->row.epoch)
-        epoch_begin(r, &s->row, m->epoch, now);
-    skip_lost(r, &s->row, m->first_seq, now);
+        epoch_begin(r, s, m->epoch, now);
+    skip_lost(r, s, m->first_seq, now);
     if (s->row.state == SENSOR_SILENT)
         s->row.state = SENSOR_UP;
-    copy_name(s->row.pop, m->pop);
+    copy_pop(&s->row, m->pop);
     copy_name(s->row.version, m->release);
     s->row.last_seen = now;
     s->is_changed = true;
@@ -188,14 +217,19 @@ void roster_event(struct roster *r, const char *sensor, const struct event *e, i
     switch (e->type) {
     case EVENT_sensor_started:
         copy_name(s->row.version, e->sensor_started.version);
-        copy_name(s->row.pop, e->sensor_started.pop);
+        copy_pop(&s->row, e->sensor_started.pop);
         break;
     case EVENT_sensor_stopped:
         s->row.state = SENSOR_STOPPED;
+        tests_lost(r, s);
         break;
+    case EVENT_test_started:
+        s->may_test = true;
+        return;
     case EVENT_gap:
         if (gap_reserve(r) == 0)
             gap_note(r, &s->row, e->gap.from_seq, e->gap.to_seq, e->gap.reason, now);
+        tests_lost(r, s);
         break;
     default:
         return;
@@ -212,6 +246,7 @@ void roster_tick(struct roster *r, int64_t now)
             continue;
         s->row.state = SENSOR_SILENT;
         s->is_changed = true;
+        tests_lost(r, s);
     }
 }
 
@@ -233,6 +268,19 @@ bool roster_take_gap(struct roster *r, struct gap_row *out)
         return false;
     *out = r->gaps[r->gap_at++];
     return true;
+}
+
+bool roster_take_lost(struct roster *r, char sensor[static WIRE_NAME])
+{
+    for (size_t i = 0; r->some_lost && i < r->used; i++) {
+        if (!r->sensors[i].is_lost)
+            continue;
+        r->sensors[i].is_lost = false;
+        memcpy(sensor, r->sensors[i].row.name, WIRE_NAME);
+        return true;
+    }
+    r->some_lost = false;
+    return false;
 }
 
 const struct sensor_row *roster_find(const struct roster *r, const char *sensor)

@@ -60,5 +60,10 @@ void roster_tick(struct roster *r, int64_t now);
 bool roster_take_sensor(struct roster *r, struct sensor_row *out);
 bool roster_take_gap(struct roster *r, struct gap_row *out);
 
+/* A sensor whose running tests are lost: it restarted, stopped, fell silent or lost events (the end
+ * of a test may be among them). Each once, until it begins a test again. Ask after every hello,
+ * event and tick: the next event may begin a test that is not lost. */
+bool roster_take_lost(struct roster *r, char sensor[static WIRE_NAME]);
+
 /* NULL if unknown; borrowed until the next call. */
 const struct sensor_row *roster_find(const struct roster *r, const char *sensor);

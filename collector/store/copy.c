@@ -172,8 +172,8 @@ int copy_event(struct store *s, const char *sensor, const char *pop, const struc
 #define ENTRY_COLUMNS                                                                      \
     ENTRY_KEY ", state, genuine_probability, genuine_fraction, genuine_low, genuine_high," \
               " share, weight, weight_at, packets, bytes, expected, expected_by, tests,"   \
-              " first_seen, last_seen, last_test_at"
-#define ENTRY_COLUMN_COUNT 23
+              " first_seen, last_seen, last_test_at, testing_by"
+#define ENTRY_COLUMN_COUNT 24
 
 static void row_entry(struct record *r, const struct ingress_row *x)
 {
@@ -207,6 +207,7 @@ static void row_entry(struct record *r, const struct ingress_row *x)
     field_time(r, x->first_seen);
     field_time(r, x->last_seen);
     field_time(r, x->last_test_at);
+    field_text(r, x->testing_by);
 }
 
 static int make_entry_staging(struct store *s, struct note *note)
@@ -242,7 +243,7 @@ static int upsert_entries(struct store *s, struct note *note)
         " packets = excluded.packets, bytes = excluded.bytes, expected = excluded.expected,"
         " expected_by = excluded.expected_by, tests = excluded.tests,"
         " first_seen = excluded.first_seen, last_seen = excluded.last_seen,"
-        " last_test_at = excluded.last_test_at",
+        " last_test_at = excluded.last_test_at, testing_by = excluded.testing_by",
         "writing map entries", note);
 }
 

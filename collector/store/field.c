@@ -322,7 +322,13 @@ int64_t column_time(struct columns *c)
         c->next++;
         return 0;
     }
-    return ((int64_t)column_number(c, 8) + PG_EPOCH_US) * 1000;
+    /* PostgreSQL knows times (and infinity) that we do not: those stop at our ends. The first was
+     * rounded down when it was written. */
+    int64_t us = (int64_t)column_number(c, 8), ns;
+    if (!__builtin_add_overflow(us, PG_EPOCH_US, &ns) &&
+        !__builtin_mul_overflow(ns, INT64_C(1000), &ns))
+        return ns;
+    return us < 0 ? INT64_MIN : INT64_MAX;
 }
 
 struct prefix column_prefix(struct columns *c)

@@ -94,22 +94,36 @@ static int load_ingress(void *arg, struct columns *c)
     row.first_seen = column_time(c);
     row.last_seen = column_time(c);
     row.last_test_at = column_time(c);
+    column_text(c, row.testing_by, sizeof row.testing_by);
     return load->each(load->arg, &row);
 }
 
+static int load_entries(struct store *s, struct ingress_load *load, struct note *note)
+{
+    return session_each(
+        s,
+        "SELECT prefix, pop, router, interface, vlan, mac, peer_as, state,"
+        " genuine_probability, genuine_fraction, genuine_low, genuine_high, share,"
+        " weight, weight_at, packets, bytes, expected, expected_by, tests,"
+        " first_seen, last_seen, last_test_at, testing_by FROM penstock.ingress_entry",
+        "reading the map", load_ingress, load, note);
+}
+
+/* Without a limit in time: tens of millions of rows take longer than a statement may, and a
+ * collector that never gets through could never start. */
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
                        void *arg, struct note *note)
 {
     struct ingress_load load = {each, arg};
     int err = session_ready(s, note);
+    if (err == 0)
+        err = session_script(s, "SET statement_timeout = 0", "reading the map", note);
     if (err != 0)
         return err;
-    return session_each(s,
-                        "SELECT prefix, pop, router, interface, vlan, mac, peer_as, state,"
-                        " genuine_probability, genuine_fraction, genuine_low, genuine_high, share,"
-                        " weight, weight_at, packets, bytes, expected, expected_by, tests,"
-                        " first_seen, last_seen, last_test_at FROM penstock.ingress_entry",
-                        "reading the map", load_ingress, &load, note);
+    err = load_entries(s, &load, note);
+    int restored =
+        session_script(s, SESSION_STATEMENT_TIMEOUT, "reading the map", err == 0 ? note : NULL);
+    return err != 0 ? err : restored;
 }
 
 struct alert_load {

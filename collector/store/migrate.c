@@ -110,7 +110,7 @@ static int record_step(struct store *s, const struct schema_step *step, struct n
 
 static int apply_step(struct store *s, const struct schema_step *step, struct note *note)
 {
-    int err = store_begin(s, note);
+    int err = session_begin(s, note);
     if (err == 0)
         err = session_script(s, step->sql, step->name, note);
     if (err == 0)

@@ -152,8 +152,11 @@ int store_put_event(struct store *s, const char *sensor, const char *pop, const 
     return 0; /* the roster keeps what the others say */
 }
 
-static int put_alert_row(struct store *s, const struct alert_row *row, struct note *note)
+/* *state_kept: a human's word stands against the new state. */
+static int put_alert_row(struct store *s, const struct alert_row *row, bool *state_kept,
+                         struct note *note)
 {
+    PGresult *res;
     struct record *p = session_parameters(s);
     field_bigint(p, row->alert_id);
     field_text(p, row->fingerprint);
@@ -175,7 +178,7 @@ static int put_alert_row(struct store *s, const struct alert_row *row, struct no
     field_text_or_null(p, row->acknowledged_by);
     field_integer_or_null(p, row->at.vlan);
     field_mac_or_null(p, row->at.mac);
-    return session_run(
+    int err = session_ask(
         s,
         "INSERT INTO penstock.alert AS a (alert_id, fingerprint, kind, severity, confidence,"
         " state, prefix, pop, router, interface, peer_as, summary, expected, evidence,"
@@ -184,14 +187,22 @@ static int put_alert_row(struct store *s, const struct alert_row *row, struct no
         " penstock.jsonb_of($14), $15, $16, $17, $18, $19, $20)"
         " ON CONFLICT (alert_id) DO UPDATE SET severity = excluded.severity,"
         " confidence = excluded.confidence,"
-        /* what a human said here meanwhile stands until the alert's end */
-        " state = CASE WHEN a.state IN ('acknowledged', 'suppressed')"
-        " AND excluded.state IN ('pending', 'firing') THEN a.state ELSE excluded.state END,"
+        /* what a human said or took back here meanwhile stands until the alert's end; who said it
+         * is a human's column altogether */
+        " state = CASE WHEN excluded.state <> 'resolved' AND a.state <> 'resolved'"
+        " AND (a.state IN ('acknowledged', 'suppressed')"
+        " OR excluded.state IN ('acknowledged', 'suppressed'))"
+        " THEN a.state ELSE excluded.state END,"
         " summary = excluded.summary,"
         " expected = excluded.expected, evidence = excluded.evidence,"
-        " updated_at = excluded.updated_at, resolved_at = excluded.resolved_at,"
-        " acknowledged_by = coalesce(excluded.acknowledged_by, a.acknowledged_by)",
-        "writing an alert", note);
+        " updated_at = excluded.updated_at, resolved_at = excluded.resolved_at"
+        " RETURNING a.state <> $6",
+        "writing an alert", &res, note);
+    if (err != 0)
+        return err;
+    *state_kept = column_boolean(&(struct columns){.result = res});
+    PQclear(res);
+    return 0;
 }
 
 static int notify_alert(struct store *s, uint64_t alert_id, struct note *note)
@@ -204,10 +215,11 @@ static int notify_alert(struct store *s, uint64_t alert_id, struct note *note)
 
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note)
 {
+    bool state_kept = false;
     int err = session_in_transaction(s, "writing an alert", note);
     if (err == 0)
-        err = put_alert_row(s, row, note);
-    if (err == 0 && announce)
+        err = put_alert_row(s, row, &state_kept, note);
+    if (err == 0 && announce && !state_kept)
         err = notify_alert(s, row->alert_id, note);
     return err;
 }

@@ -13,6 +13,8 @@ enum event_table { TABLE_STATUS, TABLE_TALLY, TABLE_DROP, TABLE_SCAN_WINDOW, TAB
 struct store {
     PGconn *conn;
     bool in_transaction;
+    bool is_turn_known; /* else whatever store_begin finds is right */
+    uint64_t turn;      /* collector_turn.turns, when the last of our transactions committed */
     /* what waits for the next flush, as COPY BINARY rows */
     struct record events[TABLE_COUNT];
     struct record entries;   /* changed map entries */
@@ -22,11 +24,16 @@ struct store {
     bool partitions[TABLE_COUNT][PARTITION_COUNT];
 };
 
+#define SESSION_STATEMENT_TIMEOUT "SET statement_timeout = '60s';"
+
 /* Checks the connection and sets the session up. */
 int session_set_up(struct store *s, struct note *note);
 
 /* Connects again, once, if the connection is known to be broken; not within a transaction. */
 int session_ready(struct store *s, struct note *note);
+
+/* A transaction that takes no turn, for migrations: the schema may not be there. */
+int session_begin(struct store *s, struct note *note);
 
 /* The statement's parameters, empty: fill them with field_…() in order. */
 struct record *session_parameters(struct store *s);

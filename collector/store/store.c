@@ -12,11 +12,14 @@
 /* What every session is set to:
  *  - names are always written in full, so nobody's search_path can put another table in front;
  *  - a statement that hangs for a minute is an error that the caller hears of;
+ *  - a transaction whose collector is gone without a word (its machine, the network) ends after a
+ *    minute, too, and with it the locks that the next transaction waits for;
  *  - COMMIT must mean that the rows are on disk, for acknowledgements rest on it: a database set to
  *    synchronous_commit=off is overruled, stricter settings are left. */
 static const char session_setup[] =
-    "SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET client_min_messages = warning;"
-    "SET statement_timeout = '60s'; SET lock_timeout = '30s';"
+    "SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET client_min_messages = "
+    "warning;" SESSION_STATEMENT_TIMEOUT "SET lock_timeout = '30s';"
+    "SET idle_in_transaction_session_timeout = '60s';"
     "SET default_transaction_isolation = 'read committed';"
     "SET default_transaction_read_only = off;"
     "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
@@ -108,9 +111,67 @@ int session_ready(struct store *s, struct note *note)
     return PQstatus(s->conn) == CONNECTION_OK ? 0 : session_reconnect(s, note);
 }
 
+static int keep_turn(void *arg, struct columns *c)
+{
+    struct store *s = arg;
+    s->turn = column_bigint(c);
+    s->is_turn_known = true;
+    return 0;
+}
+
+static int load_turn(struct store *s, struct note *note)
+{
+    s->is_turn_known = false;
+    int err = session_each(s, "SELECT turns FROM penstock.collector_turn", "reading the turn",
+                           keep_turn, s, note);
+    if (err == 0 && !s->is_turn_known)
+        err = note_set(note, ERR_DATABASE,
+                       "database, reading the turn: penstock.collector_turn has lost its row");
+    return err;
+}
+
+int store_load_begin(struct store *s, struct note *note)
+{
+    int err = session_ready(s, note);
+    return err == 0 ? load_turn(s, note) : err;
+}
+
+/* Waits for a writer that is not done yet (at most lock_timeout). */
+static int take_turn(struct store *s, struct note *note)
+{
+    PGresult *res;
+    struct record *p = session_parameters(s);
+    field_bigint(p, s->turn);
+    int err = session_ask(s,
+                          "UPDATE penstock.collector_turn SET turns = turns + 1, at = now()"
+                          " WHERE turns = $1",
+                          "beginning a transaction", &res, note);
+    if (err != 0)
+        return err;
+    bool is_ours = strcmp(PQcmdTuples(res), "1") == 0;
+    PQclear(res);
+    if (is_ours)
+        return 0;
+    store_rollback(s);
+    return note_set(note, ERR_DATABASE,
+                    "database, beginning a transaction: somebody else wrote since it was read: a"
+                    " second collector, or a COMMIT of ours that was in doubt and took place");
+}
+
+int session_begin(struct store *s, struct note *note)
+{
+    int err = session_script(s, "BEGIN", "beginning a transaction", note);
+    s->in_transaction = err == 0;
+    s->is_turn_known = false;
+    return err;
+}
+
 static int begin(struct store *s, struct note *note)
 {
-    return session_script(s, "BEGIN", "beginning a transaction", note);
+    int err = s->is_turn_known ? 0 : load_turn(s, note);
+    if (err == 0)
+        err = session_script(s, "BEGIN", "beginning a transaction", note);
+    return err == 0 ? take_turn(s, note) : err;
 }
 
 int store_begin(struct store *s, struct note *note)
@@ -139,10 +200,12 @@ int store_commit(struct store *s, struct note *note)
     /* COMMIT of a failed transaction succeeds, and answers ROLLBACK */
     bool committed =
         PQresultStatus(res) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(res), "COMMIT") == 0;
-    if (committed)
+    if (committed) {
         s->in_transaction = false;
-    else
+        s->turn++;
+    } else {
         err = session_fail(s, res, "committing", note);
+    }
     PQclear(res);
     return err;
 }

@@ -6,7 +6,13 @@
  * transaction is rolled back and ERR_DATABASE is returned with a note; the caller throws away what
  * it folded in memory, loads again, and lets the sensors send again. Puts and the commit are
  * refused until the next store_begin, which connects again (once) when the connection is broken; so
- * do the loads. A statement that takes longer than a minute is a failure.
+ * do the loads. A statement that takes longer than a minute is a failure,
+ * except reading the map.
+ *
+ * Nobody else may write between a load and a transaction, or between two transactions: store_begin
+ * says ERR_DATABASE if somebody did (a second collector; or a COMMIT of this one that broke off,
+ * and took place after all), and then the caller loads again. While such a COMMIT is under way
+ * store_begin waits for it.
  *
  * What a sensor may say never makes a put fail: values that PostgreSQL would refuse are bent
  * (collector/store/field.h), and any time finds a partition. Times are kept in microseconds. Not
@@ -35,7 +41,9 @@ int store_migrate(struct store *s, unsigned *applied, struct note *note);
 /* 0 if the schema is this version's; ERR_VERSION with a note that says what to do. */
 int store_check_version(struct store *s, struct note *note);
 
-/* At start: every row goes to each; stops at the first non-zero answer and returns it. */
+/* Before the three loads: from here on, what another writer does is noticed by store_begin. */
+int store_load_begin(struct store *s, struct note *note);
+/* Every row goes to each; stops at the first non-zero answer and returns it. */
 int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sensor_row *row),
                        void *arg, struct note *note);
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
@@ -56,7 +64,9 @@ int store_put_gap(struct store *s, const struct gap_row *row, struct note *note)
 /* Kept, and upserted in bulk at store_commit; the last of several rows of one entry wins. A row
  * without a prefix is logged and ignored. */
 int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note);
-/* announce: also NOTIFY penstock_alert with the alert_id, seen by listeners when this commits. */
+/* announce: also NOTIFY penstock_alert with the alert_id, seen by listeners when this commits; not
+ * if a human's word in the database (acknowledged, suppressed, or taken back) stands against the
+ * new state. */
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);
 /* An event or batch that could not be decoded, set aside with its bytes and reason. */
 int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,

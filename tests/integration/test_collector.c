@@ -127,6 +127,7 @@ static int set_up_all(void **state)
              "database: {dsn: \"%s\"}\n"
              "policy: {file: %s}\n"
              "alerts: {hold_down: 1s}\n"
+             "roster: {silent_after: 2s}\n"
              "http: {listen: \"\"}\n"
              "log: {level: error}\n",
              endpoint, pg.dsn, policy_path);
@@ -149,18 +150,18 @@ static int tear_down_all(void **state)
     return rmdir(folder);
 }
 
-static void start_publisher(void)
+static void start_publisher_of(const char *sensor, const char *pop)
 {
     static struct ring *rings[] = {&ring};
     struct publish_conf conf = {.insecure = true,
-                                .sensor = "ams1",
-                                .pop = "AMS",
                                 .driver = "pcap",
                                 .keep_bytes = 16 << 20,
                                 .linger_ns = 5 * NS_PER_MS,
                                 .stop_wait_ns = 20 * NS_PER_S};
     struct note note = {0};
     snprintf(conf.endpoint, sizeof conf.endpoint, "%s", endpoint);
+    snprintf(conf.sensor, sizeof conf.sensor, "%s", sensor);
+    snprintf(conf.pop, sizeof conf.pop, "%s", pop);
     assert_int_equal(ring_init(&ring, sizeof(struct event), 1024), 0);
     assert_int_equal(publish_open(&conf, rings, 1, &counters, &publish, &note), 0);
 }
@@ -203,6 +204,55 @@ static void push_verdict(const char *src, uint8_t verdict, double probability, u
     e.test_ended.verdict = verdict;
     e.test_ended.genuine_probability = probability;
     push(&e);
+}
+
+/* A sensor in a process of its own, with a test under way; to be killed. Only before this process
+ * has a publisher: its threads would not be in the child. */
+static pid_t start_sensor(const char *sensor, const char *pop)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    struct event e = {.type = EVENT_test_started};
+    e.test_started.prefix = prefix("192.0.2.0/24");
+    start_publisher_of(sensor, pop);
+    push_tally("192.0.2.0/24");
+    push(&e);
+    pause();
+    _exit(0);
+}
+
+static void kill_sensor(pid_t sensor)
+{
+    kill(sensor, SIGKILL);
+    assert_int_equal(waitpid(sensor, NULL, 0), sensor);
+}
+
+#define SENSORS(where) "SELECT count(*) FROM penstock.sensor WHERE name = 'fra1' AND " where
+#define TESTING        "SELECT count(*) FROM penstock.ingress_of('192.0.2.1') WHERE state = 'testing'"
+
+static void a_killed_sensor_is_silent_and_its_next_run_notes_the_gap(void **state)
+{
+    (void)state;
+    start_collector();
+    pid_t sensor = start_sensor("fra1", "FRA");
+    wait_for(SENSORS("state = 'up' AND last_seq = 3"), 1);
+    assert_int_equal(number(TESTING), 1);
+    kill_sensor(sensor);
+    wait_for(SENSORS("state = 'silent'"), 1);
+    assert_int_equal(number(TESTING), 0);
+    assert_int_equal(number("SELECT count(*) FROM penstock.sensor_gap"), 0); /* it may be back */
+    sensor = start_sensor("fra1", "FRA");
+    wait_for(SENSORS("state = 'up' AND last_seq = 3"), 1);
+    assert_int_equal(number("SELECT count(*) FROM penstock.sensor_gap WHERE sensor = 'fra1' AND"
+                            " from_seq = 4 AND to_seq IS NULL"),
+                     1);
+    assert_int_equal(number("SELECT sum(packets) FROM penstock.ingress_map"), 2);
+    kill_sensor(sensor);
+    stop_collector(SIGTERM);
+    PQclear(PQexec(sql, "TRUNCATE penstock.sensor, penstock.sensor_gap_entry,"
+                        " penstock.ingress_entry, penstock.ingress_tally,"
+                        " penstock.penny_test_entry"));
 }
 
 /* Until it takes events: a collector that cannot even start ends, and who started it starts it
@@ -265,7 +315,7 @@ static void migrating_twice_is_migrating_once(void **state)
 static void each_event_counts_once_whatever_is_killed(void **state)
 {
     (void)state;
-    start_publisher(); /* before there is a collector: it waits */
+    start_publisher_of("ams1", "AMS"); /* before there is a collector: it waits */
     start_collector();
     wait_for("SELECT count(*) FROM pg_class WHERE oid = to_regclass('penstock.alert')", 1);
     for (int i = 0; i < STREAM; i++) {
@@ -296,14 +346,31 @@ static void genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not(void *
                      1);
 }
 
-static void an_acknowledgement_outlives_new_evidence(void **state)
+static unsigned notifications(void)
+{
+    unsigned n = 0;
+    PQconsumeInput(sql);
+    for (PGnotify *got; (got = PQnotifies(sql)) != NULL; n++)
+        PQfreemem(got);
+    return n;
+}
+
+static void an_acknowledgement_outlives_new_evidence_and_a_restart(void **state)
 {
     (void)state;
+    PQclear(PQexec(sql, "LISTEN penstock_alert"));
     PQclear(
         PQexec(sql, "UPDATE penstock.alert SET state = 'acknowledged', acknowledged_by = 'ann'"));
     push_verdict("203.0.113.0/24", VERDICT_MIXED, 0.7, 3);
     wait_for(ALERTS("severity = 'warning'"), 1);
     assert_int_equal(number(ALERTS("state = 'acknowledged' AND acknowledged_by = 'ann'")), 1);
+    stop_collector(SIGTERM);
+    start_collector();
+    push_verdict("203.0.113.0/24", VERDICT_GENUINE, 0.98, 4);
+    wait_for(ALERTS("severity = 'critical'"), 1);
+    assert_int_equal(number(ALERTS("state = 'acknowledged' AND acknowledged_by = 'ann'")), 1);
+    assert_int_equal(number(ALERTS("true")), 1);
+    assert_int_equal(notifications(), 0);
 }
 
 static void a_policy_read_again_ends_the_alert(void **state)
@@ -311,7 +378,9 @@ static void a_policy_read_again_ends_the_alert(void **state)
     (void)state;
     write_file(policy_path, "- {prefix: 203.0.113.0/24, ingress: [{pop: AMS}]}\n");
     kill(collector, SIGHUP);
-    wait_for(ALERTS("state = 'resolved' AND resolved_at IS NOT NULL"), 1);
+    wait_for(ALERTS("state = 'resolved' AND acknowledged_by = 'ann' AND resolved_at IS NOT NULL"),
+             1);
+    assert_int_equal(notifications(), 1);
     assert_int_equal(number("SELECT count(*) FROM penstock.ingress_of('203.0.113.9')"
                             " WHERE expected AND expected_by = 'policy'"),
                      1);
@@ -334,9 +403,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_exit_status_tells_who_must_act),
         cmocka_unit_test(migrating_twice_is_migrating_once),
+        cmocka_unit_test(a_killed_sensor_is_silent_and_its_next_run_notes_the_gap),
         cmocka_unit_test(each_event_counts_once_whatever_is_killed),
         cmocka_unit_test(genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not),
-        cmocka_unit_test(an_acknowledgement_outlives_new_evidence),
+        cmocka_unit_test(an_acknowledgement_outlives_new_evidence_and_a_restart),
         cmocka_unit_test(a_policy_read_again_ends_the_alert),
         cmocka_unit_test(both_sides_end_cleanly_and_without_a_gap),
     };

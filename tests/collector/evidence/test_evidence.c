@@ -25,7 +25,7 @@ static void ended(struct ingress_row *row, uint8_t verdict, int64_t at, double p
 static void started(struct ingress_row *row)
 {
     struct event_test_started t = {0};
-    evidence_started(&conf, row, &t);
+    evidence_started(&conf, row, "ams1", &t);
 }
 
 static void a_first_test_shows_as_testing(void **state)
@@ -113,6 +113,35 @@ static void a_new_row_below_a_tested_one_begins_with_its_evidence(void **state)
     assert_true(row.genuine_probability == 0.9 && row.tests == 1 && row.bytes == 5);
 }
 
+static void a_lost_test_leaves_what_was_known_before(void **state)
+{
+    (void)state;
+    struct ingress_row row = {0};
+    started(&row);
+    assert_false(evidence_lost(&row, "ams2"));
+    assert_int_equal(row.state, STATE_TESTING);
+    assert_true(evidence_lost(&row, "ams1"));
+    assert_int_equal(row.state, STATE_UNVERIFIED);
+    assert_string_equal(row.testing_by, "");
+    ended(&row, VERDICT_INCONCLUSIVE, 10, 0.5);
+    started(&row);
+    assert_true(evidence_lost(&row, "ams1"));
+    assert_int_equal(row.state, STATE_INCONCLUSIVE);
+    assert_false(evidence_lost(&row, "ams1"));
+}
+
+static void a_test_that_ends_before_an_earlier_one_is_no_longer_running(void **state)
+{
+    (void)state;
+    struct ingress_row row = {0};
+    ended(&row, VERDICT_INCONCLUSIVE, 10, 0.5);
+    started(&row);
+    ended(&row, VERDICT_INCONCLUSIVE, 9, 0.4); /* a clock was set back */
+    assert_int_equal(row.state, STATE_INCONCLUSIVE);
+    assert_true(row.genuine_probability == 0.5 && row.tests == 2);
+    assert_string_equal(row.testing_by, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +152,8 @@ int main(void)
         cmocka_unit_test(an_inconclusive_test_overwrites_only_a_verdict_older_than_the_half_life),
         cmocka_unit_test(many_inconclusive_tests_do_not_keep_an_old_verdict_young),
         cmocka_unit_test(numbers_that_are_none_do_not_enter_the_map),
+        cmocka_unit_test(a_lost_test_leaves_what_was_known_before),
+        cmocka_unit_test(a_test_that_ends_before_an_earlier_one_is_no_longer_running),
         cmocka_unit_test(a_new_row_below_a_tested_one_begins_with_its_evidence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,10 +7,11 @@
 struct db db;
 unsigned db_commits;
 int db_fail_at;
-bool db_is_away, db_lose_commit;
+bool db_is_away, db_lose_commit, db_late_commit;
 void (*net_answer)(const char *sensor, const struct wire_message *m);
 
-static struct db work;
+static struct db work, late;
+static unsigned turn; /* that the collector knows */
 static bool in_transaction;
 
 enum { QUEUE = 512 };
@@ -26,7 +27,7 @@ void doors_reset(void)
     memset(&db, 0, sizeof db);
     db_commits = 0;
     db_fail_at = 0;
-    db_is_away = db_lose_commit = in_transaction = false;
+    db_is_away = db_lose_commit = db_late_commit = in_transaction = false;
     net_answer = NULL;
     head = tail = 0;
 }
@@ -73,16 +74,31 @@ static int called(struct note *note)
     return 0;
 }
 
+int store_load_begin(struct store *s, struct note *note)
+{
+    (void)s;
+    turn = db.turns;
+    return called(note);
+}
+
 int store_begin(struct store *s, struct note *note)
 {
     (void)s;
     assert(!in_transaction);
     int err = called(note);
+    if (err == 0 && db.turns != turn)
+        err = note_set(note, ERR_DATABASE, "somebody else wrote");
     if (err == 0) {
         work = db;
+        work.turns++;
         in_transaction = true;
     }
     return err;
+}
+
+void db_late(void)
+{
+    db = late;
 }
 
 int store_commit(struct store *s, struct note *note)
@@ -92,7 +108,13 @@ int store_commit(struct store *s, struct note *note)
     int err = called(note);
     if (err < 0)
         return err;
+    if (db_late_commit) {
+        late = work;
+        db_late_commit = false;
+        return note_set(note, ERR_DATABASE, "the connection broke; who knows?");
+    }
     db = work;
+    turn = db.turns;
     in_transaction = false;
     db_commits++;
     if (!db_lose_commit)

@@ -2,8 +2,8 @@
  *
  * The database has what is committed and a copy under work: begin copies, commit replaces,
  * rollback drops. It can fail at the n-th call from now, and can lose the connection just after a
- * COMMIT took place, so that the collector cannot know. The network hands over what tests queue,
- * and shows each answer to a callback. */
+ * COMMIT took place, or some time before, so that the collector cannot know. The network hands over
+ * what tests queue, and shows each answer to a callback. */
 #pragma once
 
 #include "collector/receive/receive.h"
@@ -31,7 +31,7 @@ struct db {
     struct db_event events[DB_EVENTS];
     struct db_malformed malformed[DB_GAPS];
     size_t sensor_count, gap_count, row_count, alert_count, event_count, malformed_count;
-    unsigned announced;
+    unsigned announced, turns;
 };
 
 extern struct db db;        /* committed */
@@ -39,9 +39,11 @@ extern unsigned db_commits; /* since reset */
 extern int db_fail_at;      /* the n-th call from now fails; 0: none */
 extern bool db_is_away;     /* everything fails */
 extern bool db_lose_commit; /* the next COMMIT takes place, and says that it failed */
+extern bool db_late_commit; /* the next COMMIT says that it failed; db_late() lets it take place */
 extern void (*net_answer)(const char *sensor, const struct wire_message *m);
 
 void doors_reset(void);
+void db_late(void);
 
 /* Queues a message (events are copied). */
 void net_queue(const char *sensor, const struct wire_message *m);

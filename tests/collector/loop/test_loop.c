@@ -277,6 +277,67 @@ static void a_commit_of_which_nobody_knows_counts_once(void **state)
     assert_true(counter_get(&counters, COUNTER_events_repeated) == 1);
 }
 
+static void hello_of(const char *sensor)
+{
+    struct wire_message m = {
+        .kind = WIRE_HELLO, .version = WIRE_VERSION, .pop = "AMS", .epoch = EPOCH, .first_seq = 1};
+    net_queue(sensor, &m);
+    loop_turn(&loop, 0);
+}
+
+static void send_of(const char *sensor, const struct event *e, uint64_t seq)
+{
+    static struct bytes b;
+    b.len = b.count = 0;
+    add(&b, e);
+    net_queue(sensor, &(struct wire_message){.kind = WIRE_BATCH,
+                                             .epoch = EPOCH,
+                                             .first_seq = seq,
+                                             .count = 1,
+                                             .events = b.data,
+                                             .events_len = b.len});
+    loop_turn(&loop, 0);
+}
+
+static void a_commit_that_takes_place_late_counts_once(void **state)
+{
+    (void)state;
+    hello();
+    struct event e = tally("192.0.2.0/24", 100);
+    db_late_commit = true;
+    send_one(&e, 1);
+    loop_turn(&loop, 0); /* loads: the mark says 0 */
+    hello();
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 0);
+    db_late_commit = true;
+    send_one(&e, 1);     /* and again in doubt */
+    loop_turn(&loop, 0); /* loads: still 0 */
+    db_late();
+    send_one(&e, 1); /* refused: somebody else wrote */
+    loop_turn(&loop, 0);
+    send_one(&e, 1);
+    assert_acked(1);
+    assert_true(db.event_count == 1 && db.row_count == 1 && db.rows[0].bytes == 100);
+}
+
+/* Their marks say nothing of it: each one's own is right. */
+static void a_late_commit_of_one_sensor_is_not_lost_to_another_at_the_same_place(void **state)
+{
+    (void)state;
+    hello();
+    hello_of("ams2");
+    struct event e = tally("192.0.2.0/24", 100), other = tally("192.0.2.0/24", 7);
+    db_late_commit = true;
+    send_one(&e, 1);
+    loop_turn(&loop, 0); /* loads */
+    db_late();
+    send_of("ams2", &other, 1); /* refused */
+    loop_turn(&loop, 0);
+    send_of("ams2", &other, 1);
+    send_one(&e, 1);
+    assert_true(db.event_count == 2 && db.row_count == 1 && db.rows[0].bytes == 107);
+}
+
 static void killed_between_commit_and_ack_the_repeat_is_skipped(void **state)
 {
     (void)state;
@@ -500,6 +561,57 @@ static void a_sensor_that_forgot_its_goodbye_leaves_a_gap(void **state)
     assert_true(db.gap_count == 1 && db.gaps[0].epoch == EPOCH && db.gaps[0].to_seq == 0);
 }
 
+static void a_clock_that_was_ahead_does_not_hold_the_map_in_the_future(void **state)
+{
+    (void)state;
+    hello();
+    struct event ahead = tally("192.0.2.0/24", 100), verdict = test_ended("192.0.2.0/24", 0);
+    ahead.tally.ended_at = verdict.test_ended.ended_at = now + 365 * 86400 * (int64_t)NS_PER_S;
+    verdict.test_ended.verdict = VERDICT_SPOOFED;
+    send_one(&ahead, 1);
+    send_one(&verdict, 2);
+    assert_true(db.rows[0].last_seen == now && db.rows[0].last_test_at == now);
+    now += 2 * (int64_t)NS_PER_S; /* the clock is right again */
+    struct event elsewhere = tally("192.0.2.0/24", 300);
+    elsewhere.tally.ingress.vlan = 7;
+    send_one(&elsewhere, 3);
+    assert_true(db.rows[0].share < 0.3 && db.rows[1].share > 0.7);
+    verdict = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&verdict, 4);
+    assert_int_equal(db.rows[0].state, STATE_GENUINE);
+}
+
+static struct event test_started(const char *prefix)
+{
+    struct event e = {.at = now, .type = EVENT_test_started};
+    e.test_started.started_at = now;
+    snprintf(e.test_started.ingress.router, sizeof e.test_started.ingress.router, "r1");
+    assert_int_equal(prefix_parse(prefix, &e.test_started.prefix), 0);
+    return e;
+}
+
+static void a_test_that_died_with_its_sensor_does_not_run_for_ever(void **state)
+{
+    (void)state;
+    hello();
+    hello_of("ams2");
+    struct event below = tally("10.1.0.0/24", 5), mine = test_started("10.1.0.0/16"),
+                 other = test_started("10.2.0.0/16");
+    send_one(&below, 1);
+    send_one(&mine, 2);
+    send_of("ams2", &other, 1);
+    assert_int_equal(db_row("10.1.0.0/24")->state, STATE_TESTING);
+    kill_and_start(); /* the collector, too: it must be in the database */
+    hello_epoch(EPOCH + 5, 1);
+    loop_turn(&loop, 0);
+    assert_int_equal(db_row("10.1.0.0/24")->state, STATE_UNVERIFIED);
+    assert_int_equal(db_row("10.1.0.0/16")->state, STATE_UNVERIFIED);
+    assert_int_equal(db_row("10.2.0.0/16")->state, STATE_TESTING);
+    now += 61 * (int64_t)NS_PER_S; /* and that one never comes back */
+    loop_turn(&loop, 0);
+    assert_int_equal(db_row("10.2.0.0/16")->state, STATE_UNVERIFIED);
+}
+
 /* ---- sensors that keep to wire.h, a network that loses answers, a database that fails ---- */
 
 enum { SENSORS = 3, EVENTS = 1500 };
@@ -648,6 +760,8 @@ int main(void)
         PROMISE(a_group_is_bounded),
         PROMISE(nothing_is_answered_when_the_commit_fails),
         PROMISE(a_commit_of_which_nobody_knows_counts_once),
+        PROMISE(a_commit_that_takes_place_late_counts_once),
+        PROMISE(a_late_commit_of_one_sensor_is_not_lost_to_another_at_the_same_place),
         PROMISE(killed_between_commit_and_ack_the_repeat_is_skipped),
         PROMISE(of_a_batch_that_is_partly_known_only_the_rest_counts),
         PROMISE(a_batch_before_hello_is_asked_again),
@@ -661,6 +775,8 @@ int main(void)
         PROMISE(a_new_policy_is_applied_to_rows_that_are_there),
         PROMISE(a_silent_sensor_is_written_down),
         PROMISE(a_sensor_that_forgot_its_goodbye_leaves_a_gap),
+        PROMISE(a_clock_that_was_ahead_does_not_hold_the_map_in_the_future),
+        PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),
         PROMISE(whatever_fails_each_event_counts_exactly_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

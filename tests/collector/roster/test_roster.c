@@ -212,6 +212,58 @@ static void a_loaded_sensor_goes_on_and_is_not_taken(void **state)
     roster_free(r);
 }
 
+static bool lost(struct roster *r)
+{
+    char sensor[WIRE_NAME];
+    bool is_lost = roster_take_lost(r, sensor);
+    if (is_lost)
+        assert_string_equal(sensor, "ams1");
+    assert_false(roster_take_lost(r, sensor)); /* each once */
+    return is_lost;
+}
+
+static void running_tests_are_lost_with_whatever_could_hide_their_end(void **state)
+{
+    (void)state;
+    struct roster *r = roster();
+    uint32_t skip;
+    welcome(r, 5, 1);
+    assert_false(lost(r)); /* none began */
+    event(r, EVENT_test_started);
+    assert_false(lost(r));
+    event(r, EVENT_gap);
+    assert_true(lost(r));
+    event(r, EVENT_gap);
+    assert_false(lost(r)); /* no other began since */
+    event(r, EVENT_test_started);
+    welcome(r, 5, 10);
+    assert_true(lost(r));
+    event(r, EVENT_test_started);
+    roster_tick(r, 1000);
+    assert_true(lost(r)); /* silent */
+    batch(r, 5, 10, 1, &skip);
+    event(r, EVENT_test_started);
+    welcome(r, 6, 3);
+    assert_true(lost(r)); /* restarted, and does not hold its first events any more */
+    event(r, EVENT_test_started);
+    event(r, EVENT_sensor_stopped);
+    assert_true(lost(r));
+    roster_free(r);
+}
+
+static void of_a_loaded_sensor_nobody_knows_whether_it_tests(void **state)
+{
+    (void)state;
+    struct roster *r = roster();
+    struct sensor_row row = {.name = "ams1", .epoch = 5, .last_seq = 7, .state = SENSOR_UP};
+    assert_int_equal(roster_load(r, &row), 0);
+    welcome(r, 5, 8);
+    assert_false(lost(r));
+    welcome(r, 6, 1);
+    assert_true(lost(r));
+    roster_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +277,8 @@ int main(void)
         cmocka_unit_test(a_new_epoch_that_begins_late_is_two_gaps),
         cmocka_unit_test(what_the_sensor_gave_up_itself_is_a_gap),
         cmocka_unit_test(who_says_nothing_is_silent_until_it_speaks),
+        cmocka_unit_test(running_tests_are_lost_with_whatever_could_hide_their_end),
+        cmocka_unit_test(of_a_loaded_sensor_nobody_knows_whether_it_tests),
         cmocka_unit_test(a_loaded_sensor_goes_on_and_is_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

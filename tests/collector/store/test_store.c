@@ -794,6 +794,7 @@ static void same_entry(const struct ingress_row *a, const struct ingress_row *b)
     assert_string_equal(a->pop, b->pop);
     same_place(&a->at, &b->at);
     assert_int_equal(a->state, b->state);
+    assert_string_equal(a->testing_by, b->testing_by);
     assert_int_equal(a->has_evidence, b->has_evidence);
     assert_true(a->genuine_probability == b->genuine_probability);
     assert_true(a->genuine_fraction == b->genuine_fraction);
@@ -938,6 +939,8 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
     v6.expected = EXPECTED_UNKNOWN;
     memset(v6.expected_by, 0, sizeof v6.expected_by);
     v6.last_test_at = 0;
+    v6.state = STATE_TESTING;
+    snprintf(v6.testing_by, sizeof v6.testing_by, "ams1");
     put_entry(f, &v4);
     put_entry(f, &v6);
     struct loaded l = {0};
@@ -950,7 +953,8 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
         "203.0.113.0/24|AMS|ams1-r1|xe-0/0/1|101|02:00:00:00:00:07|4294967295|mixed|0.9375|0.5|0.25"
         "|0.75|0.125|1234567890123|9223372036854775807|f|policy|3|2026-11-21 08:59:59+00"
         "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00\n"
-        "2001:db8:77::/48|AMS|r|~|~|~|~|mixed|~|~|~|~|0.125|1234567890123|9223372036854775807|~|~|3"
+        "2001:db8:77::/"
+        "48|AMS|r|~|~|~|~|testing|~|~|~|~|0.125|1234567890123|9223372036854775807|~|~|3"
         "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~");
 }
 
@@ -1103,6 +1107,24 @@ static void ingress_of_gives_all_places_of_the_longest_prefix(void **state)
     }
 }
 
+/* Half the addresses have an entry: both what is found and what is not must be quick. */
+static void print_lookup_time(PGconn *c)
+{
+    static const char lookups[] =
+        "SELECT count(*) FROM generate_series(0, 9999) n,"
+        " LATERAL penstock.ingress_of('11.0.0.7'::inet + n::bigint * 20 * 256)";
+    ask(c, lookups);
+    uint64_t began = clock_mono_ns();
+    assert_string_equal(ask(c, lookups), "5000");
+    printf("ingress_of among 100,000 entries: %.1f us each in one statement",
+           (double)(clock_mono_ns() - began) / 1e3 / 10000);
+    began = clock_mono_ns();
+    for (int i = 0; i < 1000; i++)
+        ask(c, "SELECT prefix FROM penstock.ingress_of('11.0.7.7')");
+    printf(", %.1f us as statements of their own\n",
+           (double)(clock_mono_ns() - began) / 1e3 / 1000);
+}
+
 static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
 {
     struct fixture *f = *state;
@@ -1110,7 +1132,7 @@ static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
         "INSERT INTO penstock.ingress_entry (prefix, pop, router, interface, state, share,"
         " weight, packets, bytes, tests) SELECT set_masklen(('11.0.0.0'::inet + n * 256),"
         " 24)::cidr, 'AMS', 'r', 'i', 'unverified', 1, 1, 1, 1, 0"
-        " FROM generate_series(0, 19999) n");
+        " FROM generate_series(0, 99999) n");
     sql(f->client, "ANALYZE penstock.ingress_entry");
     const char *plan = ask(f->client, "EXPLAIN SELECT * FROM penstock.ingress_of('11.0.7.7')");
     assert_non_null(strstr(plan, "Index"));
@@ -1122,6 +1144,7 @@ static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
                         "spgist");
     assert_string_equal(ask(f->client, "SELECT prefix FROM penstock.ingress_of('11.0.7.7')"),
                         "11.0.7.0/24");
+    print_lookup_time(f->client);
 }
 
 /* ---- transactions ---- */
@@ -1260,6 +1283,84 @@ static void a_load_over_a_dying_connection_fails_and_the_next_works(void **state
     assert_int_equal(l.count, 1);
 }
 
+/* ---- two writers ---- */
+
+static struct store *second_writer(struct fixture *f)
+{
+    struct store *s;
+    ok(store_open(&f->conf, &s, &note));
+    ok(store_load_begin(s, &note));
+    return s;
+}
+
+static void wait_until_somebody_waits_for_a_lock(PGconn *c)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (strcmp(ask(c, "SELECT count(*) FROM pg_locks WHERE NOT granted"), "0") != 0)
+            return;
+        poll(NULL, 0, 10);
+    }
+    fail_msg("nobody waits");
+}
+
+/* In a process of its own: begins; exits with 0 when that was refused because of the other. */
+static _Noreturn void expect_refusal(const struct store_conf *conf, int ready)
+{
+    struct store *s;
+    struct note why = {0};
+    if (store_open(conf, &s, NULL) != 0 || store_load_begin(s, NULL) != 0 ||
+        write(ready, "r", 1) != 1)
+        _exit(1);
+    if (store_begin(s, &why) != ERR_DATABASE || strstr(why.text, "somebody else wrote") == NULL)
+        _exit(2);
+    if (store_begin(s, &why) != ERR_DATABASE) /* not before it has loaded again */
+        _exit(3);
+    if (store_load_begin(s, NULL) != 0 || store_begin(s, &why) != 0 || store_commit(s, &why) != 0)
+        _exit(4);
+    _exit(0);
+}
+
+static void who_read_before_another_s_commit_waits_and_must_read_again(void **state)
+{
+    struct fixture *f = *state;
+    int ready[2], status;
+    char byte;
+    struct sensor_row row = sensor_row("ams1", 5);
+    assert_int_equal(pipe(ready), 0);
+    ok(store_begin(f->store, &note));
+    ok(store_put_sensor(f->store, &row, &note));
+    pid_t child = fork();
+    if (child == 0)
+        expect_refusal(&f->conf, ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    wait_until_somebody_waits_for_a_lock(f->client);
+    ok(store_commit(f->store, &note));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE); /* now the child wrote */
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void a_writer_that_rolled_back_disturbs_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct store *other = second_writer(f);
+    ok(store_load_begin(f->store, &note));
+    ok(store_begin(f->store, &note));
+    store_rollback(f->store);
+    ok(store_begin(other, &note));
+    ok(store_commit(other, &note));
+    ok(store_begin(other, &note)); /* its own commits are no surprise to it */
+    ok(store_commit(other, &note));
+    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE);
+    ok(store_load_begin(f->store, &note));
+    ok(store_begin(f->store, &note));
+    ok(store_commit(f->store, &note));
+    store_close(other);
+}
+
 static void rows_that_libpq_does_not_take_fail_the_transaction(void **state)
 {
     struct fixture *f = *state;
@@ -1320,19 +1421,37 @@ static void a_copy_that_fails_takes_the_whole_transaction_with_it(void **state)
     assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
 }
 
+/* That setting of the store's session, as a statement of it meets it. */
+static const char *setting_of_the_session(struct fixture *f, const char *name)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "CREATE TABLE seen (setting text);"
+             "CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+             " INSERT INTO public.seen VALUES (current_setting('%s'));"
+             " RETURN NEW; END $$;"
+             "CREATE TRIGGER t BEFORE INSERT ON penstock.sensor FOR EACH ROW"
+             " EXECUTE FUNCTION note_setting()",
+             name);
+    sql(f->client, text);
+    struct sensor_row row = sensor_row("ams1", 1);
+    put_sensor(f, &row);
+    return ask(f->client, "SELECT setting FROM seen");
+}
+
 static void the_session_commits_to_disk_even_where_the_server_s_default_does_not(void **state)
 {
     struct fixture *f = *state; /* the cluster runs with synchronous_commit=off */
     assert_string_equal(ask(f->client, "SHOW synchronous_commit"), "off");
-    sql(f->client, "CREATE TABLE seen (setting text);"
-                   "CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                   " INSERT INTO public.seen VALUES (current_setting('synchronous_commit'));"
-                   " RETURN NEW; END $$;"
-                   "CREATE TRIGGER t BEFORE INSERT ON penstock.sensor FOR EACH ROW"
-                   " EXECUTE FUNCTION note_setting()");
-    struct sensor_row row = sensor_row("ams1", 1);
-    put_sensor(f, &row);
-    assert_string_equal(ask(f->client, "SELECT setting FROM seen"), "on");
+    assert_string_equal(setting_of_the_session(f, "synchronous_commit"), "on");
+}
+
+static void after_the_map_was_read_statements_have_their_limit_again(void **state)
+{
+    struct fixture *f = *state;
+    struct loaded l = {0};
+    ok(store_load_ingress(f->store, keep_entry, &l, &note));
+    assert_string_equal(setting_of_the_session(f, "statement_timeout"), "1min");
 }
 
 /* ---- notifications ---- */
@@ -1375,6 +1494,40 @@ static void neither_a_rollback_nor_an_unannounced_alert_notifies(void **state)
     ok(store_put_alert(f->store, &row, false, &note));
     ok(store_commit(f->store, &note));
     assert_int_equal(notifications(f->client, 300, payload), 0);
+}
+
+static void put_alert(struct fixture *f, const struct alert_row *row, bool announce)
+{
+    ok(store_begin(f->store, &note));
+    ok(store_put_alert(f->store, row, announce, &note));
+    ok(store_commit(f->store, &note));
+}
+
+static void what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced(void **state)
+{
+    struct fixture *f = *state;
+    static const char said[] = "SELECT state, acknowledged_by FROM penstock.alert";
+    char payload[32] = "";
+    struct alert_row row = alert(79);
+    row.state = ALERT_PENDING;
+    put_alert(f, &row, true);
+    sql(f->client, "UPDATE penstock.alert SET state = 'acknowledged', acknowledged_by = 'ann'");
+    sql(f->client, "LISTEN penstock_alert");
+    row.state = ALERT_FIRING; /* the hold-down passed; the collector knows of no human */
+    put_alert(f, &row, true);
+    assert_int_equal(notifications(f->client, 300, payload), 0);
+    assert_string_equal(ask(f->client, said), "acknowledged|ann");
+    row.state = ALERT_ACKNOWLEDGED; /* as loaded after a restart */
+    snprintf(row.acknowledged_by, sizeof row.acknowledged_by, "ann");
+    sql(f->client, "UPDATE penstock.alert SET state = 'firing', acknowledged_by = NULL");
+    put_alert(f, &row, false);
+    assert_string_equal(ask(f->client, said), "firing|~");
+    sql(f->client, "UPDATE penstock.alert SET state = 'suppressed', acknowledged_by = 'bob'");
+    row.state = ALERT_RESOLVED;
+    row.resolved_at = NOV2026 + 2 * SECOND;
+    put_alert(f, &row, true);
+    assert_int_equal(notifications(f->client, 5000, payload), 1);
+    assert_string_equal(ask(f->client, said), "resolved|bob");
 }
 
 static int cluster_up(void **state)
@@ -1437,12 +1590,16 @@ int main(void)
         on_schema(a_connection_killed_while_idle_is_made_again_unseen),
         on_schema(a_connection_killed_before_any_call_never_leaves_half_a_transaction),
         on_schema(a_load_over_a_dying_connection_fails_and_the_next_works),
+        on_schema(who_read_before_another_s_commit_waits_and_must_read_again),
+        on_schema(a_writer_that_rolled_back_disturbs_nobody),
         on_schema(rows_that_libpq_does_not_take_fail_the_transaction),
         on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
         on_schema(after_a_failure_puts_and_commit_are_refused_until_the_next_begin),
         on_schema(a_copy_that_fails_takes_the_whole_transaction_with_it),
+        on_schema(after_the_map_was_read_statements_have_their_limit_again),
         on_schema(the_session_commits_to_disk_even_where_the_server_s_default_does_not),
         on_schema(an_announced_alert_notifies_once_after_the_commit),
+        on_schema(what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced),
         on_schema(neither_a_rollback_nor_an_unannounced_alert_notifies),
     };
     return cmocka_run_group_tests(tests, cluster_up, cluster_down);
