@@ -79,6 +79,9 @@ struct source_ops {
      * the scan engine sees the frames themselves. Only queue 0 gives any. */
     int (*probes)(struct source *s, struct packet *out, unsigned max);
     void (*stats)(struct source *s, struct source_stats *out);
+    /* Hands over no more frames: from now on the kernel forwards them. recv still gives those that
+     * are here or on their way. NULL: what nobody receives is not lost (a capture). */
+    void (*release)(struct source *s);
     void (*close)(struct source *s); /* NULL is fine */
 };
 

@@ -36,6 +36,13 @@
 /* Kernel cells added per tick: some 20 us of work between two bursts, 65,536 cells in 0.3 s. */
 #define CELLS_PER_TICK 256
 
+/* On stop: frames that were on their way to us when the kernel let go come within one poll of the
+ * port, microseconds; on a busy machine its turn may come a few milliseconds later. What had piled
+ * up takes longer, but not without end. */
+#define QUIET_NS  (20 * NS_PER_MS)
+#define LET_GO_NS (500 * NS_PER_MS)
+#define LET_GO_MS 5
+
 /* On stop: wait so long for the publisher to make room. */
 #define DRAIN_NS (2 * NS_PER_S)
 
@@ -65,7 +72,7 @@ struct worker {
     uint64_t stats_at, interval_start, interval_due;
     uint64_t cells_at; /* inside the interval that the kernel's cells belong to; 0: none awaited */
     struct status status; /* worker 0 tells for all */
-    bool is_running, has_finished;
+    bool is_running, is_letting_go, has_finished;
     struct ring out;
     struct counters counters;
     /* shared with the thread that started us */
@@ -153,7 +160,10 @@ static uint8_t judge(struct worker *w, const struct packet *p)
         scan_packet(w->frame_scan, p, w->now);
     if (w->frame_tally != NULL)
         tally_packet(w->frame_tally, p, w->now);
-    return w->penny != NULL ? penny_packet(w->penny, p, w->now) : FRAME_FORWARD;
+    /* At the end nobody would wait for what a segment withheld now has to tell. */
+    if (w->penny == NULL || w->is_letting_go)
+        return FRAME_FORWARD;
+    return penny_packet(w->penny, p, w->now);
 }
 
 /* What we do not understand is not ours to withhold. */
@@ -326,7 +336,7 @@ static void pause_briefly(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-int worker_step(struct worker *w)
+static int step(struct worker *w, unsigned wait_ms)
 {
     /* A capture can wait for room, and then its windows are as long as they should be. */
     if (w->conf.is_capture && ring_claim(&w->out) == NULL) {
@@ -345,8 +355,32 @@ int worker_step(struct worker *w)
         give_back(w);
     }
     if (!take_probes(w) && got == 0)
-        w->ops->wait(w->source, WAIT_MS);
+        w->ops->wait(w->source, wait_ms);
     return 0;
+}
+
+int worker_step(struct worker *w)
+{
+    return step(w, WAIT_MS);
+}
+
+/* Before anything that takes time: frames that come from now on are the kernel's, and those that
+ * are here go their way. */
+static void let_go(struct worker *w)
+{
+    uint64_t start = clock_mono_ns(), now = start, last = start;
+    if (w->ops->release == NULL)
+        return;
+    w->is_letting_go = true;
+    w->ops->release(w->source);
+    while (now - last < QUIET_NS && now - start < LET_GO_NS) {
+        uint64_t before = counter_get(&w->counters, COUNTER_packets);
+        if (step(w, LET_GO_MS) != 0)
+            return;
+        now = clock_mono_ns();
+        if (counter_get(&w->counters, COUNTER_packets) != before)
+            last = now;
+    }
 }
 
 /* What was asked for, and then the rest: nothing that the kernel counted may stay behind. */
@@ -413,6 +447,7 @@ static void *run(void *arg)
         return NULL;
     while (err == 0 && !atomic_load_explicit(&w->must_stop, memory_order_relaxed))
         err = worker_step(w);
+    let_go(w);
     drain(w);
     w->ops->close(w->source);
     w->source = NULL;

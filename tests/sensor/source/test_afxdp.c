@@ -480,6 +480,52 @@ static void a_transfer_survives_kill_9_and_the_restart_that_takes_over(void **st
     drain(lab.b);
 }
 
+/* Forwards all that comes for so long. Returns how many. */
+static unsigned forward_for(struct source *s, uint64_t ns)
+{
+    uint64_t end = clock_mono_ns() + ns;
+    unsigned total = 0;
+    while (clock_mono_ns() < end) {
+        struct frame frames[BURST];
+        static const uint8_t verdicts[BURST] = {FRAME_FORWARD};
+        int n = source_afxdp.recv(s, frames, BURST);
+        if (n == 0)
+            source_afxdp.wait(s, 5);
+        source_afxdp.done(s, frames, verdicts, (unsigned)n);
+        total += (unsigned)n;
+    }
+    return total;
+}
+
+static void a_stream_through_a_graceful_stop_loses_no_frame(void **state)
+{
+    (void)state;
+    enum { MANY = 20000, PORTION = 50 };
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
+    int status = -1;
+    pid_t sender = fork();
+    if (sender == 0) {
+        for (unsigned i = 0; i < MANY; i += PORTION) {
+            send_many(lab.a, PORTION, &f);
+            usleep(2000);
+        }
+        _exit(0);
+    }
+    unsigned served = forward_for(r.source, 300 * NS_PER_MS);
+    source_afxdp.release(r.source);
+    served += forward_for(r.source, 20 * NS_PER_MS);
+    assert_in_range(served, 1000, MANY - 5000); /* the stop came in the middle */
+    usleep(300000);                             /* as when a worker's events drain */
+    stop(&r);
+    assert_int_equal(waitpid(sender, &status, 0), sender);
+    assert_int_equal(status, 0);
+    assert_int_equal(count_like(lab.b, &f), MANY);
+    assert_int_equal(source_afxdp_remove(&conf, NULL), 0);
+    drain(lab.a);
+}
+
 static void a_clean_stop_leaves_a_wire_until_it_is_removed(void **state)
 {
     (void)state;
@@ -632,6 +678,7 @@ int main(void)
         cmocka_unit_test(the_tally_loses_no_packet_over_many_generations_under_load),
         cmocka_unit_test(the_configured_ingress_rows_number_the_cells),
         cmocka_unit_test(a_transfer_survives_kill_9_and_the_restart_that_takes_over),
+        cmocka_unit_test(a_stream_through_a_graceful_stop_loses_no_frame),
         cmocka_unit_test(a_clean_stop_leaves_a_wire_until_it_is_removed),
         cmocka_unit_test(a_wire_that_becomes_a_mirror_lets_go_of_the_inner_port),
         cmocka_unit_test(what_cannot_work_is_refused_with_cause_and_remedy),

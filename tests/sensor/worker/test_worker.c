@@ -21,6 +21,7 @@ struct source_group {
     uint8_t data[SCRIPT_MAX][256];
     unsigned count;
     unsigned burst; /* frames per recv; 0: as many as the worker takes */
+    unsigned held;  /* of them, so many come only after release */
     int end;        /* what recv says after the last; 0: nothing comes any more */
     int open_error;
     unsigned cells;                /* the kernel's tally: cells per read-out */
@@ -30,7 +31,7 @@ struct source_group {
     /* what the worker did */
     unsigned next, given_back, next_probe;
     uint8_t verdicts[SCRIPT_MAX];
-    bool is_out_of_order, is_closed;
+    bool is_out_of_order, is_released, is_closed;
 };
 
 struct source {
@@ -53,9 +54,9 @@ static int script_recv(struct source *s, struct frame *frames, unsigned max)
     struct source_group *g = s->script;
     if (s->lent != 0)
         g->is_out_of_order = true; /* lent again before the last burst came back */
-    if (g->next == g->count)
+    unsigned n = g->count - g->next - (g->is_released ? 0 : g->held);
+    if (n == 0)
         return g->end;
-    unsigned n = g->count - g->next;
     n = n > max ? max : n;
     n = g->burst != 0 && n > g->burst ? g->burst : n;
     for (unsigned i = 0; i < n; i++) {
@@ -88,6 +89,11 @@ static void script_stats(struct source *s, struct source_stats *out)
 {
     (void)s;
     *out = (struct source_stats){.missed = 3, .transmit_refused = 2};
+}
+
+static void script_release(struct source *s)
+{
+    s->script->is_released = true;
 }
 
 static void script_close(struct source *s)
@@ -141,6 +147,7 @@ static const struct source_ops kernel_like = {
     .wait = script_wait,
     .probes = script_probes,
     .stats = script_stats,
+    .release = script_release,
     .close = script_close,
 };
 
@@ -550,6 +557,32 @@ static void a_worker_ends_when_asked_and_gives_everything_back(void **state)
     assert_false(b->script.is_out_of_order);
 }
 
+static void frames_under_way_when_the_worker_stops_go_on_and_are_not_tested(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    b->script.end = 0;
+    b->script.held = 400;
+    b->penny.mode = PENNY_ACTIVE;
+    b->penny.drop_probability = 0.9;
+    b->penny.prefix_count = 1;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &b->penny.prefixes[0]), 0);
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, 4000, 80, 1000 + i * 100, TCP_ACK, 100, 0);
+    make(b, &kernel_like, false);
+    assert_int_equal(worker_start(b->worker, &note), 0);
+    while (counter(b, COUNTER_packets) < SCRIPT_MAX - 400)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_false(b->script.is_released);
+    worker_stop(b->worker);
+    assert_int_equal(worker_join(b->worker), 0);
+    assert_int_equal(b->script.given_back, SCRIPT_MAX);
+    for (unsigned i = SCRIPT_MAX - 400; i < SCRIPT_MAX; i++)
+        assert_int_equal(b->script.verdicts[i], FRAME_FORWARD);
+    drain(b);
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.packets, SCRIPT_MAX);
+}
+
 static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
 {
     struct bench *b = *state;
@@ -662,6 +695,7 @@ int main(void)
         TEST(a_full_ring_holds_events_back_and_loses_none),
         TEST(live_events_carry_wall_clock_time),
         TEST(a_worker_ends_when_asked_and_gives_everything_back),
+        TEST(frames_under_way_when_the_worker_stops_go_on_and_are_not_tested),
         TEST(the_status_of_worker_0_counts_what_all_workers_did),
         TEST(a_source_that_does_not_open_is_explained),
         TEST(a_source_that_fails_ends_its_worker_with_that_error),
