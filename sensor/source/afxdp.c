@@ -501,14 +501,14 @@ static uint64_t missed(const struct source *s)
     return k.rx_dropped + k.rx_ring_full;
 }
 
-/* What is counted once per process is told by queue 0, so that queues can be summed. */
 static void afxdp_stats(struct source *s, struct source_stats *out)
 {
     *out = (struct source_stats){.missed = missed(s), .transmit_refused = s->refused};
     if (s->queue != 0)
         return;
-    out->probes_lost = xdp_attach_stat(&s->group->attach, XDP_STAT_probes_lost);
-    out->tally_overflow = xdp_attach_stat(&s->group->attach, XDP_STAT_tally_overflow);
+#define KERNEL(name, help) out->kernel_##name = xdp_attach_stat(&s->group->attach, XDP_STAT_##name);
+#include "shared/base/kernel.def"
+#undef KERNEL
 }
 
 const struct source_ops source_afxdp = {

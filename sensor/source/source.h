@@ -41,8 +41,11 @@ struct source;
 struct source_stats {
     uint64_t missed;           /* frames lost before recv, cumulative */
     uint64_t transmit_refused; /* frames that could not be forwarded, cumulative */
-    uint64_t probes_lost;      /* cumulative */
-    uint64_t tally_overflow;   /* packets, cumulative */
+    /* What the XDP program counted of all queues, cumulative; told by queue 0 only, so that queues
+     * can be summed. */
+#define KERNEL(name, help) uint64_t kernel_##name;
+#include "shared/base/kernel.def"
+#undef KERNEL
 };
 
 /* One cell of the kernel's tally, taken out (its counts start from zero again). */

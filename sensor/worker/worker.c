@@ -137,10 +137,10 @@ static void look(struct worker *w)
     for (unsigned i = 0; i < w->lent; i++) {
         struct packet *p = &w->packets[i];
         w->reasons[i] = (uint8_t)packet_parse(&w->frames[i], p);
-        if (w->reasons[i] != PACKET_OK)
+        if (p->src.family == 0)
             continue;
         p->ingress = ingress_table_find(w->conf.ingress, p->vlan, p->src_mac);
-        if (w->penny != NULL)
+        if (w->reasons[i] == PACKET_OK && w->penny != NULL)
             penny_prefetch(w->penny, p);
     }
 }
@@ -149,8 +149,8 @@ static void look(struct worker *w)
 
 static const enum counter reason_counter[] = {
     COUNTER_COUNT, /* PACKET_OK has none */
-#define REASON(name, counter) COUNTER_##counter,
-#include "sensor/packet/reasons.def"
+#define REASON(name, counter, help) COUNTER_##counter,
+#include "shared/base/reasons.def"
 #undef REASON
 };
 
@@ -166,17 +166,20 @@ static uint8_t judge(struct worker *w, const struct packet *p)
     return penny_packet(w->penny, p, w->now);
 }
 
-/* What we do not understand is not ours to withhold. */
+/* What we do not understand is not ours to withhold. It came from somewhere all the same: like the
+ * kernel, the tally counts every packet whose IP header was sound. */
+static uint8_t pass_on(struct worker *w, unsigned i)
+{
+    counter_add(&w->counters, reason_counter[w->reasons[i]], 1);
+    if (w->frame_tally != NULL && w->packets[i].src.family != 0)
+        tally_packet(w->frame_tally, &w->packets[i], w->now);
+    return FRAME_FORWARD;
+}
+
 static void decide(struct worker *w)
 {
-    for (unsigned i = 0; i < w->lent; i++) {
-        if (w->reasons[i] == PACKET_OK) {
-            w->verdicts[i] = judge(w, &w->packets[i]);
-        } else {
-            w->verdicts[i] = FRAME_FORWARD;
-            counter_add(&w->counters, reason_counter[w->reasons[i]], 1);
-        }
-    }
+    for (unsigned i = 0; i < w->lent; i++)
+        w->verdicts[i] = w->reasons[i] == PACKET_OK ? judge(w, &w->packets[i]) : pass_on(w, i);
 }
 
 /* ---- give back ---- */
@@ -226,15 +229,15 @@ static void read_stats(struct worker *w)
     struct source_stats stats = {0};
     w->ops->stats(w->source, &stats);
     w->stats_at = w->now;
-    uint64_t overflow = stats.tally_overflow;
-    if (w->tally != NULL)
-        overflow += tally_overflow(w->tally);
+    uint64_t overflow = w->tally != NULL ? tally_overflow(w->tally) : 0;
     if (w->reader != NULL)
         overflow += kernel_reader_lost(w->reader);
     counter_set(&w->counters, COUNTER_source_missed, stats.missed);
     counter_set(&w->counters, COUNTER_transmit_refused, stats.transmit_refused);
-    counter_set(&w->counters, COUNTER_probes_lost, stats.probes_lost);
     counter_set(&w->counters, COUNTER_tally_overflow, overflow);
+#define KERNEL(name, help) counter_set(&w->counters, COUNTER_kernel_##name, stats.kernel_##name);
+#include "shared/base/kernel.def"
+#undef KERNEL
 }
 
 /* The interval of status and kernel tally; the tally engine's own starts with the same tick and has

@@ -88,7 +88,11 @@ static void script_wait(struct source *s, unsigned timeout_ms)
 static void script_stats(struct source *s, struct source_stats *out)
 {
     (void)s;
-    *out = (struct source_stats){.missed = 3, .transmit_refused = 2};
+    *out = (struct source_stats){.missed = 3,
+                                 .transmit_refused = 2,
+                                 .kernel_seen = 9,
+                                 .kernel_malformed_bad_tcp = 4,
+                                 .kernel_not_ip = 5};
 }
 
 static void script_release(struct source *s)
@@ -321,6 +325,32 @@ static void what_cannot_be_parsed_is_forwarded_and_counted_by_its_reason(void **
     assert_int_equal(counter(b, COUNTER_malformed_short_ethernet), 1);
     assert_int_equal(counter(b, COUNTER_not_ip), 1);
     assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 1);
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.malformed, 1 + 4);
+}
+
+static void a_packet_with_a_broken_tcp_header_is_still_tallied_where_it_entered(void **state)
+{
+    struct bench *b = *state;
+    struct frame_spec spec = frame_tcp4("203.0.113.9", "192.0.2.1", 4000, 80, 1, TCP_SYN, 10);
+    spec.vlan[0] = 101, spec.vlan_count = 1;
+    add(b, &spec, START);
+    b->script.data[0][frame_transport_at(&spec) + 12] = 0x10;
+    play(b, &plain);
+    assert_int_equal(counter(b, COUNTER_malformed_bad_tcp), 1);
+    assert_int_equal(count_of(b, EVENT_tally), 1);
+    assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 1);
+    assert_string_equal(find(b, EVENT_tally, 0)->tally.ingress.router, "r1");
+    assert_int_equal(count_of(b, EVENT_scan_window), 0); /* but no opening */
+}
+
+static void what_the_kernel_counts_is_exported(void **state)
+{
+    struct bench *b = *state;
+    add_tcp(b, 4000, 80, 1, TCP_ACK, 0, START);
+    play(b, &plain);
+    assert_int_equal(counter(b, COUNTER_kernel_seen), 9);
+    assert_int_equal(counter(b, COUNTER_kernel_malformed_bad_tcp), 4);
+    assert_int_equal(counter(b, COUNTER_kernel_not_ip), 5);
 }
 
 static void packets_are_tallied_where_they_entered(void **state)
@@ -380,6 +410,7 @@ static void a_status_comes_every_interval_and_its_sums_are_whole(void **state)
         assert_int_equal(s->ended_at, START + (i + 1) * 10 * NS_PER_S);
         assert_int_equal(s->packets, s->forwarded + s->dropped);
         assert_int_equal(s->missed, i == 0 ? 3 : 0);
+        assert_int_equal(s->malformed, i == 0 ? 4 : 0); /* the kernel's, once; ARP is no damage */
         packets += s->packets;
     }
     for (size_t i = 0; i < count_of(b, EVENT_tally); i++)
@@ -684,6 +715,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_frame_comes_back_once_and_in_order),
         TEST(what_cannot_be_parsed_is_forwarded_and_counted_by_its_reason),
+        TEST(a_packet_with_a_broken_tcp_header_is_still_tallied_where_it_entered),
+        TEST(what_the_kernel_counts_is_exported),
         TEST(packets_are_tallied_where_they_entered),
         TEST(openings_in_frames_reach_the_scan_windows),
         TEST(a_pause_in_a_capture_is_walked_so_that_windows_end_when_due),
