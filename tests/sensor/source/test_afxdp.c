@@ -647,14 +647,106 @@ static void missing_capabilities_are_named(void **state)
     assert_int_equal(status, 0);
 }
 
-static int up(void **state)
+/* ---- several queues */
+
+/* Takes what there is, and forwards it. Returns how many. */
+static unsigned forward_once(struct source *s)
+{
+    struct frame frames[BURST];
+    static const uint8_t verdicts[BURST] = {FRAME_FORWARD};
+    int n = source_afxdp.recv(s, frames, BURST);
+    source_afxdp.done(s, frames, verdicts, (unsigned)n);
+    return (unsigned)n;
+}
+
+static void serve_both(struct source *const sources[2], unsigned taken[2])
+{
+    uint64_t quiet = clock_mono_ns() + 200 * NS_PER_MS;
+    while (clock_mono_ns() < quiet)
+        for (unsigned i = 0; i < 2; i++) {
+            unsigned n = forward_once(sources[i]);
+            taken[i] += n;
+            if (n != 0)
+                quiet = clock_mono_ns() + 200 * NS_PER_MS;
+        }
+}
+
+static void all_queues_are_served_and_none_loses_a_frame(void **state)
 {
     (void)state;
+    enum { FLOWS = 1000 };
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct note note = {0};
+    struct source *sources[2] = {r.source};
+    struct source_stats stats[2];
+    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
+    unsigned taken[2] = {0};
+    assert_int_equal(source_afxdp.queues(r.group), 2); /* 0 in the configuration: all */
+    assert_int_equal(source_afxdp.open(r.group, 1, &sources[1], &note), 0);
+    for (unsigned i = 0; i < FLOWS; i++) {
+        struct bytes one = tcp4(WATCHED, 1000 + i, 80, FLAG_ACK);
+        send_frame(lab.a, &one);
+    }
+    serve_both(sources, taken);
+    assert_in_range(taken[0], FLOWS / 10, FLOWS - FLOWS / 10); /* both get their share */
+    assert_int_equal(taken[0] + taken[1], FLOWS);
+    assert_int_equal(count_like(lab.b, &f), FLOWS);
+    for (unsigned i = 0; i < 2; i++) {
+        source_afxdp.stats(sources[i], &stats[i]);
+        assert_int_equal(stats[i].missed + stats[i].transmit_refused, 0);
+    }
+    assert_int_equal(stats[0].kernel_handed + stats[1].kernel_handed, FLOWS); /* told once */
+    source_afxdp.close(sources[1]);
+    stop_and_remove(&r, &conf);
+}
+
+static void a_queue_that_is_released_flows_on_while_the_other_is_served(void **state)
+{
+    (void)state;
+    enum { FLOWS = 1000 };
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct note note = {0};
+    struct source *sources[2] = {r.source};
+    struct source_stats stats;
+    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
+    unsigned taken[2] = {0};
+    assert_int_equal(source_afxdp.open(r.group, 1, &sources[1], &note), 0);
+    source_afxdp.release(sources[1]);
+    for (unsigned i = 0; i < FLOWS; i++) {
+        struct bytes one = tcp4(WATCHED, 1000 + i, 80, FLAG_ACK);
+        send_frame(lab.a, &one);
+    }
+    serve_both(sources, taken);
+    assert_int_equal(taken[1], 0);
+    assert_in_range(taken[0], FLOWS / 10, FLOWS - FLOWS / 10);
+    assert_int_equal(count_like(lab.b, &f), FLOWS);
+    source_afxdp.stats(sources[0], &stats);
+    assert_int_equal(stats.kernel_unserved, FLOWS - taken[0]);
+    source_afxdp.close(sources[1]);
+    stop_and_remove(&r, &conf);
+}
+
+static int up_with(unsigned queues)
+{
     prefix_parse("203.0.113.0/24", &watched[0]);
     prefix_parse("10.77.0.0/24", &watched[1]);
     ingress.count = 2;
     ingress.row[0] = (struct ingress){.mac = {2, 0, 0, 0, 0, 7}};
-    return lab_open(&lab);
+    return lab_open(&lab, queues);
+}
+
+static int up(void **state)
+{
+    (void)state;
+    return up_with(1);
+}
+
+static int up_with_two_queues(void **state)
+{
+    (void)state;
+    return up_with(2);
 }
 
 static int down(void **state)
@@ -686,5 +778,11 @@ int main(void)
         cmocka_unit_test(two_sensors_on_one_port_are_one_too_many),
         cmocka_unit_test(missing_capabilities_are_named),
     };
-    return cmocka_run_group_tests_name("afxdp", tests, up, down);
+    const struct CMUnitTest queue_tests[] = {
+        cmocka_unit_test(all_queues_are_served_and_none_loses_a_frame),
+        cmocka_unit_test(a_queue_that_is_released_flows_on_while_the_other_is_served),
+    };
+    int failed = cmocka_run_group_tests_name("afxdp", tests, up, down);
+    return failed +
+           cmocka_run_group_tests_name("afxdp, queues", queue_tests, up_with_two_queues, down);
 }
