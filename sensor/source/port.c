@@ -16,10 +16,9 @@
 
 #include "shared/base/clock.h"
 
-#define LOCK_TRIES 20
-#define LOCK_WAIT_NS                                                            \
-    (50 * NS_PER_MS) /* in all a second: a killed process needs a moment to end \
-                      */
+/* In all a second: a killed process needs a moment to end. */
+#define LOCK_TRIES   20
+#define LOCK_WAIT_NS (50 * NS_PER_MS)
 
 /* /sys/class/net would do as well, but under nsenter it shows another namespace's interfaces. */
 static void ask_queues(int fd, struct port *port)
@@ -137,8 +136,10 @@ int port_lock(const struct port *port, struct note *note)
             break;
         pause_ns(LOCK_WAIT_NS);
     }
-    int err = errno == EADDRINUSE ? ERR_BUSY : -errno;
+    int err = errno;
     close(fd);
-    return note_set(note, err, "%s: another sensor is running on this interface: stop it first",
-                    port->name);
+    if (err != EADDRINUSE)
+        return note_set(note, -err, "cannot lock %s: %s", port->name, strerror(err));
+    return note_set(note, ERR_BUSY,
+                    "%s: another sensor is running on this interface: stop it first", port->name);
 }
