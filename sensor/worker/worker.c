@@ -72,7 +72,8 @@ struct worker {
     uint64_t stats_at, interval_start, interval_due;
     uint64_t cells_at; /* inside the interval that the kernel's cells belong to; 0: none awaited */
     struct status status; /* worker 0 tells for all */
-    bool is_running, is_letting_go, has_finished;
+    uint64_t let_go_at;   /* since then the kernel forwards what comes; 0: not yet */
+    bool is_running, has_finished;
     struct ring out;
     struct counters counters;
     /* shared with the thread that started us */
@@ -161,7 +162,7 @@ static uint8_t judge(struct worker *w, const struct packet *p)
     if (w->frame_tally != NULL)
         tally_packet(w->frame_tally, p, w->now);
     /* At the end nobody would wait for what a segment withheld now has to tell. */
-    if (w->penny == NULL || w->is_letting_go)
+    if (w->penny == NULL || w->let_go_at != 0)
         return FRAME_FORWARD;
     return penny_packet(w->penny, p, w->now);
 }
@@ -199,13 +200,14 @@ static void give_back(struct worker *w)
     w->lent = 0;
 }
 
-/* Connection openings of all traffic, where the kernel reports them. */
+/* Connection openings of all traffic, where the kernel reports them. They are taken though nobody
+ * may want them (scan off): a source with probes left has nothing to wait for. */
 static bool take_probes(struct worker *w)
 {
-    if (w->ops->probes == NULL || !is_first(w) || w->scan == NULL)
+    if (w->ops->probes == NULL || !is_first(w))
         return false;
     int n = w->ops->probes(w->source, w->packets, BURST);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && w->scan != NULL; i++)
         scan_packet(w->scan, &w->packets[i], w->now);
     if (n > 0)
         counter_add(&w->counters, COUNTER_probes, (uint64_t)n);
@@ -324,7 +326,7 @@ static void tick(struct worker *w)
     if (w->now - w->stats_at >= STATS_NS)
         read_stats(w);
     interval_tick(w);
-    if (w->penny != NULL)
+    if (w->penny != NULL && w->let_go_at == 0)
         penny_tick(w->penny, w->now);
     if (w->scan != NULL)
         scan_tick(w->scan, w->now);
@@ -374,7 +376,7 @@ static void let_go(struct worker *w)
     uint64_t start = clock_mono_ns(), now = start, last = start;
     if (w->ops->release == NULL)
         return;
-    w->is_letting_go = true;
+    w->let_go_at = start;
     w->ops->release(w->source);
     while (now - last < QUIET_NS && now - start < LET_GO_NS) {
         uint64_t before = counter_get(&w->counters, COUNTER_packets);
@@ -411,8 +413,10 @@ static void end_engines(struct worker *w)
     if (w->now > w->status.start ||
         status_is_behind(&w->status, w->conf.workers, w->conf.worker_count))
         w->status.end = w->now;
+    /* Penny's time ends where its sight did: what came back later was not seen, so it was not
+     * missing. */
     if (w->penny != NULL)
-        penny_finish(w->penny, w->now);
+        penny_finish(w->penny, w->let_go_at != 0 ? w->let_go_at : w->now);
     if (w->scan != NULL)
         scan_finish(w->scan, w->now);
     if (w->tally != NULL)

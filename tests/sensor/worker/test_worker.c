@@ -493,6 +493,19 @@ static void where_the_kernel_counts_frames_are_not_counted_again(void **state)
     assert_int_equal(counter(b, COUNTER_probes), 2);
 }
 
+static void openings_are_taken_though_nobody_looks_for_scans(void **state)
+{
+    struct bench *b = *state;
+    b->scan.enabled = false;
+    b->script.probe_count = 200; /* left there, they would wake a sleeping worker for ever */
+    add_tcp(b, 4000, 80, 1, TCP_SYN, 0, START);
+    for (unsigned i = 1; i < 10; i++)
+        add_tcp(b, 4000, 80, 1, TCP_ACK, 0, START + i);
+    play(b, &kernel_like);
+    assert_int_equal(b->script.next_probe, 200);
+    assert_int_equal(count_of(b, EVENT_scan_window), 0);
+}
+
 static void packets_go_on_while_the_kernels_counts_are_read(void **state)
 {
     struct bench *b = *state;
@@ -724,6 +737,7 @@ int main(void)
         TEST(the_penny_test_withholds_segments_of_watched_prefixes),
         TEST(the_same_capture_gives_the_same_events),
         TEST(where_the_kernel_counts_frames_are_not_counted_again),
+        TEST(openings_are_taken_though_nobody_looks_for_scans),
         TEST(packets_go_on_while_the_kernels_counts_are_read),
         TEST(a_full_ring_holds_events_back_and_loses_none),
         TEST(live_events_carry_wall_clock_time),
