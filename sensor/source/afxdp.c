@@ -57,7 +57,8 @@ struct source {
     struct xsk_ring_prod tx, inner_fill;
     struct xsk_ring_cons inner_completion;
     int receiver_fd, sender_fd;
-    bool is_zero_copy, is_listed;
+    bool is_zero_copy, is_listed, is_reported;
+    bool is_gone;       /* a port was removed: neither socket will ever work again */
     bool is_stalled;    /* frames stand in the TX ring that the kernel has not taken */
     uint32_t under_way; /* in the TX ring, with the driver, or in the completion ring */
     uint64_t refused;
@@ -127,10 +128,12 @@ static void kick(struct source *s)
             s->is_stalled = false;
             return;
         }
-        if (errno == EBUSY)
+        if (errno == EBUSY) {
             s->refused++;
-        else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+        } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+            s->is_gone |= errno == ENXIO;
             break;
+        }
         reap(s);
         s->is_stalled = true;
     }
@@ -363,13 +366,32 @@ static void settle(struct source *s)
         recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
+/* A removed interface sends no word: its socket is unbound, and poll() just sleeps. (ENETDOWN is
+ * another matter: a port that is down may come up again.) */
+static void look_for_port(struct source *s)
+{
+    if (recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0)
+        s->is_gone |= errno == ENXIO;
+}
+
+static int nothing_came(struct source *s)
+{
+    settle(s);
+    if (!s->is_gone)
+        return 0;
+    if (!s->is_reported)
+        log_error("event=port_gone if=%s queue=%u reason=\"its interface, or the one that it "
+                  "forwards to, was removed\"",
+                  s->group->attach.ports[XDP_PORT_OUTER].name, s->queue);
+    s->is_reported = true;
+    return ERR_KERNEL;
+}
+
 static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
 {
     uint32_t first = 0, n = xsk_ring_cons__peek(&s->rx, max, &first);
-    if (n == 0) {
-        settle(s);
-        return 0;
-    }
+    if (n == 0)
+        return nothing_came(s);
     for (uint32_t i = 0; i < n; i++) {
         const struct xdp_desc *d = xsk_ring_cons__rx_desc(&s->rx, first + i);
         frames[i] = (struct frame){
@@ -440,7 +462,8 @@ static void afxdp_wait(struct source *s, unsigned timeout_ms)
     settle(s);
     if (s->is_stalled && timeout_ms > 1)
         timeout_ms = 1; /* the inner port has frames to send: come back soon */
-    poll(fds, 2, (int)timeout_ms);
+    if (poll(fds, 2, (int)timeout_ms) == 0)
+        look_for_port(s);
 }
 
 /* ---- probes and statistics */

@@ -728,6 +728,29 @@ static void a_queue_that_is_released_flows_on_while_the_other_is_served(void **s
     stop_and_remove(&r, &conf);
 }
 
+/* The last one: it takes the lab's port away. */
+static void a_removed_port_is_an_error_and_not_an_endless_silence(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct frame frame;
+    int err = 0;
+    source_afxdp.wait(r.source, 1);
+    assert_int_equal(source_afxdp.recv(r.source, &frame, 1), 0);
+    assert_int_equal(shell("ip link set outer down"), 0);
+    source_afxdp.wait(r.source, 1);
+    assert_int_equal(source_afxdp.recv(r.source, &frame, 1), 0); /* it may come up again */
+    assert_int_equal(shell("ip link del outer"), 0);
+    for (int i = 0; i < 100 && err == 0; i++) {
+        source_afxdp.wait(r.source, 10);
+        err = source_afxdp.recv(r.source, &frame, 1);
+    }
+    assert_int_equal(err, ERR_KERNEL);
+    assert_int_equal(source_afxdp.recv(r.source, &frame, 1), ERR_KERNEL);
+    stop_and_remove(&r, &conf);
+}
+
 static int up_with(unsigned queues)
 {
     prefix_parse("203.0.113.0/24", &watched[0]);
@@ -781,6 +804,7 @@ int main(void)
     const struct CMUnitTest queue_tests[] = {
         cmocka_unit_test(all_queues_are_served_and_none_loses_a_frame),
         cmocka_unit_test(a_queue_that_is_released_flows_on_while_the_other_is_served),
+        cmocka_unit_test(a_removed_port_is_an_error_and_not_an_endless_silence),
     };
     int failed = cmocka_run_group_tests_name("afxdp", tests, up, down);
     return failed +
