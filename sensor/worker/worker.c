@@ -226,6 +226,14 @@ static void take_watch(struct worker *w)
     free(next);
 }
 
+/* Counts that somebody else keeps. What cannot be read just now comes as 0; differences of counters
+ * become events, so none may fall. */
+static void raise_to(struct worker *w, enum counter which, uint64_t value)
+{
+    if (value > counter_get(&w->counters, which))
+        counter_set(&w->counters, which, value);
+}
+
 static void read_stats(struct worker *w)
 {
     struct source_stats stats = {0};
@@ -234,10 +242,10 @@ static void read_stats(struct worker *w)
     uint64_t overflow = w->tally != NULL ? tally_overflow(w->tally) : 0;
     if (w->reader != NULL)
         overflow += kernel_reader_lost(w->reader);
-    counter_set(&w->counters, COUNTER_source_missed, stats.missed);
-    counter_set(&w->counters, COUNTER_transmit_refused, stats.transmit_refused);
-    counter_set(&w->counters, COUNTER_tally_overflow, overflow);
-#define KERNEL(name, help) counter_set(&w->counters, COUNTER_kernel_##name, stats.kernel_##name);
+    raise_to(w, COUNTER_source_missed, stats.missed);
+    raise_to(w, COUNTER_transmit_refused, stats.transmit_refused);
+    raise_to(w, COUNTER_tally_overflow, overflow);
+#define KERNEL(name, help) raise_to(w, COUNTER_kernel_##name, stats.kernel_##name);
 #include "shared/base/kernel.def"
 #undef KERNEL
 }
