@@ -7,8 +7,9 @@
  *   recv  lends up to max frames; their data stays valid until done()
  *   done  takes all of them back, in order, each forwarded or dropped by its verdict
  *
- * Fail-open is the group's duty: whatever happens to this process, frames that no worker takes go
- * on to the other interface in the kernel. */
+ * Fail-open is the group's duty: when this process ends, however it ends, frames go on to the other
+ * interface in the kernel. (A process that is alive and stands still, by SIGSTOP say, keeps its
+ * sockets: frames of watched prefixes, and only those, wait for it and are lost.) */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"

@@ -318,6 +318,25 @@ static void probes_come_bounded_and_in_order(void **state)
     stop_and_remove(&r, &conf);
 }
 
+static void what_the_kernel_cannot_parse_is_forwarded_and_told_by_its_reason(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct bytes bad = tcp4(WATCHED, 1000, 80, FLAG_ACK), got;
+    struct frame frame;
+    struct source_stats stats;
+    bad.data[46] = 0x10; /* a TCP header of four bytes */
+    send_frame(lab.a, &bad);
+    assert_int_equal(next_like(lab.b, &bad, &got, 500), bad.len);
+    assert_int_equal(source_afxdp.recv(r.source, &frame, 1), 0);
+    source_afxdp.stats(r.source, &stats);
+    assert_int_equal(stats.kernel_malformed_bad_tcp, 1);
+    assert_int_equal(stats.kernel_malformed_short_ip, 0);
+    assert_int_equal(stats.kernel_handed, 0);
+    stop_and_remove(&r, &conf);
+}
+
 struct sum {
     uint64_t packets, bytes;
     unsigned ingress[3];
@@ -790,6 +809,7 @@ int main(void)
         cmocka_unit_test(skb_mode_and_copy_mode_can_be_asked_for),
         cmocka_unit_test(every_frame_is_accounted_for_and_none_leaks),
         cmocka_unit_test(probes_come_bounded_and_in_order),
+        cmocka_unit_test(what_the_kernel_cannot_parse_is_forwarded_and_told_by_its_reason),
         cmocka_unit_test(the_tally_loses_no_packet_over_many_generations_under_load),
         cmocka_unit_test(the_configured_ingress_rows_number_the_cells),
         cmocka_unit_test(a_transfer_survives_kill_9_and_the_restart_that_takes_over),
