@@ -58,7 +58,7 @@ static int teardown(void **state)
 }
 
 /* Runs the sensor with these arguments in a shell; fills output. Its exit status. */
-static int sensor(const char *format, ...)
+static int __attribute__((format(printf, 1, 2))) sensor(const char *format, ...)
 {
     char command[1024];
     int used = snprintf(command, sizeof command, "%s ", PENSTOCK_SENSOR);
