@@ -61,8 +61,8 @@ int port_find(const char *name, const char *role, struct port *out, struct note 
     if (name[0] == '\0')
         return note_set(note, ERR_CONF, "%s: no interface is named", role);
     unsigned ifindex = strlen(name) < sizeof out->name ? if_nametoindex(name) : 0;
-    if (ifindex == 0)
-        return note_set(note, ERR_CONF,
+    if (ifindex == 0) /* no error of the configuration: it may come yet, so a restart may help */
+        return note_set(note, -ENODEV,
                         "%s: no interface %s in this network namespace: see `ip link`, or start "
                         "the sensor in the namespace that has it (nsenter --net=…)",
                         role, name);

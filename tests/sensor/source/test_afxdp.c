@@ -598,10 +598,10 @@ static void what_cannot_work_is_refused_with_cause_and_remedy(void **state)
     (void)state;
     struct source_conf conf = conf_of(FORWARD_AF_XDP);
     snprintf(conf.interface, sizeof conf.interface, "nowhere0");
-    expect_refusal(&conf, ERR_CONF, "source.interface: no interface nowhere0");
+    expect_refusal(&conf, -ENODEV, "source.interface: no interface nowhere0");
     conf = conf_of(FORWARD_AF_XDP);
     snprintf(conf.forward_interface, sizeof conf.forward_interface, "nowhere1");
-    expect_refusal(&conf, ERR_CONF, "forward.interface: no interface nowhere1");
+    expect_refusal(&conf, -ENODEV, "forward.interface: no interface nowhere1");
     snprintf(conf.forward_interface, sizeof conf.forward_interface, "outer");
     expect_refusal(&conf, ERR_CONF, "is the source's interface, too");
     conf = conf_of(FORWARD_TUN);
