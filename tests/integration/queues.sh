@@ -7,8 +7,8 @@ lab_up "$build"
 lab_queues=2
 lab_pop AMS 1
 lab_sender AMS 203.0.113.10/24
-# passive: nothing is withheld, so that a retransmission would be a loss of ours; no collector
-lab_sensor AMS 1 --set source.queues=all --set penny.mode=passive --set publish.stop_wait=100ms || exit 1
+# no collector anywhere: the sensor works without
+lab_sensor AMS 1 --set source.queues=all --set publish.stop_wait=100ms || exit 1
 pid=$lab_pid
 lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
 
@@ -35,8 +35,9 @@ lab_spawn iperf.log nsenter --net="/run/netns/$lab_id-AMS-world" \
     timeout 60 iperf3 -c 198.18.1.10 -B 203.0.113.10 -p 5301 -t 4 -P 16 -b 2M
 check "sixteen transfers at once end well" wait "$lab_pid"
 retransmissions=$(awk '/SUM.*sender/ { print $(NF - 1) }' "$lab/log/iperf.log")
+withheld=$(counter dropped)
 # a late timer on a busy machine sends one again that was not lost; the counters below are exact
-check "hardly a segment was sent twice" at_most 16 "$retransmissions"
+check "hardly a segment was sent twice that the test had not withheld" at_most $((withheld + 16)) "$retransmissions"
 check "queue 0 had its share" at_least 500 "$(queue_packets 0)"
 check "queue 1 had its share" at_least 500 "$(queue_packets 1)"
 check "the workers took all that the kernel handed over" lab_wait 3 "the counters" settled
@@ -44,7 +45,7 @@ check "there was something to take" at_least 4000 "$(counter packets)"
 check "no queue was without a worker" same 0 "$(counter kernel_unserved)"
 check "nothing was missed on the way to a worker" same 0 "$(counter source_missed)"
 check "nothing was refused on the way out" same 0 "$(counter transmit_refused)"
-check "nothing was withheld" same "$(counter packets)" "$(counter forwarded)"
+check "what was not withheld was forwarded" same "$(counter packets)" $(($(counter forwarded) + $(counter dropped)))
 kill -TERM "$pid"
 wait "$pid"
 check "SIGTERM ends the sensor with status 0" same 0 $?
