@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Headers, outermost first: one cursor, one bounded helper per header. Each helper moves the cursor
  * past its header, or says why it cannot. Understood is what sensor/packet/packet.h understands:
- * the kernel and the sensor must call the same packets fragments, and the same malformed. */
+ * the kernel and the sensor must call the same packets fragments, and the same malformed, for the
+ * same reason (tests/bpf/test_agreement.c). */
 #pragma once
 
 #include <linux/bpf.h>
@@ -15,10 +16,18 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/xdp_abi.h"
+
 #define VLAN_TAGS_MAX  4
 #define EXTENSIONS_MAX 8
 
-enum parsed { PARSED, PARSED_NOT_IP, PARSED_MALFORMED };
+/* A reason is the number of its counter. */
+enum parsed {
+#define REASON(name, counter, help) PARSED_##name = XDP_STAT_##counter,
+#include "shared/base/reasons.def"
+#undef REASON
+    PARSED = XDP_STAT_COUNT
+};
 
 /* An address as two words, so that masking, hashing and copying are two operations. */
 union address {
@@ -76,7 +85,7 @@ static __always_inline enum parsed parse_ethernet(struct cursor *c, struct view 
 {
     struct ethhdr *eth = c->at;
     if (!room(c, sizeof *eth))
-        return PARSED_MALFORMED;
+        return PARSED_SHORT_ETHERNET;
     __builtin_memcpy(v->src_mac, eth->h_source, sizeof v->src_mac);
     *type = eth->h_proto;
     c->at = eth + 1;
@@ -84,7 +93,7 @@ static __always_inline enum parsed parse_ethernet(struct cursor *c, struct view 
     for (int i = 0; i < VLAN_TAGS_MAX && is_vlan(*type); i++) {
         struct vlan_header *tag = c->at;
         if (!room(c, sizeof *tag))
-            return PARSED_MALFORMED;
+            return PARSED_SHORT_ETHERNET;
         if (i == 0)
             v->vlan = bpf_ntohs(tag->tci) & 0x0fff;
         *type = tag->next;
@@ -98,12 +107,12 @@ static __always_inline enum parsed parse_ipv4(struct cursor *c, struct view *v, 
 {
     struct iphdr *ip = c->at;
     if (!room(c, sizeof *ip))
-        return PARSED_MALFORMED;
+        return PARSED_SHORT_IP;
     __u32 header = ip->ihl * 4, total = bpf_ntohs(ip->tot_len);
     if (ip->version != 4 || header < sizeof *ip || total < header)
-        return PARSED_MALFORMED;
+        return PARSED_BAD_IP;
     if (!room(c, header) || total > (__u32)(c->end - c->at))
-        return PARSED_MALFORMED;
+        return PARSED_SHORT_IP;
     v->src.v4 = ip->saddr;
     v->dst.v4 = ip->daddr;
     v->family = 4;
@@ -119,10 +128,13 @@ static __always_inline enum parsed parse_ipv6(struct cursor *c, struct view *v, 
 {
     struct ipv6hdr *ip = c->at;
     if (!room(c, sizeof *ip))
-        return PARSED_MALFORMED;
+        return PARSED_SHORT_IP;
     *left = bpf_ntohs(ip->payload_len);
-    if (ip->version != 6 || *left + sizeof *ip > (__u32)(c->end - c->at))
-        return PARSED_MALFORMED;
+    /* Length 0 before hop-by-hop options announces a jumbogram (RFC 2675). */
+    if (ip->version != 6 || (*left == 0 && ip->nexthdr == IPPROTO_HOPOPTS))
+        return PARSED_BAD_IP;
+    if (*left + sizeof *ip > (__u32)(c->end - c->at))
+        return PARSED_SHORT_IP;
     __builtin_memcpy(v->src.bytes, &ip->saddr, 16);
     __builtin_memcpy(v->dst.bytes, &ip->daddr, 16);
     v->family = 6;
@@ -149,7 +161,7 @@ static __always_inline enum parsed parse_extension(struct cursor *c, struct view
 {
     struct extension_header *ext = c->at;
     if (!room(c, sizeof(struct fragment_header)))
-        return PARSED_MALFORMED;
+        return PARSED_SHORT_EXTENSION;
     __u32 length = sizeof(struct fragment_header);
     if (v->protocol == IPPROTO_FRAGMENT) {
         /* A whole packet with a fragment header (RFC 6946) is not a fragment. */
@@ -159,7 +171,7 @@ static __always_inline enum parsed parse_extension(struct cursor *c, struct view
         length = extension_length(v->protocol, ext->length);
     }
     if (length > *left || !room(c, length))
-        return PARSED_MALFORMED;
+        return PARSED_SHORT_EXTENSION;
     v->protocol = ext->next;
     *left -= length;
     c->at += length;
@@ -174,19 +186,19 @@ static __always_inline enum parsed parse_extensions(struct cursor *c, struct vie
         if (v->is_fragment || !is_extension(v->protocol))
             return PARSED;
         if (parse_extension(c, v, left) != PARSED)
-            return PARSED_MALFORMED;
+            return PARSED_SHORT_EXTENSION;
     }
-    return v->is_fragment || !is_extension(v->protocol) ? PARSED : PARSED_MALFORMED;
+    return v->is_fragment || !is_extension(v->protocol) ? PARSED : PARSED_SHORT_EXTENSION;
 }
 
 static __always_inline enum parsed parse_tcp(struct cursor *c, struct view *v, __u32 left)
 {
     struct tcphdr *tcp = c->at;
     if (!room(c, sizeof *tcp) || left < sizeof *tcp)
-        return PARSED_MALFORMED;
+        return PARSED_SHORT_TRANSPORT;
     __u32 header = tcp->doff * 4;
     if (header < sizeof *tcp || header > left)
-        return PARSED_MALFORMED;
+        return PARSED_BAD_TCP;
     v->src_port = bpf_ntohs(tcp->source);
     v->dst_port = bpf_ntohs(tcp->dest);
     v->seq = bpf_ntohl(tcp->seq);
@@ -205,11 +217,22 @@ static __always_inline enum parsed parse_udp(struct cursor *c, struct view *v, _
 {
     struct udp_header *udp = c->at;
     if (!room(c, sizeof *udp) || left < sizeof *udp)
-        return PARSED_MALFORMED;
+        return PARSED_SHORT_TRANSPORT;
+    __u32 length = bpf_ntohs(udp->length);
+    if (length < sizeof *udp || length > left)
+        return PARSED_BAD_UDP;
     v->src_port = bpf_ntohs(udp->source);
     v->dst_port = bpf_ntohs(udp->dest);
-    v->payload_len = left - sizeof *udp;
+    v->payload_len = length - sizeof *udp;
     return PARSED;
+}
+
+#define ICMP_LEN 8
+
+/* The ICMP that belongs to this version of IP; the other one is just some protocol. */
+static __always_inline bool is_icmp(const struct view *v)
+{
+    return v->protocol == (v->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 }
 
 static __always_inline enum parsed parse_transport(struct cursor *c, struct view *v, __u32 left)
@@ -221,6 +244,8 @@ static __always_inline enum parsed parse_transport(struct cursor *c, struct view
         return parse_tcp(c, v, left);
     if (v->protocol == IPPROTO_UDP)
         return parse_udp(c, v, left);
+    if (is_icmp(v) && left < ICMP_LEN)
+        return PARSED_SHORT_TRANSPORT;
     return PARSED;
 }
 

@@ -31,24 +31,11 @@
 
 enum { XDP_PORT_OUTER, XDP_PORT_INNER, XDP_PORTS };
 
-/* Where the kernel sent what it saw: X(name, help). */
-#define XDP_STATS(X)                                                    \
-    X(seen, "frames that arrived on the outer port")                    \
-    X(handed, "frames of watched prefixes given to the sensor")         \
-    X(unserved, "frames of watched prefixes whose queue had no socket") \
-    X(spared, "watched, but fragments or TCP port 22: never given")     \
-    X(malformed, "frames whose headers could not be parsed")            \
-    X(not_ip, "frames that carry neither IPv4 nor IPv6")                \
-    X(tally_overflow, "packets that found the tally full")              \
-    X(probes, "connection openings reported")                           \
-    X(probes_lost, "connection openings that found the ring full")      \
-    X(back, "frames that arrived on the inner port")
-
 enum xdp_stat {
-#define XDP_STAT_ENUM(name, help) XDP_STAT_##name,
-    XDP_STATS(XDP_STAT_ENUM)
-#undef XDP_STAT_ENUM
-        XDP_STAT_COUNT
+#define KERNEL(name, help) XDP_STAT_##name,
+#include "shared/base/kernel.def"
+#undef KERNEL
+    XDP_STAT_COUNT
 };
 
 struct xdp_watched4_key {

@@ -281,7 +281,7 @@ int ingress(struct xdp_md *ctx)
     if (v.has_address)
         tally_packet(&v, row, frame_len);
     if (parsed != PARSED) {
-        count(parsed == PARSED_NOT_IP ? XDP_STAT_not_ip : XDP_STAT_malformed);
+        count(parsed);
         return onward();
     }
     if (is_opening(&v))

@@ -13,6 +13,7 @@
 # lab_root: set by whoever sources this. lab_*_pid: for whoever sources this.
 lab_id='' lab='' lab_dsn='' lab_bin=''
 lab_namespaces=() lab_pids=() lab_pops=()
+lab_queues=1 # receive and transmit queues of each wire's ends; set it before lab_pop
 
 # lab_up BIN_DIR: makes the folder and the core namespace.
 lab_up() {
@@ -48,7 +49,8 @@ lab_mac() {
 
 # lab_wire NS_A IF_A NS_B IF_B: a veth pair, with offloads that a real wire would not have off.
 lab_wire() {
-    ip link add "$2" netns "$lab_id-$1" type veth peer name "$4" netns "$lab_id-$3"
+    local queues=(numrxqueues "$lab_queues" numtxqueues "$lab_queues")
+    ip link add "$2" netns "$lab_id-$1" "${queues[@]}" type veth peer name "$4" netns "$lab_id-$3" "${queues[@]}"
     # frames as on a wire: finished checksums, no 64 KB super-frames; GRO on, so that NAPI runs and
     # redirected frames are delivered
     lab_in "$1" ethtool -K "$2" tx off tso off gso off gro on >/dev/null 2>&1

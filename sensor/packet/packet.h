@@ -18,8 +18,8 @@
 
 enum packet_reason {
     PACKET_OK,
-#define REASON(name, counter) PACKET_##name,
-#include "sensor/packet/reasons.def"
+#define REASON(name, counter, help) PACKET_##name,
+#include "shared/base/reasons.def"
 #undef REASON
 };
 
@@ -40,5 +40,6 @@ struct packet {
     uint32_t frame_len;          /* bytes on the wire, from the Ethernet header on */
 };
 
-/* Fills out from the frame; nothing in out points into it. */
+/* Fills out from the frame; nothing in out points into it. Where the IP header was sound, the
+ * addresses are filled whatever follows (src.family is not 0): it is traffic from there. */
 enum packet_reason packet_parse(const struct frame *frame, struct packet *out);

@@ -35,6 +35,10 @@
 #define SEND_TRIES  4
 #define SEND_BUFFER (8 << 20) /* bytes of skbs under way; the default stops at about 90 frames */
 
+/* On close: 20 ms. A full ring leaves a 1 Gbit/s port at 1,500 bytes a frame in 25 ms, and rings
+ * are all but empty when the worker has let go. */
+#define REST_TRIES 20
+
 /* After a kill the kernel takes a moment to release a queue's socket: 3 s in all. */
 #define BUSY_TRIES   60
 #define BUSY_WAIT_NS (50 * NS_PER_MS)
@@ -53,8 +57,10 @@ struct source {
     struct xsk_ring_prod tx, inner_fill;
     struct xsk_ring_cons inner_completion;
     int receiver_fd, sender_fd;
-    bool is_zero_copy, is_listed;
-    bool is_stalled; /* frames stand in the TX ring that the kernel has not taken */
+    bool is_zero_copy, is_listed, is_reported;
+    bool is_gone;       /* a port was removed: neither socket will ever work again */
+    bool is_stalled;    /* frames stand in the TX ring that the kernel has not taken */
+    uint32_t under_way; /* in the TX ring, with the driver, or in the completion ring */
     uint64_t refused;
     struct ring_buffer *probe_ring; /* queue 0 only */
     struct packet *probe_out;       /* during probes() */
@@ -103,6 +109,52 @@ static int afxdp_tally(struct source_group *g,
                        void (*each)(void *arg, const struct source_tally *cell), void *arg)
 {
     return kernel_tally_take(&g->attach.tally, each, arg);
+}
+
+/* ---- sending */
+
+static void reap(struct source *s)
+{
+    s->under_way -= umem_reap(&s->umem, &s->inner_completion);
+}
+
+/* Has the kernel send what stands in the TX ring. EBUSY: the device refused one frame, which is
+ * gone, and there may be more; EAGAIN: there are more, or no room for completions. */
+static void kick(struct source *s)
+{
+    s->is_stalled = false;
+    for (int i = 0; i < KICKS_MAX && xsk_ring_prod__needs_wakeup(&s->tx); i++) {
+        if (sendto(s->sender_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0) {
+            s->is_stalled = false;
+            return;
+        }
+        if (errno == EBUSY) {
+            s->refused++;
+        } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+            s->is_gone |= errno == ENXIO;
+            break;
+        }
+        reap(s);
+        s->is_stalled = true;
+    }
+}
+
+/* Copy mode: the kernel has made skbs of them. Zero copy: the driver still reads our memory. */
+static bool is_all_sent(struct source *s)
+{
+    return xsk_prod_nb_free(&s->tx, RING_SIZE) == RING_SIZE &&
+           (!s->is_zero_copy || s->under_way == 0);
+}
+
+/* Closing a socket throws away what stands in its ring. A port that is down sends nothing, ever. */
+static void send_the_rest(struct source *s)
+{
+    for (int i = 0; i < REST_TRIES && !is_all_sent(s); i++) {
+        kick(s);
+        reap(s);
+        if (!is_all_sent(s))
+            nanosleep(&(struct timespec){.tv_nsec = (long)NS_PER_MS}, NULL);
+    }
 }
 
 /* ---- opening a queue */
@@ -242,14 +294,23 @@ static int list_socket(struct source *s, struct note *note)
     return 0;
 }
 
+/* A poll of the port that runs just now may hand over what it holds, at most its budget. */
+static void afxdp_release(struct source *s)
+{
+    uint32_t queue = s->queue;
+    if (s->is_listed)
+        bpf_map_delete_elem(s->group->attach.xsks_fd, &queue);
+    s->is_listed = false;
+}
+
 static void afxdp_close(struct source *s)
 {
     if (s == NULL)
         return;
     /* First out of the map, so that frames go on in the kernel; then the sockets. */
-    uint32_t queue = s->queue;
-    if (s->is_listed)
-        bpf_map_delete_elem(s->group->attach.xsks_fd, &queue);
+    afxdp_release(s);
+    if (s->sender != NULL)
+        send_the_rest(s);
     close_sockets(s);
     ring_buffer__free(s->probe_ring);
     free(s);
@@ -292,43 +353,45 @@ static int afxdp_open(struct source_group *g, unsigned queue, struct source **ou
 
 /* ---- a burst */
 
-/* Has the kernel send what stands in the TX ring. EBUSY: the device refused one frame, which is
- * gone, and there may be more; EAGAIN: there are more, or no room for completions. */
-static void kick(struct source *s)
-{
-    s->is_stalled = false;
-    for (int i = 0; i < KICKS_MAX && xsk_ring_prod__needs_wakeup(&s->tx); i++) {
-        if (sendto(s->sender_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
-            return;
-        if (errno == EBUSY)
-            s->refused++;
-        else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
-            break;
-        umem_reap(&s->umem, &s->inner_completion);
-        s->is_stalled = true;
-    }
-}
-
 /* Sent frames come home, and the fill ring gets what is free. */
 static void settle(struct source *s)
 {
     if (s->sender != NULL) {
         if (s->is_stalled)
             kick(s);
-        umem_reap(&s->umem, &s->inner_completion);
+        reap(s);
     }
     feed(s);
     if (xsk_ring_prod__needs_wakeup(&s->umem.fill))
         recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
+/* A removed interface sends no word: its socket is unbound, and poll() just sleeps. (ENETDOWN is
+ * another matter: a port that is down may come up again.) */
+static void look_for_port(struct source *s)
+{
+    if (recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0)
+        s->is_gone |= errno == ENXIO;
+}
+
+static int nothing_came(struct source *s)
+{
+    settle(s);
+    if (!s->is_gone)
+        return 0;
+    if (!s->is_reported)
+        log_error("event=port_gone if=%s queue=%u reason=\"its interface, or the one that it "
+                  "forwards to, was removed\"",
+                  s->group->attach.ports[XDP_PORT_OUTER].name, s->queue);
+    s->is_reported = true;
+    return ERR_KERNEL;
+}
+
 static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
 {
     uint32_t first = 0, n = xsk_ring_cons__peek(&s->rx, max, &first);
-    if (n == 0) {
-        settle(s);
-        return 0;
-    }
+    if (n == 0)
+        return nothing_came(s);
     for (uint32_t i = 0; i < n; i++) {
         const struct xdp_desc *d = xsk_ring_cons__rx_desc(&s->rx, first + i);
         frames[i] = (struct frame){
@@ -353,6 +416,7 @@ static unsigned put(struct source *s, const struct xdp_desc *out, unsigned n)
     for (uint32_t i = 0; i < n; i++)
         *xsk_ring_prod__tx_desc(&s->tx, first + i) = out[i];
     xsk_ring_prod__submit(&s->tx, n);
+    s->under_way += n;
     return n;
 }
 
@@ -362,7 +426,7 @@ static void send_all(struct source *s, const struct xdp_desc *out, unsigned n)
     for (int i = 0; i < SEND_TRIES && sent < n; i++) {
         sent += put(s, out + sent, n - sent);
         kick(s);
-        umem_reap(&s->umem, &s->inner_completion);
+        reap(s);
     }
     s->refused += n - sent;
     while (sent < n)
@@ -398,7 +462,8 @@ static void afxdp_wait(struct source *s, unsigned timeout_ms)
     settle(s);
     if (s->is_stalled && timeout_ms > 1)
         timeout_ms = 1; /* the inner port has frames to send: come back soon */
-    poll(fds, 2, (int)timeout_ms);
+    if (poll(fds, 2, (int)timeout_ms) == 0)
+        look_for_port(s);
 }
 
 /* ---- probes and statistics */
@@ -459,14 +524,14 @@ static uint64_t missed(const struct source *s)
     return k.rx_dropped + k.rx_ring_full;
 }
 
-/* What is counted once per process is told by queue 0, so that queues can be summed. */
 static void afxdp_stats(struct source *s, struct source_stats *out)
 {
     *out = (struct source_stats){.missed = missed(s), .transmit_refused = s->refused};
     if (s->queue != 0)
         return;
-    out->probes_lost = xdp_attach_stat(&s->group->attach, XDP_STAT_probes_lost);
-    out->tally_overflow = xdp_attach_stat(&s->group->attach, XDP_STAT_tally_overflow);
+#define KERNEL(name, help) out->kernel_##name = xdp_attach_stat(&s->group->attach, XDP_STAT_##name);
+#include "shared/base/kernel.def"
+#undef KERNEL
 }
 
 const struct source_ops source_afxdp = {
@@ -482,5 +547,6 @@ const struct source_ops source_afxdp = {
     .wait = afxdp_wait,
     .probes = afxdp_probes,
     .stats = afxdp_stats,
+    .release = afxdp_release,
     .close = afxdp_close,
 };

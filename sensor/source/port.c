@@ -16,10 +16,9 @@
 
 #include "shared/base/clock.h"
 
-#define LOCK_TRIES 20
-#define LOCK_WAIT_NS                                                            \
-    (50 * NS_PER_MS) /* in all a second: a killed process needs a moment to end \
-                      */
+/* In all a second: a killed process needs a moment to end. */
+#define LOCK_TRIES   20
+#define LOCK_WAIT_NS (50 * NS_PER_MS)
 
 /* /sys/class/net would do as well, but under nsenter it shows another namespace's interfaces. */
 static void ask_queues(int fd, struct port *port)
@@ -62,8 +61,8 @@ int port_find(const char *name, const char *role, struct port *out, struct note 
     if (name[0] == '\0')
         return note_set(note, ERR_CONF, "%s: no interface is named", role);
     unsigned ifindex = strlen(name) < sizeof out->name ? if_nametoindex(name) : 0;
-    if (ifindex == 0)
-        return note_set(note, ERR_CONF,
+    if (ifindex == 0) /* no error of the configuration: it may come yet, so a restart may help */
+        return note_set(note, -ENODEV,
                         "%s: no interface %s in this network namespace: see `ip link`, or start "
                         "the sensor in the namespace that has it (nsenter --net=…)",
                         role, name);
@@ -137,8 +136,10 @@ int port_lock(const struct port *port, struct note *note)
             break;
         pause_ns(LOCK_WAIT_NS);
     }
-    int err = errno == EADDRINUSE ? ERR_BUSY : -errno;
+    int err = errno;
     close(fd);
-    return note_set(note, err, "%s: another sensor is running on this interface: stop it first",
-                    port->name);
+    if (err != EADDRINUSE)
+        return note_set(note, -err, "cannot lock %s: %s", port->name, strerror(err));
+    return note_set(note, ERR_BUSY,
+                    "%s: another sensor is running on this interface: stop it first", port->name);
 }

@@ -17,8 +17,8 @@ struct port {
     unsigned rx_queues, tx_queues;
 };
 
-/* Looks the interface up. 0, or ERR_CONF with a note: no such interface, MTU too large. role is the
- * configuration key that named it. */
+/* Looks the interface up. 0, or with a note -ENODEV: no such interface; ERR_CONF: none is named, or
+ * its MTU is too large. role is the configuration key that named it. */
 int port_find(const char *name, const char *role, struct port *out, struct note *note);
 
 /* 0, or -EPERM with a note that names the missing capabilities. */

@@ -7,8 +7,9 @@
  *   recv  lends up to max frames; their data stays valid until done()
  *   done  takes all of them back, in order, each forwarded or dropped by its verdict
  *
- * Fail-open is the group's duty: whatever happens to this process, frames that no worker takes go
- * on to the other interface in the kernel. */
+ * Fail-open is the group's duty: when this process ends, however it ends, frames go on to the other
+ * interface in the kernel. (A process that is alive and stands still, by SIGSTOP say, keeps its
+ * sockets: frames of watched prefixes, and only those, wait for it and are lost.) */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"
@@ -41,8 +42,11 @@ struct source;
 struct source_stats {
     uint64_t missed;           /* frames lost before recv, cumulative */
     uint64_t transmit_refused; /* frames that could not be forwarded, cumulative */
-    uint64_t probes_lost;      /* cumulative */
-    uint64_t tally_overflow;   /* packets, cumulative */
+    /* What the XDP program counted of all queues, cumulative; told by queue 0 only, so that queues
+     * can be summed. */
+#define KERNEL(name, help) uint64_t kernel_##name;
+#include "shared/base/kernel.def"
+#undef KERNEL
 };
 
 /* One cell of the kernel's tally, taken out (its counts start from zero again). */
@@ -79,6 +83,9 @@ struct source_ops {
      * the scan engine sees the frames themselves. Only queue 0 gives any. */
     int (*probes)(struct source *s, struct packet *out, unsigned max);
     void (*stats)(struct source *s, struct source_stats *out);
+    /* Hands over no more frames: from now on the kernel forwards them. recv still gives those that
+     * are here or on their way. NULL: what nobody receives is not lost (a capture). */
+    void (*release)(struct source *s);
     void (*close)(struct source *s); /* NULL is fine */
 };
 

@@ -78,6 +78,24 @@ static int each_missing(const struct watched *w, const struct prefix *from, size
     return 0;
 }
 
+/* Removing first leaves room in the tries; prefixes in both lists are not touched, unless it is not
+ * sure that they are there. Takes sorted. */
+static int exchange(struct watched *w, struct prefix *sorted, size_t n)
+{
+    int err = each_missing(w, w->prefixes, w->count, sorted, n, take_away);
+    if (err < 0) {
+        w->is_uncertain = true; /* of the old list some are gone; it stays, to be removed */
+        free(sorted);
+        return err;
+    }
+    err = each_missing(w, sorted, n, w->prefixes, w->is_uncertain ? 0 : w->count, add);
+    w->is_uncertain = err < 0;
+    free(w->prefixes);
+    w->prefixes = sorted;
+    w->count = n;
+    return err;
+}
+
 int watched_set(struct watched *w, const struct prefix *prefixes, size_t n, struct note *note)
 {
     struct prefix *sorted = calloc(n + 1, sizeof *sorted);
@@ -91,13 +109,7 @@ int watched_set(struct watched *w, const struct prefix *prefixes, size_t n, stru
         free(sorted);
         return err;
     }
-    /* Removing first leaves room in the tries; prefixes in both lists are not touched. */
-    err = each_missing(w, w->prefixes, w->count, sorted, n, take_away);
-    if (err == 0)
-        err = each_missing(w, sorted, n, w->prefixes, w->count, add);
-    free(w->prefixes);
-    w->prefixes = sorted;
-    w->count = n;
+    err = exchange(w, sorted, n);
     return err == 0 ? 0
                     : note_set(note, ERR_KERNEL, "cannot change the watched prefixes: %s",
                                strerror(-err));

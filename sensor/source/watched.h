@@ -1,6 +1,7 @@
 /* Watched: the kernel's two tries of watched prefixes, and what stands in them. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "shared/base/addr.h"
@@ -8,7 +9,8 @@
 struct watched {
     int v4_fd, v6_fd; /* borrowed */
     struct prefix *prefixes;
-    size_t count; /* sorted, without repeats */
+    size_t count;      /* sorted, without repeats */
+    bool is_uncertain; /* adding failed: perhaps not all of them stand in the tries */
 };
 
 /* Makes the tries hold exactly these prefixes; those that stay are watched without a gap. 0, or

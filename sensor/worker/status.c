@@ -2,14 +2,15 @@
 
 #include <string.h>
 
-/* What is no IP (ARP, say) is well-formed, and not ours. */
+/* Ours and the kernel's: it keeps malformed frames to itself, so none is in both. What is no IP
+ * (ARP, say) is well-formed, and not ours. */
 static uint64_t malformed(const struct counters *c)
 {
     uint64_t sum = 0;
-#define REASON(name, counter)           \
+#define REASON(name, counter, help)     \
     if (PACKET_##name != PACKET_NOT_IP) \
-        sum += counter_get(c, COUNTER_##counter);
-#include "sensor/packet/reasons.def"
+        sum += counter_get(c, COUNTER_##counter) + counter_get(c, COUNTER_kernel_##counter);
+#include "shared/base/reasons.def"
 #undef REASON
     return sum;
 }

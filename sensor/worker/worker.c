@@ -36,6 +36,13 @@
 /* Kernel cells added per tick: some 20 us of work between two bursts, 65,536 cells in 0.3 s. */
 #define CELLS_PER_TICK 256
 
+/* On stop: frames that were on their way to us when the kernel let go come within one poll of the
+ * port, microseconds; on a busy machine its turn may come a few milliseconds later. What had piled
+ * up takes longer, but not without end. */
+#define QUIET_NS  (20 * NS_PER_MS)
+#define LET_GO_NS (500 * NS_PER_MS)
+#define LET_GO_MS 5
+
 /* On stop: wait so long for the publisher to make room. */
 #define DRAIN_NS (2 * NS_PER_S)
 
@@ -65,6 +72,7 @@ struct worker {
     uint64_t stats_at, interval_start, interval_due;
     uint64_t cells_at; /* inside the interval that the kernel's cells belong to; 0: none awaited */
     struct status status; /* worker 0 tells for all */
+    uint64_t let_go_at;   /* since then the kernel forwards what comes; 0: not yet */
     bool is_running, has_finished;
     struct ring out;
     struct counters counters;
@@ -130,10 +138,10 @@ static void look(struct worker *w)
     for (unsigned i = 0; i < w->lent; i++) {
         struct packet *p = &w->packets[i];
         w->reasons[i] = (uint8_t)packet_parse(&w->frames[i], p);
-        if (w->reasons[i] != PACKET_OK)
+        if (p->src.family == 0)
             continue;
         p->ingress = ingress_table_find(w->conf.ingress, p->vlan, p->src_mac);
-        if (w->penny != NULL)
+        if (w->reasons[i] == PACKET_OK && w->penny != NULL)
             penny_prefetch(w->penny, p);
     }
 }
@@ -142,8 +150,8 @@ static void look(struct worker *w)
 
 static const enum counter reason_counter[] = {
     COUNTER_COUNT, /* PACKET_OK has none */
-#define REASON(name, counter) COUNTER_##counter,
-#include "sensor/packet/reasons.def"
+#define REASON(name, counter, help) COUNTER_##counter,
+#include "shared/base/reasons.def"
 #undef REASON
 };
 
@@ -153,20 +161,26 @@ static uint8_t judge(struct worker *w, const struct packet *p)
         scan_packet(w->frame_scan, p, w->now);
     if (w->frame_tally != NULL)
         tally_packet(w->frame_tally, p, w->now);
-    return w->penny != NULL ? penny_packet(w->penny, p, w->now) : FRAME_FORWARD;
+    /* At the end nobody would wait for what a segment withheld now has to tell. */
+    if (w->penny == NULL || w->let_go_at != 0)
+        return FRAME_FORWARD;
+    return penny_packet(w->penny, p, w->now);
 }
 
-/* What we do not understand is not ours to withhold. */
+/* What we do not understand is not ours to withhold. It came from somewhere all the same: like the
+ * kernel, the tally counts every packet whose IP header was sound. */
+static uint8_t pass_on(struct worker *w, unsigned i)
+{
+    counter_add(&w->counters, reason_counter[w->reasons[i]], 1);
+    if (w->frame_tally != NULL && w->packets[i].src.family != 0)
+        tally_packet(w->frame_tally, &w->packets[i], w->now);
+    return FRAME_FORWARD;
+}
+
 static void decide(struct worker *w)
 {
-    for (unsigned i = 0; i < w->lent; i++) {
-        if (w->reasons[i] == PACKET_OK) {
-            w->verdicts[i] = judge(w, &w->packets[i]);
-        } else {
-            w->verdicts[i] = FRAME_FORWARD;
-            counter_add(&w->counters, reason_counter[w->reasons[i]], 1);
-        }
-    }
+    for (unsigned i = 0; i < w->lent; i++)
+        w->verdicts[i] = w->reasons[i] == PACKET_OK ? judge(w, &w->packets[i]) : pass_on(w, i);
 }
 
 /* ---- give back ---- */
@@ -186,13 +200,14 @@ static void give_back(struct worker *w)
     w->lent = 0;
 }
 
-/* Connection openings of all traffic, where the kernel reports them. */
+/* Connection openings of all traffic, where the kernel reports them. They are taken though nobody
+ * may want them (scan off): a source with probes left has nothing to wait for. */
 static bool take_probes(struct worker *w)
 {
-    if (w->ops->probes == NULL || !is_first(w) || w->scan == NULL)
+    if (w->ops->probes == NULL || !is_first(w))
         return false;
     int n = w->ops->probes(w->source, w->packets, BURST);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && w->scan != NULL; i++)
         scan_packet(w->scan, &w->packets[i], w->now);
     if (n > 0)
         counter_add(&w->counters, COUNTER_probes, (uint64_t)n);
@@ -211,20 +226,28 @@ static void take_watch(struct worker *w)
     free(next);
 }
 
+/* Counts that somebody else keeps. What cannot be read just now comes as 0; differences of counters
+ * become events, so none may fall. */
+static void raise_to(struct worker *w, enum counter which, uint64_t value)
+{
+    if (value > counter_get(&w->counters, which))
+        counter_set(&w->counters, which, value);
+}
+
 static void read_stats(struct worker *w)
 {
     struct source_stats stats = {0};
     w->ops->stats(w->source, &stats);
     w->stats_at = w->now;
-    uint64_t overflow = stats.tally_overflow;
-    if (w->tally != NULL)
-        overflow += tally_overflow(w->tally);
+    uint64_t overflow = w->tally != NULL ? tally_overflow(w->tally) : 0;
     if (w->reader != NULL)
         overflow += kernel_reader_lost(w->reader);
-    counter_set(&w->counters, COUNTER_source_missed, stats.missed);
-    counter_set(&w->counters, COUNTER_transmit_refused, stats.transmit_refused);
-    counter_set(&w->counters, COUNTER_probes_lost, stats.probes_lost);
-    counter_set(&w->counters, COUNTER_tally_overflow, overflow);
+    raise_to(w, COUNTER_source_missed, stats.missed);
+    raise_to(w, COUNTER_transmit_refused, stats.transmit_refused);
+    raise_to(w, COUNTER_tally_overflow, overflow);
+#define KERNEL(name, help) raise_to(w, COUNTER_kernel_##name, stats.kernel_##name);
+#include "shared/base/kernel.def"
+#undef KERNEL
 }
 
 /* The interval of status and kernel tally; the tally engine's own starts with the same tick and has
@@ -311,7 +334,7 @@ static void tick(struct worker *w)
     if (w->now - w->stats_at >= STATS_NS)
         read_stats(w);
     interval_tick(w);
-    if (w->penny != NULL)
+    if (w->penny != NULL && w->let_go_at == 0)
         penny_tick(w->penny, w->now);
     if (w->scan != NULL)
         scan_tick(w->scan, w->now);
@@ -326,7 +349,7 @@ static void pause_briefly(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-int worker_step(struct worker *w)
+static int step(struct worker *w, unsigned wait_ms)
 {
     /* A capture can wait for room, and then its windows are as long as they should be. */
     if (w->conf.is_capture && ring_claim(&w->out) == NULL) {
@@ -345,8 +368,32 @@ int worker_step(struct worker *w)
         give_back(w);
     }
     if (!take_probes(w) && got == 0)
-        w->ops->wait(w->source, WAIT_MS);
+        w->ops->wait(w->source, wait_ms);
     return 0;
+}
+
+int worker_step(struct worker *w)
+{
+    return step(w, WAIT_MS);
+}
+
+/* Before anything that takes time: frames that come from now on are the kernel's, and those that
+ * are here go their way. */
+static void let_go(struct worker *w)
+{
+    uint64_t start = clock_mono_ns(), now = start, last = start;
+    if (w->ops->release == NULL)
+        return;
+    w->let_go_at = start;
+    w->ops->release(w->source);
+    while (now - last < QUIET_NS && now - start < LET_GO_NS) {
+        uint64_t before = counter_get(&w->counters, COUNTER_packets);
+        if (step(w, LET_GO_MS) != 0)
+            return;
+        now = clock_mono_ns();
+        if (counter_get(&w->counters, COUNTER_packets) != before)
+            last = now;
+    }
 }
 
 /* What was asked for, and then the rest: nothing that the kernel counted may stay behind. */
@@ -374,8 +421,10 @@ static void end_engines(struct worker *w)
     if (w->now > w->status.start ||
         status_is_behind(&w->status, w->conf.workers, w->conf.worker_count))
         w->status.end = w->now;
+    /* Penny's time ends where its sight did: what came back later was not seen, so it was not
+     * missing. */
     if (w->penny != NULL)
-        penny_finish(w->penny, w->now);
+        penny_finish(w->penny, w->let_go_at != 0 ? w->let_go_at : w->now);
     if (w->scan != NULL)
         scan_finish(w->scan, w->now);
     if (w->tally != NULL)
@@ -413,6 +462,7 @@ static void *run(void *arg)
         return NULL;
     while (err == 0 && !atomic_load_explicit(&w->must_stop, memory_order_relaxed))
         err = worker_step(w);
+    let_go(w);
     drain(w);
     w->ops->close(w->source);
     w->source = NULL;

@@ -15,6 +15,9 @@
  * capture's time is walked in small steps, so that what was due between two packets happens when it
  * was due; with the same seed the same capture gives the same events, byte for byte.
  *
+ * Stop. First the source lets go: what comes from then on is forwarded by the kernel. What is here
+ * goes its way untested; then the engines end and their events leave, which may take seconds.
+ *
  * Worker 0 also reads connection openings and the kernel's tally, where the source has them, and
  * tells sensor_status for all workers, once per tally interval. (sensor_started and sensor_stopped
  * frame everything; who numbers events says them.) */

@@ -22,6 +22,15 @@ start_transfer() { # PORT SECONDS
 never_stalled() {
     awk '/sec.*Bytes/ && !/sender|receiver/ { n++; if ($5 == 0) zero++ } END { exit !(n >= 3 && zero == 0) }' "$lab/log/iperf-$1.log"
 }
+# how many segments the sender had to send again
+retransmissions() {
+    awk '/sender/ { print $(NF - 1) }' "$lab/log/iperf-$1.log"
+}
+retransmits_at_most() { # PORT COUNT
+    local count
+    count=$(retransmissions "$1")
+    [ "${count:-9999}" -le "$2" ] || { echo "${count:-no} retransmissions, expected at most $2"; return 1; }
+}
 ends_well() {
     wait "$transfer"
 }
@@ -50,6 +59,8 @@ wait "$pid"
 check "SIGTERM ends the sensor with status 0" same 0 $?
 check "SIGTERM: the transfer ends well" ends_well
 check "SIGTERM: no second without data" never_stalled 5303
+# the Penny test of this prefix is over by then, so it withholds nothing
+check "SIGTERM: the transfer hardly notices" retransmits_at_most 5303 5
 
 # the proof that not a byte is harmed: a file, sent while the test drops segments and its sensor dies
 lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1

@@ -33,7 +33,7 @@ struct lab {
 /* Runs a shell command; 0 when it said so. */
 __attribute__((format(printf, 1, 2))) static inline int shell(const char *format, ...)
 {
-    char command[512];
+    char command[768];
     va_list args;
     va_start(args, format);
     vsnprintf(command, sizeof command, format, args);
@@ -60,20 +60,23 @@ static inline int packet_socket(const struct lab *lab, const char *ns, const cha
     return setns(lab->home, CLONE_NEWNET) == 0 && err == 0 ? fd : -1;
 }
 
-static inline int make_end(const char *ns, const char *ours, const char *theirs, const char *addr)
+static inline int make_end(const char *ns, const char *ours, const char *theirs, const char *addr,
+                           unsigned queues)
 {
     /* At the far ends: NAPI, or redirects into the veth would be lost; and no offloads, or frames
      * would carry unfinished checksums. IPv6 off: no chatter between the frames of a test. */
-    return shell("ip link add %s type veth peer name %s && ip link set %s netns %s && "
+    return shell("ip link add %s numrxqueues %u numtxqueues %u type veth peer name %s "
+                 "numrxqueues %u numtxqueues %u && ip link set %s netns %s && "
                  "sysctl -qw net.ipv6.conf.%s.disable_ipv6=1 && ip link set %s up && "
                  "nsenter --net=%s sh -c 'sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
                  "ip addr add %s/24 dev %s; ip link set %s up; "
                  "ethtool -K %s tx off tso off gso off gro on >/dev/null'",
-                 ours, theirs, theirs, strrchr(ns, '/') + 1, ours, ours, ns, addr, theirs, theirs,
-                 theirs);
+                 ours, queues, queues, theirs, queues, queues, theirs, strrchr(ns, '/') + 1, ours,
+                 ours, ns, addr, theirs, theirs, theirs);
 }
 
-static inline int lab_open(struct lab *lab)
+/* queues: receive and transmit queues of each port */
+static inline int lab_open(struct lab *lab, unsigned queues)
 {
     int pid = (int)getpid();
     snprintf(lab->a_path, sizeof lab->a_path, "/run/netns/pwt-bpf-%d-a", pid);
@@ -83,8 +86,8 @@ static inline int lab_open(struct lab *lab)
         unshare(CLONE_NEWNET) != 0)
         return -1;
     lab->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (make_end(lab->a_path, "outer", "a0", "10.77.0.1") != 0 ||
-        make_end(lab->b_path, "inner", "b0", "10.77.0.2") != 0)
+    if (make_end(lab->a_path, "outer", "a0", "10.77.0.1", queues) != 0 ||
+        make_end(lab->b_path, "inner", "b0", "10.77.0.2", queues) != 0)
         return -1;
     lab->a = packet_socket(lab, lab->a_path, "a0");
     lab->b = packet_socket(lab, lab->b_path, "b0");

@@ -318,6 +318,25 @@ static void probes_come_bounded_and_in_order(void **state)
     stop_and_remove(&r, &conf);
 }
 
+static void what_the_kernel_cannot_parse_is_forwarded_and_told_by_its_reason(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct bytes bad = tcp4(WATCHED, 1000, 80, FLAG_ACK), got;
+    struct frame frame;
+    struct source_stats stats;
+    bad.data[46] = 0x10; /* a TCP header of four bytes */
+    send_frame(lab.a, &bad);
+    assert_int_equal(next_like(lab.b, &bad, &got, 500), bad.len);
+    assert_int_equal(source_afxdp.recv(r.source, &frame, 1), 0);
+    source_afxdp.stats(r.source, &stats);
+    assert_int_equal(stats.kernel_malformed_bad_tcp, 1);
+    assert_int_equal(stats.kernel_malformed_short_ip, 0);
+    assert_int_equal(stats.kernel_handed, 0);
+    stop_and_remove(&r, &conf);
+}
+
 struct sum {
     uint64_t packets, bytes;
     unsigned ingress[3];
@@ -480,6 +499,52 @@ static void a_transfer_survives_kill_9_and_the_restart_that_takes_over(void **st
     drain(lab.b);
 }
 
+/* Forwards all that comes for so long. Returns how many. */
+static unsigned forward_for(struct source *s, uint64_t ns)
+{
+    uint64_t end = clock_mono_ns() + ns;
+    unsigned total = 0;
+    while (clock_mono_ns() < end) {
+        struct frame frames[BURST];
+        static const uint8_t verdicts[BURST] = {FRAME_FORWARD};
+        int n = source_afxdp.recv(s, frames, BURST);
+        if (n == 0)
+            source_afxdp.wait(s, 5);
+        source_afxdp.done(s, frames, verdicts, (unsigned)n);
+        total += (unsigned)n;
+    }
+    return total;
+}
+
+static void a_stream_through_a_graceful_stop_loses_no_frame(void **state)
+{
+    (void)state;
+    enum { MANY = 20000, PORTION = 50 };
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
+    int status = -1;
+    pid_t sender = fork();
+    if (sender == 0) {
+        for (unsigned i = 0; i < MANY; i += PORTION) {
+            send_many(lab.a, PORTION, &f);
+            usleep(2000);
+        }
+        _exit(0);
+    }
+    unsigned served = forward_for(r.source, 300 * NS_PER_MS);
+    source_afxdp.release(r.source);
+    served += forward_for(r.source, 20 * NS_PER_MS);
+    assert_in_range(served, 1000, MANY - 5000); /* the stop came in the middle */
+    usleep(300000);                             /* as when a worker's events drain */
+    stop(&r);
+    assert_int_equal(waitpid(sender, &status, 0), sender);
+    assert_int_equal(status, 0);
+    assert_int_equal(count_like(lab.b, &f), MANY);
+    assert_int_equal(source_afxdp_remove(&conf, NULL), 0);
+    drain(lab.a);
+}
+
 static void a_clean_stop_leaves_a_wire_until_it_is_removed(void **state)
 {
     (void)state;
@@ -533,10 +598,10 @@ static void what_cannot_work_is_refused_with_cause_and_remedy(void **state)
     (void)state;
     struct source_conf conf = conf_of(FORWARD_AF_XDP);
     snprintf(conf.interface, sizeof conf.interface, "nowhere0");
-    expect_refusal(&conf, ERR_CONF, "source.interface: no interface nowhere0");
+    expect_refusal(&conf, -ENODEV, "source.interface: no interface nowhere0");
     conf = conf_of(FORWARD_AF_XDP);
     snprintf(conf.forward_interface, sizeof conf.forward_interface, "nowhere1");
-    expect_refusal(&conf, ERR_CONF, "forward.interface: no interface nowhere1");
+    expect_refusal(&conf, -ENODEV, "forward.interface: no interface nowhere1");
     snprintf(conf.forward_interface, sizeof conf.forward_interface, "outer");
     expect_refusal(&conf, ERR_CONF, "is the source's interface, too");
     conf = conf_of(FORWARD_TUN);
@@ -601,14 +666,129 @@ static void missing_capabilities_are_named(void **state)
     assert_int_equal(status, 0);
 }
 
-static int up(void **state)
+/* ---- several queues */
+
+/* Takes what there is, and forwards it. Returns how many. */
+static unsigned forward_once(struct source *s)
+{
+    struct frame frames[BURST];
+    static const uint8_t verdicts[BURST] = {FRAME_FORWARD};
+    int n = source_afxdp.recv(s, frames, BURST);
+    source_afxdp.done(s, frames, verdicts, (unsigned)n);
+    return (unsigned)n;
+}
+
+static void serve_both(struct source *const sources[2], unsigned taken[2])
+{
+    uint64_t quiet = clock_mono_ns() + 200 * NS_PER_MS;
+    while (clock_mono_ns() < quiet)
+        for (unsigned i = 0; i < 2; i++) {
+            unsigned n = forward_once(sources[i]);
+            taken[i] += n;
+            if (n != 0)
+                quiet = clock_mono_ns() + 200 * NS_PER_MS;
+        }
+}
+
+static void all_queues_are_served_and_none_loses_a_frame(void **state)
 {
     (void)state;
+    enum { FLOWS = 1000 };
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct note note = {0};
+    struct source *sources[2] = {r.source};
+    struct source_stats stats[2];
+    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
+    unsigned taken[2] = {0};
+    assert_int_equal(source_afxdp.queues(r.group), 2); /* 0 in the configuration: all */
+    assert_int_equal(source_afxdp.open(r.group, 1, &sources[1], &note), 0);
+    for (unsigned i = 0; i < FLOWS; i++) {
+        struct bytes one = tcp4(WATCHED, 1000 + i, 80, FLAG_ACK);
+        send_frame(lab.a, &one);
+    }
+    serve_both(sources, taken);
+    assert_in_range(taken[0], FLOWS / 10, FLOWS - FLOWS / 10); /* both get their share */
+    assert_int_equal(taken[0] + taken[1], FLOWS);
+    assert_int_equal(count_like(lab.b, &f), FLOWS);
+    for (unsigned i = 0; i < 2; i++) {
+        source_afxdp.stats(sources[i], &stats[i]);
+        assert_int_equal(stats[i].missed + stats[i].transmit_refused, 0);
+    }
+    assert_int_equal(stats[0].kernel_handed + stats[1].kernel_handed, FLOWS); /* told once */
+    source_afxdp.close(sources[1]);
+    stop_and_remove(&r, &conf);
+}
+
+static void a_queue_that_is_released_flows_on_while_the_other_is_served(void **state)
+{
+    (void)state;
+    enum { FLOWS = 1000 };
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct note note = {0};
+    struct source *sources[2] = {r.source};
+    struct source_stats stats;
+    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
+    unsigned taken[2] = {0};
+    assert_int_equal(source_afxdp.open(r.group, 1, &sources[1], &note), 0);
+    source_afxdp.release(sources[1]);
+    for (unsigned i = 0; i < FLOWS; i++) {
+        struct bytes one = tcp4(WATCHED, 1000 + i, 80, FLAG_ACK);
+        send_frame(lab.a, &one);
+    }
+    serve_both(sources, taken);
+    assert_int_equal(taken[1], 0);
+    assert_in_range(taken[0], FLOWS / 10, FLOWS - FLOWS / 10);
+    assert_int_equal(count_like(lab.b, &f), FLOWS);
+    source_afxdp.stats(sources[0], &stats);
+    assert_int_equal(stats.kernel_unserved, FLOWS - taken[0]);
+    source_afxdp.close(sources[1]);
+    stop_and_remove(&r, &conf);
+}
+
+/* The last one: it takes the lab's port away. */
+static void a_removed_port_is_an_error_and_not_an_endless_silence(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct frame frame;
+    int err = 0;
+    source_afxdp.wait(r.source, 1);
+    assert_int_equal(source_afxdp.recv(r.source, &frame, 1), 0);
+    assert_int_equal(shell("ip link set outer down"), 0);
+    source_afxdp.wait(r.source, 1);
+    assert_int_equal(source_afxdp.recv(r.source, &frame, 1), 0); /* it may come up again */
+    assert_int_equal(shell("ip link del outer"), 0);
+    for (int i = 0; i < 100 && err == 0; i++) {
+        source_afxdp.wait(r.source, 10);
+        err = source_afxdp.recv(r.source, &frame, 1);
+    }
+    assert_int_equal(err, ERR_KERNEL);
+    assert_int_equal(source_afxdp.recv(r.source, &frame, 1), ERR_KERNEL);
+    stop_and_remove(&r, &conf);
+}
+
+static int up_with(unsigned queues)
+{
     prefix_parse("203.0.113.0/24", &watched[0]);
     prefix_parse("10.77.0.0/24", &watched[1]);
     ingress.count = 2;
     ingress.row[0] = (struct ingress){.mac = {2, 0, 0, 0, 0, 7}};
-    return lab_open(&lab);
+    return lab_open(&lab, queues);
+}
+
+static int up(void **state)
+{
+    (void)state;
+    return up_with(1);
+}
+
+static int up_with_two_queues(void **state)
+{
+    (void)state;
+    return up_with(2);
 }
 
 static int down(void **state)
@@ -629,9 +809,11 @@ int main(void)
         cmocka_unit_test(skb_mode_and_copy_mode_can_be_asked_for),
         cmocka_unit_test(every_frame_is_accounted_for_and_none_leaks),
         cmocka_unit_test(probes_come_bounded_and_in_order),
+        cmocka_unit_test(what_the_kernel_cannot_parse_is_forwarded_and_told_by_its_reason),
         cmocka_unit_test(the_tally_loses_no_packet_over_many_generations_under_load),
         cmocka_unit_test(the_configured_ingress_rows_number_the_cells),
         cmocka_unit_test(a_transfer_survives_kill_9_and_the_restart_that_takes_over),
+        cmocka_unit_test(a_stream_through_a_graceful_stop_loses_no_frame),
         cmocka_unit_test(a_clean_stop_leaves_a_wire_until_it_is_removed),
         cmocka_unit_test(a_wire_that_becomes_a_mirror_lets_go_of_the_inner_port),
         cmocka_unit_test(what_cannot_work_is_refused_with_cause_and_remedy),
@@ -639,5 +821,12 @@ int main(void)
         cmocka_unit_test(two_sensors_on_one_port_are_one_too_many),
         cmocka_unit_test(missing_capabilities_are_named),
     };
-    return cmocka_run_group_tests_name("afxdp", tests, up, down);
+    const struct CMUnitTest queue_tests[] = {
+        cmocka_unit_test(all_queues_are_served_and_none_loses_a_frame),
+        cmocka_unit_test(a_queue_that_is_released_flows_on_while_the_other_is_served),
+        cmocka_unit_test(a_removed_port_is_an_error_and_not_an_endless_silence),
+    };
+    int failed = cmocka_run_group_tests_name("afxdp", tests, up, down);
+    return failed +
+           cmocka_run_group_tests_name("afxdp, queues", queue_tests, up_with_two_queues, down);
 }

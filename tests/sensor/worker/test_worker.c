@@ -21,16 +21,18 @@ struct source_group {
     uint8_t data[SCRIPT_MAX][256];
     unsigned count;
     unsigned burst; /* frames per recv; 0: as many as the worker takes */
+    unsigned held;  /* of them, so many come only after release */
     int end;        /* what recv says after the last; 0: nothing comes any more */
     int open_error;
+    bool is_mute;                  /* statistics can be read once, and then no more */
     unsigned cells;                /* the kernel's tally: cells per read-out */
     unsigned cell_reads, tally_ms; /* readings so far; how long one takes */
     struct packet probes[SCRIPT_MAX];
     unsigned probe_count;
     /* what the worker did */
-    unsigned next, given_back, next_probe;
+    unsigned next, given_back, next_probe, stat_reads;
     uint8_t verdicts[SCRIPT_MAX];
-    bool is_out_of_order, is_closed;
+    bool is_out_of_order, is_released, is_closed;
 };
 
 struct source {
@@ -53,9 +55,9 @@ static int script_recv(struct source *s, struct frame *frames, unsigned max)
     struct source_group *g = s->script;
     if (s->lent != 0)
         g->is_out_of_order = true; /* lent again before the last burst came back */
-    if (g->next == g->count)
+    unsigned n = g->count - g->next - (g->is_released ? 0 : g->held);
+    if (n == 0)
         return g->end;
-    unsigned n = g->count - g->next;
     n = n > max ? max : n;
     n = g->burst != 0 && n > g->burst ? g->burst : n;
     for (unsigned i = 0; i < n; i++) {
@@ -86,8 +88,18 @@ static void script_wait(struct source *s, unsigned timeout_ms)
 
 static void script_stats(struct source *s, struct source_stats *out)
 {
-    (void)s;
-    *out = (struct source_stats){.missed = 3, .transmit_refused = 2};
+    if (s->script->is_mute && s->script->stat_reads++ != 0)
+        return; /* the worker passes zeros */
+    *out = (struct source_stats){.missed = 3,
+                                 .transmit_refused = 2,
+                                 .kernel_seen = 9,
+                                 .kernel_malformed_bad_tcp = 4,
+                                 .kernel_not_ip = 5};
+}
+
+static void script_release(struct source *s)
+{
+    s->script->is_released = true;
 }
 
 static void script_close(struct source *s)
@@ -141,6 +153,7 @@ static const struct source_ops kernel_like = {
     .wait = script_wait,
     .probes = script_probes,
     .stats = script_stats,
+    .release = script_release,
     .close = script_close,
 };
 
@@ -314,6 +327,32 @@ static void what_cannot_be_parsed_is_forwarded_and_counted_by_its_reason(void **
     assert_int_equal(counter(b, COUNTER_malformed_short_ethernet), 1);
     assert_int_equal(counter(b, COUNTER_not_ip), 1);
     assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 1);
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.malformed, 1 + 4);
+}
+
+static void a_packet_with_a_broken_tcp_header_is_still_tallied_where_it_entered(void **state)
+{
+    struct bench *b = *state;
+    struct frame_spec spec = frame_tcp4("203.0.113.9", "192.0.2.1", 4000, 80, 1, TCP_SYN, 10);
+    spec.vlan[0] = 101, spec.vlan_count = 1;
+    add(b, &spec, START);
+    b->script.data[0][frame_transport_at(&spec) + 12] = 0x10;
+    play(b, &plain);
+    assert_int_equal(counter(b, COUNTER_malformed_bad_tcp), 1);
+    assert_int_equal(count_of(b, EVENT_tally), 1);
+    assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 1);
+    assert_string_equal(find(b, EVENT_tally, 0)->tally.ingress.router, "r1");
+    assert_int_equal(count_of(b, EVENT_scan_window), 0); /* but no opening */
+}
+
+static void what_the_kernel_counts_is_exported(void **state)
+{
+    struct bench *b = *state;
+    add_tcp(b, 4000, 80, 1, TCP_ACK, 0, START);
+    play(b, &plain);
+    assert_int_equal(counter(b, COUNTER_kernel_seen), 9);
+    assert_int_equal(counter(b, COUNTER_kernel_malformed_bad_tcp), 4);
+    assert_int_equal(counter(b, COUNTER_kernel_not_ip), 5);
 }
 
 static void packets_are_tallied_where_they_entered(void **state)
@@ -373,6 +412,7 @@ static void a_status_comes_every_interval_and_its_sums_are_whole(void **state)
         assert_int_equal(s->ended_at, START + (i + 1) * 10 * NS_PER_S);
         assert_int_equal(s->packets, s->forwarded + s->dropped);
         assert_int_equal(s->missed, i == 0 ? 3 : 0);
+        assert_int_equal(s->malformed, i == 0 ? 4 : 0); /* the kernel's, once; ARP is no damage */
         packets += s->packets;
     }
     for (size_t i = 0; i < count_of(b, EVENT_tally); i++)
@@ -382,6 +422,20 @@ static void a_status_comes_every_interval_and_its_sums_are_whole(void **state)
     /* The last frame came in the very instant in which the fifth interval ended. */
     assert_int_equal(packets, 100);
     assert_int_equal(find(b, EVENT_sensor_status, 5)->sensor_status.packets, 1);
+}
+
+static void statistics_that_cannot_be_read_again_turn_nothing_back(void **state)
+{
+    struct bench *b = *state;
+    b->script.is_mute = true;
+    for (unsigned i = 0; i < 30; i++)
+        add_tcp(b, 4000, 80, i, TCP_ACK, 0, START + i * NS_PER_S);
+    play(b, &plain);
+    assert_true(b->script.stat_reads > 2);
+    assert_int_equal(counter(b, COUNTER_source_missed), 3);
+    assert_int_equal(counter(b, COUNTER_kernel_seen), 9);
+    for (size_t i = 1; i < count_of(b, EVENT_sensor_status); i++)
+        assert_int_equal(find(b, EVENT_sensor_status, i)->sensor_status.missed, 0);
 }
 
 static void play_a_test(struct bench *b)
@@ -453,6 +507,19 @@ static void where_the_kernel_counts_frames_are_not_counted_again(void **state)
         assert_int_equal(find(b, EVENT_tally, i)->tally.packets, 2);
     assert_int_equal(find(b, EVENT_scan_window, 0)->scan_window.probes, 2);
     assert_int_equal(counter(b, COUNTER_probes), 2);
+}
+
+static void openings_are_taken_though_nobody_looks_for_scans(void **state)
+{
+    struct bench *b = *state;
+    b->scan.enabled = false;
+    b->script.probe_count = 200; /* left there, they would wake a sleeping worker for ever */
+    add_tcp(b, 4000, 80, 1, TCP_SYN, 0, START);
+    for (unsigned i = 1; i < 10; i++)
+        add_tcp(b, 4000, 80, 1, TCP_ACK, 0, START + i);
+    play(b, &kernel_like);
+    assert_int_equal(b->script.next_probe, 200);
+    assert_int_equal(count_of(b, EVENT_scan_window), 0);
 }
 
 static void packets_go_on_while_the_kernels_counts_are_read(void **state)
@@ -548,6 +615,31 @@ static void a_worker_ends_when_asked_and_gives_everything_back(void **state)
     assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 200);
     assert_int_equal(b->script.given_back, 200);
     assert_false(b->script.is_out_of_order);
+}
+
+static void frames_under_way_when_the_worker_stops_go_on_and_are_not_tested(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    b->script.end = 0;
+    b->script.held = 400;
+    b->penny.mode = PENNY_ACTIVE;
+    b->penny.drop_probability = 0.9;
+    b->penny.prefix_count = 1;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &b->penny.prefixes[0]), 0);
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, 4000, 80, 1000 + i * 100, TCP_ACK, 100, 0);
+    make(b, &kernel_like, false);
+    assert_int_equal(worker_start(b->worker, &note), 0);
+    while (counter(b, COUNTER_packets) < SCRIPT_MAX - 400)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    worker_stop(b->worker);
+    assert_int_equal(worker_join(b->worker), 0);
+    assert_int_equal(b->script.given_back, SCRIPT_MAX);
+    for (unsigned i = SCRIPT_MAX - 400; i < SCRIPT_MAX; i++)
+        assert_int_equal(b->script.verdicts[i], FRAME_FORWARD);
+    drain(b);
+    assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.packets, SCRIPT_MAX);
 }
 
 static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
@@ -651,17 +743,22 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_frame_comes_back_once_and_in_order),
         TEST(what_cannot_be_parsed_is_forwarded_and_counted_by_its_reason),
+        TEST(a_packet_with_a_broken_tcp_header_is_still_tallied_where_it_entered),
+        TEST(what_the_kernel_counts_is_exported),
         TEST(packets_are_tallied_where_they_entered),
         TEST(openings_in_frames_reach_the_scan_windows),
         TEST(a_pause_in_a_capture_is_walked_so_that_windows_end_when_due),
         TEST(a_status_comes_every_interval_and_its_sums_are_whole),
+        TEST(statistics_that_cannot_be_read_again_turn_nothing_back),
         TEST(the_penny_test_withholds_segments_of_watched_prefixes),
         TEST(the_same_capture_gives_the_same_events),
         TEST(where_the_kernel_counts_frames_are_not_counted_again),
+        TEST(openings_are_taken_though_nobody_looks_for_scans),
         TEST(packets_go_on_while_the_kernels_counts_are_read),
         TEST(a_full_ring_holds_events_back_and_loses_none),
         TEST(live_events_carry_wall_clock_time),
         TEST(a_worker_ends_when_asked_and_gives_everything_back),
+        TEST(frames_under_way_when_the_worker_stops_go_on_and_are_not_tested),
         TEST(the_status_of_worker_0_counts_what_all_workers_did),
         TEST(a_source_that_does_not_open_is_explained),
         TEST(a_source_that_fails_ends_its_worker_with_that_error),

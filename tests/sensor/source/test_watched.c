@@ -1,0 +1,89 @@
+/* The list of watched prefixes against real tries, small ones, so that they overflow. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <cmocka.h>
+#include <unistd.h>
+
+#include "bpf/xdp_abi.h"
+#include "sensor/source/watched.h"
+#include "shared/base/err.h"
+
+#define ROOM 2
+
+static struct watched watched;
+
+static struct prefix prefix(const char *text)
+{
+    struct prefix p;
+    assert_int_equal(prefix_parse(text, &p), 0);
+    return p;
+}
+
+static bool is_in(const char *text)
+{
+    struct prefix p = prefix(text);
+    struct xdp_watched4_key key = {.length = p.length};
+    uint8_t value;
+    memcpy(key.addr, p.addr.bytes, 4);
+    return bpf_map_lookup_elem(watched.v4_fd, &key, &value) == 0;
+}
+
+static void the_trie_holds_exactly_the_list(void **state)
+{
+    (void)state;
+    struct prefix list[] = {prefix("10.0.2.0/24"), prefix("10.0.1.0/24"), prefix("10.0.2.0/24")};
+    assert_int_equal(watched_set(&watched, list, 3, NULL), 0);
+    assert_true(is_in("10.0.1.0/24") && is_in("10.0.2.0/24"));
+    assert_int_equal(watched_set(&watched, list, 1, NULL), 0);
+    assert_true(is_in("10.0.2.0/24") && !is_in("10.0.1.0/24"));
+    assert_int_equal(watched_set(&watched, NULL, 0, NULL), 0);
+    assert_false(is_in("10.0.2.0/24"));
+}
+
+static void a_list_that_did_not_fit_is_made_good_by_the_next_one(void **state)
+{
+    (void)state;
+    struct note note = {0};
+    struct prefix list[] = {prefix("10.0.1.0/24"), prefix("10.0.2.0/24"), prefix("10.0.3.0/24"),
+                            prefix("10.0.4.0/24")};
+    assert_int_equal(watched_set(&watched, list, 4, &note), ERR_KERNEL);
+    assert_non_null(strstr(note.text, "cannot change the watched prefixes"));
+    assert_false(is_in("10.0.4.0/24"));
+    assert_int_equal(watched_set(&watched, &list[2], 2, NULL), 0);
+    assert_true(is_in("10.0.3.0/24") && is_in("10.0.4.0/24"));
+    assert_false(is_in("10.0.1.0/24") || is_in("10.0.2.0/24"));
+}
+
+static int up(void **state)
+{
+    (void)state;
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+    watched.v4_fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "small4", sizeof(struct xdp_watched4_key),
+                                   1, ROOM, &opts);
+    watched.v6_fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "small6", sizeof(struct xdp_watched6_key),
+                                   1, ROOM, &opts);
+    return watched.v4_fd >= 0 && watched.v6_fd >= 0 ? 0 : -1;
+}
+
+static int down(void **state)
+{
+    (void)state;
+    watched_clear(&watched);
+    close(watched.v4_fd);
+    close(watched.v6_fd);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_trie_holds_exactly_the_list),
+        cmocka_unit_test(a_list_that_did_not_fit_is_made_good_by_the_next_one),
+    };
+    return cmocka_run_group_tests(tests, up, down);
+}
