@@ -114,6 +114,25 @@ void pin_drop(const char *folder, const char *name)
     unlink(path);
 }
 
+int pin_name(const char *folder, const char *name, const char *text, struct note *note)
+{
+    char path[PIN_PATH];
+    unlink(join(path, folder, name));
+    if (symlink(text, path) != 0)
+        return note_set(note, -errno, "cannot write %s: %s", path, strerror(errno));
+    return 0;
+}
+
+int pin_named(const char *folder, const char *name, char *text, size_t room)
+{
+    char path[PIN_PATH];
+    ssize_t len = readlink(join(path, folder, name), text, room - 1);
+    if (len < 0)
+        return -errno;
+    text[len] = '\0';
+    return 0;
+}
+
 int pin_clear(const char *folder, struct note *note)
 {
     DIR *dir = opendir(folder);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "shared/base/err.h"
 
@@ -33,3 +34,8 @@ void pin_drop(const char *folder, const char *name);
 /* Removes all pins in the folder and the folder; links are detached at once. 0 also when there is
  * no such folder. */
 int pin_clear(const char *folder, struct note *note);
+
+/* A word beside the pins (as a symbolic link, which is all that a bpffs can hold besides pins).
+ * pin_named: 0 and text, or -errno when there is none. */
+int pin_name(const char *folder, const char *name, const char *text, struct note *note);
+int pin_named(const char *folder, const char *name, char *text, size_t room);

@@ -143,3 +143,31 @@ int port_lock(const struct port *port, struct note *note)
     return note_set(note, ERR_BUSY,
                     "%s: another sensor is running on this interface: stop it first", port->name);
 }
+
+static int change_flags(int fd, const char *name, bool on, bool *was)
+{
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%.15s", name);
+    if (ioctl(fd, SIOCGIFFLAGS, &request) != 0)
+        return -errno;
+    *was = (request.ifr_flags & IFF_PROMISC) != 0;
+    if (*was == on)
+        return 0;
+    request.ifr_flags =
+        (short)(on ? request.ifr_flags | IFF_PROMISC : request.ifr_flags & ~IFF_PROMISC);
+    return ioctl(fd, SIOCSIFFLAGS, &request) == 0 ? 0 : -errno;
+}
+
+int port_set_promiscuous(const char *name, bool on, bool *was, struct note *note)
+{
+    bool before = false;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int err = fd >= 0 ? change_flags(fd, name, on, &before) : -errno;
+    if (fd >= 0)
+        close(fd);
+    if (was != NULL)
+        *was = before;
+    return err == 0 ? 0
+                    : note_set(note, err, "%s: cannot switch promiscuous mode %s: %s", name,
+                               on ? "on" : "off", strerror(-err));
+}

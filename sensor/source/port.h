@@ -3,6 +3,7 @@
 #pragma once
 
 #include <net/if.h>
+#include <stdbool.h>
 
 #include "shared/base/err.h"
 
@@ -27,3 +28,8 @@ int port_check_capabilities(struct note *note);
 /* Only one sensor per outer port and network namespace: holds a name that the kernel gives back
  * when this process ends, however it ends. A file descriptor to close, or ERR_BUSY. */
 int port_lock(const struct port *port, struct note *note);
+
+/* A wire takes frames for every address: in promiscuous mode the NIC hands them over. The flag
+ * stays when this process ends, as the programs do. Switches it; *was says how it stood (may be
+ * NULL). 0, or -errno with a note; a port that is gone is -ENODEV. */
+int port_set_promiscuous(const char *name, bool on, bool *was, struct note *note);

@@ -20,6 +20,7 @@
 #define TALLY_CPUS 64
 
 static const char *const link_names[XDP_PORTS] = {"link-outer", "link-inner"};
+static const char *const promiscuous_names[XDP_PORTS] = {"promiscuous-outer", "promiscuous-inner"};
 
 /* libbpf's own words (the verifier's log among them) are for who debugs the program. */
 static int __attribute__((format(printf, 2, 0)))
@@ -379,6 +380,31 @@ static void pin_maps(const struct xdp_attach *a)
     }
 }
 
+/* Without it a NIC keeps back what is not addressed to itself, and the wire has a hole. Who found
+ * it off notes that beside the pins, so that removal gives the port back as it was. */
+static int make_promiscuous(const struct xdp_attach *a, struct note *note)
+{
+    int err = 0;
+    for (unsigned i = 0; err == 0 && i < a->port_count; i++) {
+        bool was;
+        err = port_set_promiscuous(a->ports[i].name, true, &was, note);
+        if (err == 0 && !was)
+            err = pin_name(a->folder, promiscuous_names[i], a->ports[i].name, note);
+    }
+    return err;
+}
+
+static void end_promiscuous(const char *folder)
+{
+    for (unsigned i = 0; i < XDP_PORTS; i++) {
+        char name[IFNAMSIZ];
+        struct note note = {0};
+        if (pin_named(folder, promiscuous_names[i], name, sizeof name) == 0 &&
+            port_set_promiscuous(name, false, NULL, &note) != 0)
+            log_warn("event=promiscuous_left reason=\"%s\"", note.text);
+    }
+}
+
 static int prepare(const struct source_conf *conf, struct xdp_attach *a, struct note *note)
 {
     int err = find_ports(conf, a, note);
@@ -404,6 +430,8 @@ int xdp_attach_open(const struct source_conf *conf, struct xdp_attach *out, stru
         err = load(conf, out, note);
     if (err == 0)
         err = attach_links(conf, out, note);
+    if (err == 0)
+        err = make_promiscuous(out, note);
     if (err < 0) {
         xdp_attach_close(out);
         return err;
@@ -459,6 +487,7 @@ int source_afxdp_remove(const struct source_conf *conf, struct note *note)
     int lock = port_lock(&port, note);
     if (lock < 0)
         return lock;
+    end_promiscuous(folder);
     err = pin_clear(folder, note);
     close(lock);
     return err;

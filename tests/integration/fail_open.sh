@@ -39,6 +39,8 @@ sleep 2
 check "kill -9 in the middle of a transfer: the sensor is gone" lab_kill "$pid" KILL
 check "kill -9: the transfer ends well" ends_well
 check "kill -9: no second without data" never_stalled 5301
+check "both ports take frames for every address, also while no sensor runs" sh -c \
+    "for p in w0 w1; do nsenter --net=/run/netns/$lab_id-AMS-box ip link show \$p | grep -q PROMISC || exit 1; done"
 check "the XDP program is still attached" sh -c "nsenter --net=/run/netns/$lab_id-AMS-box ip link show w0 | grep -q xdp"
 
 start_transfer 5302 8
@@ -82,4 +84,6 @@ check "the file arrives whole, though segments were dropped and the sensor was k
 check "--detach removes the program and says so with status 0" lab_sensor_detach AMS 1
 check "--detach: nothing is attached any more" sh -c "! nsenter --net=/run/netns/$lab_id-AMS-box ip link show w0 | grep -q xdp"
 check "--detach: nothing is pinned any more" sh -c "test -z \"\$(find '$lab/bpf' -mindepth 1 -not -type d -not -name '*.debug')\""
+check "--detach: the ports are as they were, not promiscuous" sh -c \
+    "! nsenter --net=/run/netns/$lab_id-AMS-box ip link show | grep -q PROMISC"
 check "--detach again: nothing to do is no error" lab_sensor_detach AMS 1
