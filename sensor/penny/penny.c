@@ -431,7 +431,8 @@ static void resolve(struct penny *p, struct test *t, struct unit *u, bool came_a
 {
     struct block *b = drop_policy_block(&t->policy, u->block);
     u->is_resolved = true;
-    verdict_reveal(&t->verdict, block_chance(&t->policy, b), u->is_dropped, came_again);
+    verdict_reveal(&t->verdict, block_chance(&t->policy, b), u->is_dropped, came_again,
+                   seq_track_visible(&p->flows.flows[u->flow].track));
     b->revealed++;
     if (u->is_dropped) {
         resolve_drop(p, t, b, u, came_again);

@@ -18,6 +18,13 @@ struct sim_senders {
     double loss_up, loss_down; /* genuine: before and behind the sensor */
     enum sim_end end;          /* after `segments`, then a new flow takes over */
     unsigned segments;
+    bool is_reused;       /* the new flow takes the old one's ports, with a SYN, a second later */
+    bool keeps_alive;     /* a silent flow still sends one old byte, ten times, 0.5 s apart */
+    unsigned pause_every; /* segments between two pauses … */
+    uint64_t pause_ns;    /* … of this length */
+    uint64_t rtt_ns;      /* 0: 50 ms */
+    double elsewhere;     /* genuine: share of segments that pass another sensor and arrive */
+    uint64_t moves_at_ns; /* genuine: from then on all pass another sensor; 0: never */
 };
 
 struct sim_case {
