@@ -444,15 +444,18 @@ static void resolve(struct penny *p, struct test *t, struct unit *u, bool came_a
     t->came += came_again;
 }
 
-/* No evidence either way; what it was is not revealed. */
+/* No evidence either way, but no secret any more: `missed` and the limit of blocks depend on it, so
+ * the chances of the others in its block must be those that know it. */
 static void invalidate(struct penny *p, struct test *t, struct unit *u)
 {
     u->is_resolved = true;
     struct block *b = drop_policy_block(&t->policy, u->block);
     if (u->is_dropped) {
+        b->is_known = true;
         block_invalidate(p, t, b);
         settle_blocks(t);
     } else {
+        b->revealed++;
         b->kept_drawn--;
     }
 }
