@@ -62,7 +62,7 @@ static double repeat_rate(double came, double kept)
 
 static void open_update(struct verdict *v, bool came_again, double visible)
 {
-    double miss = fmin(1 - (1 - v->miss_max) * visible, MISS_TELLS);
+    double miss = fmin(v->miss_max + (1 - v->miss_max) * (1 - visible), MISS_TELLS);
     double rates[VERDICT_OPEN_ALTERNATIVES] = {1 - repeat_rate(v->repeats, v->controls), .5, .25};
     for (unsigned i = 0; i < VERDICT_OPEN_ALTERNATIVES; i++) {
         double rate = fmax(rates[i], miss); /* fewer misses than genuine is no alternative */
