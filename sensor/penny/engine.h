@@ -67,6 +67,7 @@ struct penny {
     struct prf ids;
     uint64_t prefetched[PREFETCH_LAG]; /* hashes of the last packets given to penny_prefetch */
     uint32_t prefetch_at;
+    struct penny_stats stats;
 };
 
 static inline struct unit *unit_at(struct penny *p, uint64_t position)

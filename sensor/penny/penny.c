@@ -93,6 +93,11 @@ void penny_free(struct penny *p)
     free(p);
 }
 
+void penny_stats(const struct penny *p, struct penny_stats *out)
+{
+    *out = p->stats;
+}
+
 /* ---- packets ---- */
 
 static uint32_t find_aggregate(const struct penny *p, const struct packet *packet)
@@ -146,6 +151,7 @@ static void add_flow(struct penny *p, struct test *t, const struct packet *packe
     struct flow *flow = flow_table_add(&p->flows, &key, hash, p->now_ns);
     if (flow == NULL) {
         t->verdict.is_partial = true;
+        p->stats.flows_refused++;
         return;
     }
     flow->aggregate = aggregate;
@@ -189,9 +195,12 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
                                const struct packet *packet)
 {
     struct turn turn = {flow->turn_at_ns, flow->turn_block, flow->turn_units};
-    if (!has_room(p, t) ||
-        !drop_policy_may_take(&t->policy, &turn, test_blocks_limit(p, t), p->now_ns))
+    if (!drop_policy_may_take(&t->policy, &turn, test_blocks_limit(p, t), p->now_ns))
         return FRAME_FORWARD;
+    if (!has_room(p, t)) {
+        p->stats.no_room++;
+        return FRAME_FORWARD;
+    }
     uint32_t serial;
     p->event_reserved += drop_policy_filling(&t->policy) == NULL;
     bool is_dropped = drop_policy_take(&t->policy, &turn, p->now_ns, &serial);

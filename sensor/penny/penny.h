@@ -77,6 +77,14 @@ void penny_tick(struct penny *p, uint64_t now_ns);
  * except where one evidence already stands: those end with the likeliest word (verdict_last). */
 void penny_finish(struct penny *p, uint64_t now_ns);
 
+/* Since penny_new. Drops are the worker's own counter: it counts what it did not forward. */
+struct penny_stats {
+    uint64_t tests;         /* started */
+    uint64_t flows_refused; /* segments with data whose flow found the table full */
+    uint64_t no_room;       /* droppable segments that found no room for a unit or its event */
+};
+void penny_stats(const struct penny *p, struct penny_stats *out);
+
 /* Next event, if any. Events that are not taken wait inside, and no new drop is made while there is
  * no room for its event: nothing is lost. */
 bool penny_take(struct penny *p, struct event *out);

@@ -28,6 +28,7 @@ struct test *test_start(struct penny *p, uint32_t aggregate)
                        .started_ns = p->now_ns,
                        .last_unit_ns = p->now_ns,
                        .settle = 1};
+    p->stats.tests++;
     make_id(p, t->id);
     drop_policy_init(&t->policy, prf_init(p->seed, UINT64_C(1) << 32 | t->number),
                      p->conf->drop_probability, p->conf->open_blocks, p->conf->gap_ns);

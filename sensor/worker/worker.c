@@ -211,6 +211,15 @@ static void take_watch(struct worker *w)
     free(next);
 }
 
+static void read_penny_stats(struct worker *w)
+{
+    struct penny_stats stats;
+    penny_stats(w->penny, &stats);
+    counter_set(&w->counters, COUNTER_penny_tests, stats.tests);
+    counter_set(&w->counters, COUNTER_penny_flows_refused, stats.flows_refused);
+    counter_set(&w->counters, COUNTER_penny_no_room, stats.no_room);
+}
+
 static void read_stats(struct worker *w)
 {
     struct source_stats stats = {0};
@@ -221,6 +230,8 @@ static void read_stats(struct worker *w)
         overflow += tally_overflow(w->tally);
     if (w->reader != NULL)
         overflow += kernel_reader_lost(w->reader);
+    if (w->penny != NULL)
+        read_penny_stats(w);
     counter_set(&w->counters, COUNTER_source_missed, stats.missed);
     counter_set(&w->counters, COUNTER_transmit_refused, stats.transmit_refused);
     counter_set(&w->counters, COUNTER_probes_lost, stats.probes_lost);

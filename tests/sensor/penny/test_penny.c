@@ -401,9 +401,13 @@ static void nothing_is_withheld_whose_event_has_no_room(void **state)
     assert_true(drops > 0);
     assert_int_equal(told, drops);
     assert_int_equal(started, ended);
+    struct penny_stats stats;
+    penny_stats(penny, &stats);
+    assert_int_equal(stats.tests, started);
+    assert_true(stats.no_room > 0);
 }
 
-static void a_full_flow_table_admits_no_more_and_forgets_the_idle(void **state)
+static void a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle(void **state)
 {
     (void)state;
     conf.max_flows = 100;
@@ -418,6 +422,9 @@ static void a_full_flow_table_admits_no_more_and_forgets_the_idle(void **state)
         for (unsigned i = 0; i < 700; i++)
             penny_tick(penny, now_ns += 100 * MS);
     }
+    struct penny_stats stats;
+    penny_stats(penny, &stats);
+    assert_int_equal(stats.flows_refused, 3 * 900);
     segment.src_port = 50000;
     until_drop(); /* there is room again */
 }
@@ -477,7 +484,7 @@ int main(void)
         T(finish_makes_pending_drops_invalid_and_ends_every_test),
         T(the_watch_list_changes_while_tests_run),
         T(nothing_is_withheld_whose_event_has_no_room),
-        T(a_full_flow_table_admits_no_more_and_forgets_the_idle),
+        T(a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle),
         T(the_flow_table_finds_what_was_added_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
