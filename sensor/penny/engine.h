@@ -17,8 +17,15 @@
 #include "sensor/penny/verdict.h"
 #include "shared/base/lpm.h"
 
-#define NONE         UINT32_MAX
-#define PREFETCH_LAG 8
+#define NONE           UINT32_MAX
+#define PREFETCH_LAG   8  /* packets until a bucket has arrived and leads on to its flow */
+#define PREFETCHED_MAX 64 /* a burst */
+
+/* A packet that was announced by penny_prefetch: its hash need not be made twice. */
+struct announced {
+    struct flow_key key;
+    uint64_t hash;
+};
 
 struct unit {
     uint64_t drawn_ns;
@@ -65,8 +72,8 @@ struct penny {
     uint64_t event_head, event_tail;
     uint32_t event_mask, event_reserved;
     struct prf ids;
-    uint64_t prefetched[PREFETCH_LAG]; /* hashes of the last packets given to penny_prefetch */
-    uint32_t prefetch_at;
+    struct announced announced[PREFETCHED_MAX];
+    uint32_t announced_tail, announced_flows, announced_head; /* in; led on to its flow; decided */
     struct penny_stats stats;
 };
 

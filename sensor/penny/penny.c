@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sensor/penny/engine.h"
 #include "sensor/penny/outbox.h"
@@ -119,11 +120,37 @@ static struct test *aggregate_test(struct penny *p, uint32_t aggregate)
     return p->now_ns >= a->not_before_ns ? test_start(p, aggregate) : NULL;
 }
 
+static struct announced *announced_at(struct penny *p, uint32_t position)
+{
+    return &p->announced[position % PREFETCHED_MAX];
+}
+
+/* The bucket of the oldest packet that waits for it should be there: on to its flow. */
+static void lead_on(struct penny *p)
+{
+    flow_table_prefetch_flow(&p->flows, announced_at(p, p->announced_flows++)->hash);
+}
+
+/* Packets are decided in the order in which they were announced; who does otherwise pays for a
+ * second hash. */
+static uint64_t hash_of(struct penny *p, const struct flow_key *key)
+{
+    if (p->announced_flows != p->announced_tail)
+        lead_on(p);
+    if (p->announced_head != p->announced_tail) {
+        const struct announced *a = announced_at(p, p->announced_head++);
+        if (memcmp(&a->key, key, sizeof *key) == 0)
+            return a->hash;
+        p->announced_head = p->announced_flows = p->announced_tail;
+    }
+    return flow_table_hash(&p->flows, key);
+}
+
 static struct flow *find_flow(struct penny *p, const struct packet *packet, uint64_t *hash)
 {
     struct flow_key key;
     flow_key_set(&key, packet);
-    *hash = flow_table_hash(&p->flows, &key);
+    *hash = hash_of(p, &key);
     struct flow *flow = flow_table_find(&p->flows, &key, *hash);
     if (flow != NULL && flow->watch != p->watch) { /* the list changed: whose is it now? */
         flow->aggregate = find_aggregate(p, packet);
@@ -268,14 +295,14 @@ void penny_prefetch(struct penny *p, const struct packet *packet)
 {
     if (packet->protocol != IPPROTO_TCP || packet->is_fragment || p->prefix_count == 0)
         return;
-    struct flow_key key;
-    flow_key_set(&key, packet);
-    uint64_t hash = flow_table_hash(&p->flows, &key);
-    flow_table_prefetch(&p->flows, hash);
-    /* the buckets of a few packets ago have arrived by now: on to their flows */
-    uint64_t *slot = &p->prefetched[p->prefetch_at++ % PREFETCH_LAG];
-    flow_table_prefetch_flow(&p->flows, *slot);
-    *slot = hash;
+    if (p->announced_tail - p->announced_head == PREFETCHED_MAX) /* nobody decides them */
+        p->announced_head = p->announced_flows = p->announced_tail;
+    struct announced *a = announced_at(p, p->announced_tail++);
+    flow_key_set(&a->key, packet);
+    a->hash = flow_table_hash(&p->flows, &a->key);
+    flow_table_prefetch(&p->flows, a->hash);
+    if (p->announced_tail - p->announced_flows > PREFETCH_LAG)
+        lead_on(p);
 }
 
 enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, uint64_t now_ns)
