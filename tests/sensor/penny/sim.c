@@ -128,7 +128,8 @@ static void transmit(struct sim *s, struct item was, uint64_t now_ns)
 {
     struct sim_flow *f = &s->flows[was.flow];
     bool is_genuine = f->senders->is_genuine;
-    bool is_lost = is_genuine && chance(s) < f->senders->loss_up;
+    bool may_be_lost = is_genuine || f->senders->loss_up > 0;
+    bool is_lost = may_be_lost && chance(s) < f->senders->loss_up;
     if (!is_lost && !is_elsewhere(s, f->senders, now_ns)) {
         bool is_dropped = offer(s, was.port, was.seq, SEGMENT, TCP_ACK, now_ns) == FRAME_DROP;
         if (is_dropped && f->dropped_at_ns != 0 && now_ns - f->dropped_at_ns < s->out->least_gap_ns)

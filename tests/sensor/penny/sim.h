@@ -15,7 +15,7 @@ struct sim_senders {
     double rate;               /* segments per second and flow */
     double repeat;             /* open loop: share of segments that are sent again … */
     uint64_t repeat_after_ns;  /* … so much later */
-    double loss_up, loss_down; /* genuine: before and behind the sensor */
+    double loss_up, loss_down; /* before and (genuine only) behind the sensor */
     enum sim_end end;          /* after `segments`, then a new flow takes over */
     unsigned segments;
     bool is_reused;       /* the new flow takes the old one's ports, with a SYN, a second later */
