@@ -21,8 +21,11 @@
  * Limits. Passive mode and the paper's own rule are not part of this release: in any mode but
  * PENNY_ACTIVE everything is forwarded and nothing is said. A sender that repeats nearly everything
  * ends inconclusive, as do flows of fewer than three segments, and spoofers whose flows all end by
- * RST or fall silent within half a window. Nothing tells an attacker on the path who sees the
- * acknowledgements, or whose receiver behind us reports to him: that is a closed loop. */
+ * RST or fall silent within half a window, and flows of which the most pass elsewhere (balanced per
+ * packet: seq_track.h). The window must exceed the senders' retransmission timeout: a genuine flow
+ * that retransmits only after it (round trips of seconds) and sends on meanwhile counts as not
+ * reacting, and enough of these are called spoofed. Nothing tells an attacker on the path who sees
+ * the acknowledgements, or whose receiver behind us reports to him: that is a closed loop. */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"

@@ -9,11 +9,11 @@
  * `open`: against "wholly genuine, a drop stays unanswered with probability at most m0"; where a
  * share v of its flow passes here, m = 1 - (1 - m0) v instead: the rest of the retransmissions took
  * the other path, as every other byte of the flow did. Drops in
- * order of resolution (returns resolve first, which only lowers it), a mixture of unanswered rates:
- * 1 - q (the sender repeats kept segments at rate q, estimated from controls resolved before;
- * weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a 50:50 mixture
- * drifts away from its own detection (a return costs log(q/(1-m0)), about -4.5, an unanswered drop
- * brings 3).
+ * order of resolution (returns resolve first, which only lowers it: no rate is below m), a mixture
+ * of unanswered rates: 1 - q (the sender repeats kept segments at rate q, estimated from controls
+ * resolved before; weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a
+ * 50:50 mixture drifts away from its own detection (a return costs log(q/(1-m0)), about -4.5, an
+ * unanswered drop brings 3).
  *
  * `half`: against "half of the drops meet senders that do not react". Drops in order of *drawing*
  * (a return resolves within a round trip, its absence after T: in order of resolution the first
@@ -42,8 +42,11 @@
  * 20:80 ones. penny.md section 4 asks both for at most 5 (genuine) or 7 (spoofed) drops and for 99
  * % and 98 % right in those mixtures; the outcome of a drop is the only thing that tells them
  * apart, so both cannot hold where many flows are about. Where the flows are few each is tested
- * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/150,
- * P(20:80 called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7 %.
+ * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/150
+ * by `half` at any time, <= 1/20 at the end of the budget or by twelve drops without a miss (in
+ * truth .65^12 < 1/150 up to r = .15). By cleared flows it is no running bound: with half of the
+ * flows open loop each of those was cleared with probability at most 2 r <= .1 per drop. P(20:80
+ * called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7 %.
  *
  * The fraction. R/D = f (1 - m) + (1 - f) s and k/C = f g + (1 - f) s, where g and s are the rates
  * at which genuine and spoofing senders repeat kept segments. penny.md's (R/D - k/C) / (1 - m) is
