@@ -332,12 +332,15 @@ static int run(struct sensor *s)
 
     s->stop_reason = "start failed";
     int err = stage_up(stages, STAGES, s, &note);
-    if (err < 0)
-        return complain(err, &note);
+    if (err < 0) {
+        complain(err, &note);
+        return 1; /* the configuration was accepted: whatever this is, it is the machine's */
+    }
     log_info("event=started name=%s pop=%s driver=%s queues=%u", s->conf.name, s->conf.pop,
              s->ops->name, s->count);
     wait_for_end(s, &signals);
     log_info("event=stopping reason=\"%s\"", s->stop_reason);
+    sigdelset(&signals, SIGHUP); /* stays blocked: who rotates logs does not mean to kill */
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* whoever asks twice does not want to wait */
     stage_down(stages, STAGES, s);
     log_info("event=stopped");
@@ -384,6 +387,17 @@ static int bad_usage(const char *sentence)
     return 2;
 }
 
+static int load(struct sensor *s, struct note *note)
+{
+    struct note said = {0};
+    int err = sensor_conf_load(s->cli.config, s->cli.settings, s->cli.setting_count,
+                               s->capture != NULL, &s->conf, note);
+    if (err != 0 || s->conf.metrics_listen[0] == '\0')
+        return err;
+    err = http_check(s->conf.metrics_listen, &said);
+    return err == 0 ? 0 : note_set(note, err, "metrics.%s", said.text);
+}
+
 static int choose(struct sensor *s)
 {
     struct note note = {0};
@@ -400,8 +414,7 @@ static int choose(struct sensor *s)
         return bad_usage("--detach: a capture is attached to nothing");
     if (parse_seed(s->seed, &seed) != 0)
         return bad_usage("--seed: expected a number");
-    int err = sensor_conf_load(s->cli.config, s->cli.settings, s->cli.setting_count,
-                               s->capture != NULL, &s->conf, &note);
+    int err = load(s, &note);
     if (err != 0)
         return complain(err, &note);
     if (s->cli.check)

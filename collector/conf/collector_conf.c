@@ -71,7 +71,7 @@ static const struct conf_row rows[] = {
     {"orders.mode", CONF_WORD, AT(orders), .value = "off", .words = orders_words,
      .help = "Who starts tests. This release gives sensors no orders: only off is taken."},
     {"orders.max_per_sensor", CONF_UNSIGNED, AT(max_per_sensor), .value = "4", .min = 1, .max = 1024, .unit = "tests",
-     .help = "Most ordered tests at once per sensor; used by a later release."},
+     .help = "Most ordered tests at once per sensor; used by a later release, this one orders none."},
 
     {"policy.file", CONF_TEXT, AT(conf.policy_file),
      .help = "The operator's expectation: which prefixes should enter where (expected.yaml); \"\" for none."},

@@ -125,8 +125,9 @@ static int greet(struct receive *r, const struct wire_message *m)
         say_reason(r, &r->from, WIRE_REFUSE, reason);
         return 0;
     }
-    if (m->name[0] == '\0') {
-        say_reason(r, &r->from, WIRE_REFUSE, "a sensor needs a name");
+    if (!wire_name_is_sound(m->name)) {
+        say_reason(r, &r->from, WIRE_REFUSE,
+                   "a sensor needs a name without spaces, quotes and control characters");
         return 0;
     }
     if (peers_bind(&r->peers, &r->from, m->name, &displaced) < 0) {

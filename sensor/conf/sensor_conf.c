@@ -6,6 +6,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/conf/conf_table.h"
+#include "shared/wire/wire.h"
 
 /* What the table fills: the configuration, and keys that this release reads only to refuse. */
 struct keys {
@@ -48,11 +49,11 @@ static const struct conf_row ingress_rows[] = {
 
 static const struct conf_row rows[] = {
     {"sensor.name", CONF_TEXT, AT(conf.name), .example = "ams1",
-     .help = "Name of this sensor, unique in the network. Required, except with --capture."},
+     .help = "Name of this sensor, unique in the network, without spaces and quotes. Required, except with --capture."},
     {"sensor.pop", CONF_TEXT, AT(conf.pop), .example = "AMS",
      .help = "Point of presence where it stands. Required, except with --capture."},
     {"sensor.state_dir", CONF_TEXT, AT(conf.state_dir), .value = "/var/lib/penstock",
-     .help = "Folder for what must outlive the process."},
+     .help = "Folder for what must outlive the process; used by a later release, this one keeps nothing there."},
 
     {"source.driver", CONF_WORD, AT(conf.source.driver), .value = "af_xdp", .words = source_words,
      .help = "Where packets come from. dpdk comes with a later release; pcap reads a capture file."},
@@ -67,7 +68,7 @@ static const struct conf_row rows[] = {
     {"source.pin_dir", CONF_TEXT, AT(conf.source.pin_dir), .value = "/run/penstock/bpf",
      .help = "Folder in a BPF file system where links and maps are pinned; mounted when it is none."},
     {"source.eal", CONF_TEXTS, LIST(eal, eal_count),
-     .help = "Arguments for DPDK's environment layer; for the dpdk driver of a later release."},
+     .help = "Arguments for DPDK's environment layer. The dpdk driver comes with a later release; until then this must be empty."},
 
     {"forward.driver", CONF_WORD, AT(conf.source.forward), .value = "af_xdp", .words = forward_words,
      .help = "How watched packets go on. none: this is a mirror, nothing is forwarded. dpdk, tun and raw come with a later release."},
@@ -82,7 +83,7 @@ static const struct conf_row rows[] = {
      .help = "Which packets came in where; the first row that matches wins. Where the last row does not match everything, one is added: this sensor's name as router, the source's interface."},
 
     {"penny.mode", CONF_WORD, AT(conf.penny.mode), .value = "active", .words = penny_mode_words,
-     .help = "active withholds segments; off does nothing. passive (judging without withholding) comes with a later release and does nothing until then."},
+     .help = "active withholds segments; off tests nothing. passive (judging without withholding) comes with a later release; until then it is refused."},
     {"penny.rule", CONF_WORD, AT(rule), .value = "randomised", .words = rule_words,
      .help = "How a test comes to its verdict."},
     {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),
@@ -181,6 +182,17 @@ static void check_source(struct conf *c, const struct source_conf *s)
         conf_wrong(c, "forward.driver", "source.driver pcap cannot forward; use none");
 }
 
+/* What a later release will understand is refused, not ignored: nobody shall believe it works. */
+static void check_release(struct conf *c, const struct keys *k)
+{
+    if (k->eal_count > 0)
+        conf_wrong(c, "source.eal",
+                   "arguments for DPDK, which is not in this release; leave them "
+                   "out");
+    if (k->conf.penny.mode == PENNY_PASSIVE)
+        conf_wrong(c, "penny.mode", "passive comes with a later release; use active or off");
+}
+
 static void check_forward(struct conf *c, const struct source_conf *s)
 {
     if (s->forward == FORWARD_DPDK || s->forward == FORWARD_TUN || s->forward == FORWARD_RAW)
@@ -212,7 +224,7 @@ static void check_wire(struct conf *c, const struct sensor_conf *s)
     if (s->penny.mode == PENNY_ACTIVE && s->source.forward == FORWARD_NONE)
         conf_wrong(c, "penny.mode",
                    "active needs a wire to withhold segments from, but "
-                   "forward.driver is none; use passive or off");
+                   "forward.driver is none; use off");
 }
 
 static void check_scan(struct conf *c, const struct scan_conf *s)
@@ -221,9 +233,26 @@ static void check_scan(struct conf *c, const struct scan_conf *s)
         conf_wrong(c, "scan.bins", "%u does not divide scan.bits, %u", s->bins, s->bits);
 }
 
+/* tcp://HOST:PORT or ipc://PATH. Whether there is such a host is seen when connecting. */
+static bool is_endpoint(const char *text)
+{
+    if (strncmp(text, "ipc://", 6) == 0)
+        return text[6] != '\0';
+    const char *colon = strrchr(text, ':');
+    if (strncmp(text, "tcp://", 6) != 0 || colon < text + 7)
+        return false;
+    const char *digits = colon + 1;
+    unsigned long port = strtoul(digits, NULL, 10);
+    return strspn(digits, "0123456789") == strlen(digits) && port >= 1 && port <= 65535;
+}
+
 static void check_publish(struct conf *c, const struct publish_conf *p)
 {
     require(c, "publish.endpoint", p->endpoint);
+    if (p->endpoint[0] != '\0' && !is_endpoint(p->endpoint))
+        conf_wrong(c, "publish.endpoint",
+                   "expected an endpoint, written like tcp://192.0.2.10:5560, got \"%s\"",
+                   p->endpoint);
     if (!p->insecure)
         conf_wrong(c, "publish.insecure",
                    "CURVE encryption comes with a later release; until then this must be set to "
@@ -237,6 +266,8 @@ static void check(struct conf *c, const struct sensor_conf *s, bool is_capture)
     if (is_capture)
         return;
     require(c, "sensor.name", s->name);
+    if (s->name[0] != '\0' && !wire_name_is_sound(s->name))
+        conf_wrong(c, "sensor.name", "a name must be UTF-8 without spaces, quotes and backslashes");
     require(c, "sensor.pop", s->pop);
     check_source(c, &s->source);
     check_forward(c, &s->source);
@@ -308,6 +339,7 @@ int sensor_conf_load(const char *path, const char *const *settings, size_t n, bo
     for (size_t i = 0; i < n; i++)
         conf_set(&c, settings[i]);
     check_ingress(&c, &keys->conf.ingress);
+    check_release(&c, keys);
     check(&c, &keys->conf, is_capture);
     int err = conf_end(&c);
     *out = keys->conf;

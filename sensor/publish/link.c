@@ -55,6 +55,7 @@ void link_close(struct link *l)
 int link_renew(struct link *l, uint64_t now)
 {
     zsock_destroy(&l->socket);
+    l->since = now;
     return connect_now(l, now);
 }
 
@@ -66,17 +67,31 @@ void link_set(struct link *l, enum link_state state, uint64_t now)
 
 void link_greet_again(struct link *l, uint64_t now)
 {
-    link_set(l, LINK_GREET, now);
-    l->greet_at = now + GREET_PAUSE_MS * NS_PER_MS;
+    uint64_t soon = now + GREET_PAUSE_MS * NS_PER_MS;
+    if (l->state == LINK_OPEN) {
+        link_set(l, LINK_GREET, now);
+        l->greet_at = soon;
+    } else if (l->state == LINK_WAIT && soon < l->greet_at) {
+        l->greet_at = soon;
+    }
+}
+
+void link_greeted(struct link *l, uint64_t now)
+{
+    if (l->state == LINK_GREET)
+        link_set(l, LINK_WAIT, now);
+    l->greet_at = now + l->ping_ns;
 }
 
 bool link_hello_due(const struct link *l, uint64_t now)
 {
-    return l->state == LINK_GREET && now >= l->greet_at;
+    return (l->state == LINK_GREET || l->state == LINK_WAIT) && now >= l->greet_at;
 }
 
-bool link_is_dead(const struct link *l, uint64_t now)
+bool link_renew_due(const struct link *l, uint64_t now)
 {
+    if (l->socket == NULL)
+        return now - l->since >= l->ping_ns;
     return now - (l->state == LINK_OPEN ? l->heard_at : l->since) > l->dead_ns;
 }
 

@@ -19,7 +19,7 @@ struct link {
     uint64_t ping_ns, dead_ns;
     zsock_t *socket;
     enum link_state state;
-    uint64_t greet_at;  /* GREET: not before */
+    uint64_t greet_at;  /* GREET: not before; WAIT: then once more */
     uint64_t since;     /* mono ns at which the state began */
     uint64_t heard_at;  /* last message of any kind */
     uint64_t pinged_at; /* last ping of ours */
@@ -32,17 +32,25 @@ struct link {
 int link_open(struct link *l, const char *endpoint, uint64_t now);
 void link_close(struct link *l);
 
-/* Throws the socket away and starts afresh: a new identity, nothing queued. */
+/* Throws the socket away and starts afresh: a new identity, nothing queued. When that fails (no
+ * file descriptor is left), there is no socket until the next try. */
 int link_renew(struct link *l, uint64_t now);
 
 void link_set(struct link *l, enum link_state state, uint64_t now);
 
-/* The collector asked for a hello. Soon, not at once: two who disagree must not spin. */
+/* A hello is wanted. Soon, not at once: two who disagree must not spin. While one is unanswered it
+ * is only said again sooner: that one may have been swallowed, or its welcome may be on the way. */
 void link_greet_again(struct link *l, uint64_t now);
 
-/* Should a hello go out now; has the other side been silent for too long; is a ping due? */
+/* A hello was said: waits for the welcome, and says it again when none comes. Repeats leave alone
+ * the clock after which the connection counts as dead. */
+void link_greeted(struct link *l, uint64_t now);
+
+/* Is it time to start afresh: silent for too long, or a pause since that failed? */
+bool link_renew_due(const struct link *l, uint64_t now);
+
+/* Should a hello go out now; is a ping due? */
 bool link_hello_due(const struct link *l, uint64_t now);
-bool link_is_dead(const struct link *l, uint64_t now);
 bool link_ping_due(const struct link *l, uint64_t now);
 
 /* False when the socket takes no more just now; the caller tries again later. */

@@ -151,9 +151,7 @@ static void take_message(struct publish *p, const struct wire_message *m, uint64
             take_ack(p, m->seq, now);
         return;
     case WIRE_AGAIN:
-        /* one per batch that was on the way: only the first one is news */
-        if (p->link.state == LINK_OPEN)
-            link_greet_again(&p->link, now);
+        link_greet_again(&p->link, now);
         return;
     case WIRE_PING:
         link_send(&p->link, &(struct wire_message){.kind = WIRE_PONG});
@@ -198,7 +196,7 @@ static void say_hello(struct publish *p, uint64_t now)
     snprintf(m.pop, sizeof m.pop, "%s", p->conf.pop);
     snprintf(m.release, sizeof m.release, "%s", PENSTOCK_VERSION);
     if (link_send(&p->link, &m))
-        link_set(&p->link, LINK_WAIT, now);
+        link_greeted(&p->link, now);
 }
 
 /* Answers to pings while an acknowledgement stays away: it may have been lost on its way (the
@@ -211,16 +209,17 @@ static bool ack_is_lost(struct publish *p, uint64_t now)
     return now - p->link.moved_at > 2 * p->link.dead_ns;
 }
 
-/* false: there is no socket now; the next round tries again. */
+/* false: there is no socket now; a later round tries again. */
 static bool tend_link(struct publish *p, uint64_t now)
 {
     struct link *l = &p->link;
-    if (l->socket == NULL || link_is_dead(l, now)) {
+    if (link_renew_due(l, now)) {
         counter_add(p->counters, COUNTER_reconnects, 1);
         log_info("event=reconnect endpoint=%s", p->conf.endpoint);
-        if (link_renew(l, now) < 0)
-            return false;
+        link_renew(l, now);
     }
+    if (l->socket == NULL)
+        return false;
     if (ack_is_lost(p, now))
         link_greet_again(l, now);
     if (link_hello_due(l, now))
@@ -273,9 +272,9 @@ static void *publish_main(void *arg)
     struct publish *p = arg;
     for (;;) {
         uint64_t now = clock_mono_ns();
-        bool connected = tend_link(p, now);
-        if (connected)
+        if (p->link.socket != NULL) /* first: what waits there may say that all is well */
             take_messages(p, now);
+        bool connected = tend_link(p, now);
         bool busy = take_events(p, now);
         if (is_finished(p, !busy && rings_are_empty(p), now))
             return NULL;

@@ -4,11 +4,12 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 enum counter {
-#define COUNTER(name, help) COUNTER_##name,
+#define COUNTER(program, name, help) COUNTER_##name,
 #include "shared/base/counters.def"
 #undef COUNTER
     COUNTER_COUNT
@@ -39,5 +40,9 @@ static inline uint64_t counter_get(const struct counters *c, enum counter which)
 const char *counter_name(enum counter which);
 const char *counter_help(enum counter which);
 
-/* Writes all counters, summed over n sets, in Prometheus' text format. sets is borrowed. */
+/* Does that program ("penstock-sensor") count this? */
+bool counter_is_of(enum counter which, const char *program);
+
+/* Writes the program's counters, summed over n sets, in Prometheus' text format: a zero shall mean
+ * that nothing happened, not that nobody counts. sets is borrowed. */
 void metrics_print(FILE *out, const char *program, const struct counters *const *sets, size_t n);

@@ -387,11 +387,13 @@ void conf_begin(struct conf *c, const struct conf_table *table, void *base, stru
 static bool read_tree(struct conf *c, struct yaml_tree *t, const char *setting, const char *text,
                       size_t len)
 {
+    char what[sizeof t->problem + PATH_TEXT];
+    int key = setting != NULL ? (int)strcspn(setting, "=") : 0;
     int err = yaml_tree_read(t, text, len);
-    if (err == ERR_CONF)
-        complain(c, t->line, setting, t->problem);
-    else if (err != 0)
-        complain(c, 0, setting, err_text(err));
+    snprintf(what, sizeof what, "%.*s%s%s", key, setting != NULL ? setting : "",
+             key > 0 ? ": " : "", err == ERR_CONF ? t->problem : err_text(err));
+    if (err != 0)
+        complain(c, t->line, setting, what);
     return err == 0 && t->root != NULL;
 }
 
@@ -407,13 +409,16 @@ void conf_text(struct conf *c, const char *name, const char *text, size_t len)
     unsigned lines[CONF_ROWS_MAX] = {0};
     const struct scope s = {c, c->table->rows, c->table->row_count, c->base, "", lines, NULL};
     struct yaml_tree t;
+    unsigned before = c->wrong;
     c->file = name;
-    if (read_tree(c, &t, NULL, text, len)) {
+    bool is_read = read_tree(c, &t, NULL, text, len);
+    if (is_read) {
         if (t.root->kind == YAML_MAP)
             walk_map(&s, t.root, "");
         else if (t.root->kind == YAML_LIST || t.root->text[0] != '\0')
             complain_of(c, t.root, "a map of sections");
     }
+    c->is_unread = !is_read && c->wrong > before;
     yaml_tree_clear(&t);
     for (size_t i = 0; i < c->table->row_count; i++)
         c->from[i].line = lines[i];
@@ -466,6 +471,8 @@ void conf_file(struct conf *c, const char *path)
     char *text = read_file(c, path, &len);
     if (text != NULL)
         conf_text(c, path, text, len);
+    else
+        c->is_unread = true;
     free(text);
 }
 
@@ -522,6 +529,8 @@ void conf_wrong(struct conf *c, const char *key, const char *format, ...)
     char what[700], text[900];
     unsigned line = 0;
     const char *setting = NULL;
+    if (c->is_unread)
+        return;
     for (size_t i = 0; i < c->table->row_count; i++) {
         if (strcmp(c->table->rows[i].key, key) != 0)
             continue;

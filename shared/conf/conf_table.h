@@ -87,6 +87,7 @@ struct conf {
     size_t said;       /* bytes of the note in use */
     unsigned wrong;    /* mistakes so far */
     const char *file;  /* NULL: none was read */
+    bool is_unread;    /* it could not be read, or is no YAML: what it says is not known */
     struct {
         unsigned line;       /* in file; 0: not there */
         const char *setting; /* "key=value" that overrode it */
@@ -109,7 +110,8 @@ void conf_set(struct conf *c, const char *setting);
 bool conf_is_given(const struct conf *c, const char *key);
 
 /* A mistake of the caller's own finding, with file and line of the key where it was given. Says
- * nothing when the key's value was refused already: what stands there is not what was meant. */
+ * nothing when the key's value was refused already, or the file could not be read: what stands
+ * there is not what was meant. */
 void conf_wrong(struct conf *c, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -69,6 +69,12 @@ static int endpoint_parse(const char *listen, union endpoint *out, struct note *
                     listen);
 }
 
+int http_check(const char *listen, struct note *note)
+{
+    union endpoint at;
+    return endpoint_parse(listen, &at, note);
+}
+
 /* Our own socket rather than the library's: so that the error is ours to explain. */
 static int listen_on(const char *listen_text, uint16_t *port, struct note *note)
 {

@@ -23,6 +23,9 @@ struct http_conf {
 
 struct http;
 
+/* Can the address be understood? 0, or ERR_CONF with a note; touches nothing of the machine. */
+int http_check(const char *listen, struct note *note);
+
 /* ERR_CONF for an address that cannot be understood, ERR_NETWORK for one that cannot be bound; both
  * with a note. conf is copied. */
 int http_open(const struct http_conf *conf, struct http **out, struct note *note);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shared/wire/pack.h"
+#include "shared/wire/utf8.h"
 
 #define BIT(kind)        (1u << (kind))
 
@@ -30,6 +31,19 @@ static const struct message_field {
 };
 
 enum { FIELDS = sizeof fields / sizeof fields[0] };
+
+bool wire_name_is_sound(const char *name)
+{
+    if (name[0] == '\0')
+        return false;
+    size_t left = strlen(name), n;
+    for (const uint8_t *c = (const uint8_t *)name; left > 0; c += n, left -= n) {
+        n = utf8_length(c, left);
+        if (n == 0 || *c <= ' ' || *c == '"' || *c == '\\' || *c == 0x7f)
+            return false;
+    }
+    return true;
+}
 
 static bool kind_is_known(uint64_t kind)
 {

@@ -32,6 +32,11 @@
 #define WIRE_CREDIT       64
 #define WIRE_NAME         64
 
+/* May a sensor be called so? UTF-8, for others become "?" on the wire and then equal. Names stand
+ * in log lines as sensor=NAME: spaces, quotes and control characters would let a name pretend to be
+ * other words of that line. */
+bool wire_name_is_sound(const char *name);
+
 enum wire_kind {
     WIRE_HELLO = 1,
     WIRE_WELCOME,

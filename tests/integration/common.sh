@@ -41,7 +41,7 @@ finish() {
     echo "[  PASSED  ] $checks_passed test(s)."
     [ "$checks_failed" -eq 0 ] || echo "[  FAILED  ] $checks_failed test(s)"
     [ "$checks_failed" -eq 0 ] && [ "$status" -eq 0 ] && [ "$checks_passed" -gt 0 ]
-    exit
+    exit $? # a bare exit in a trap would give the status from before it
 }
 trap finish EXIT
 trap 'exit 1' INT TERM

@@ -58,7 +58,7 @@ static int teardown(void **state)
 }
 
 /* Runs the sensor with these arguments in a shell; fills output. Its exit status. */
-static int sensor(const char *format, ...)
+static int __attribute__((format(printf, 1, 2))) sensor(const char *format, ...)
 {
     char command[1024];
     int used = snprintf(command, sizeof command, "%s ", PENSTOCK_SENSOR);
@@ -227,12 +227,30 @@ static void a_source_that_fails_ends_the_run_with_1(void **state)
     assert_non_null(strstr(output, "source: "));
 }
 
-static void a_metrics_address_that_is_none_ends_the_start_with_2(void **state)
+static void a_metrics_address_that_is_none_is_found_by_the_check_too(void **state)
 {
     (void)state;
+    assert_int_equal(run(file, "--check --set metrics.listen=localhost"), 2);
     assert_int_equal(run(file, "--set metrics.listen=localhost"), 2);
-    assert_non_null(strstr(output, "metrics: "));
+    assert_non_null(strstr(output, "metrics.listen: "));
     assert_non_null(strstr(output, "127.0.0.1:9559"));
+}
+
+static void what_the_machine_refuses_ends_the_start_with_1(void **state)
+{
+    (void)state;
+    assert_int_equal(run(file, "--set metrics.listen=192.0.2.1:9559"), 1);
+    assert_non_null(strstr(output, "192.0.2.1"));
+}
+
+/* The capture ends at once, so that the second is spent waiting for the collector. */
+static void a_sighup_while_it_stops_does_not_kill_it(void **state)
+{
+    (void)state;
+    assert_int_equal(run(file, "--set publish.stop_wait=2s 2>&1 & "
+                               "sleep 1; kill -HUP $!; wait $!"),
+                     0);
+    assert_int_equal(lines_with("event=stopped"), 1);
 }
 
 /* Standard input stays open and silent, so the sensor runs until it is told to end. */
@@ -266,7 +284,9 @@ int main(void)
         cmocka_unit_test(a_sound_configuration_passes_the_check),
         cmocka_unit_test(a_run_without_a_collector_starts_and_ends_cleanly),
         cmocka_unit_test(a_source_that_fails_ends_the_run_with_1),
-        cmocka_unit_test(a_metrics_address_that_is_none_ends_the_start_with_2),
+        cmocka_unit_test(a_metrics_address_that_is_none_is_found_by_the_check_too),
+        cmocka_unit_test(what_the_machine_refuses_ends_the_start_with_1),
+        cmocka_unit_test(a_sighup_while_it_stops_does_not_kill_it),
         cmocka_unit_test(sighup_reads_the_configuration_again_and_sigterm_ends_the_run),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -170,6 +170,23 @@ static void another_version_and_a_nameless_sensor_are_refused_with_a_reason(void
     receive_close(r);
 }
 
+/* Names stand in log lines as sensor=NAME. */
+static void a_name_that_could_forge_a_log_line_is_refused(void **state)
+{
+    (void)state;
+    struct receive *r = open_door();
+    zsock_t *s = dealer(r);
+    static const char *const bad[] = {"a b", "a\nevent=x", "a\"", "a\\", " ", "a\x7f"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct wire_message m = hello_of(bad[i]);
+        say(s, &m);
+        assert_int_equal(hear(r, s).kind, WIRE_REFUSE);
+    }
+    greet(r, s, "zürich-1.example");
+    zsock_destroy(&s);
+    receive_close(r);
+}
+
 static void garbage_is_counted_and_the_next_message_is_read(void **state)
 {
     (void)state;
@@ -291,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_stranger_is_asked_for_a_hello_whatever_it_says),
         cmocka_unit_test(the_latest_hello_wins_and_the_older_connection_is_told),
         cmocka_unit_test(another_version_and_a_nameless_sensor_are_refused_with_a_reason),
+        cmocka_unit_test(a_name_that_could_forge_a_log_line_is_refused),
         cmocka_unit_test(garbage_is_counted_and_the_next_message_is_read),
         cmocka_unit_test(a_message_that_is_too_long_is_never_read_and_others_are_served),
         cmocka_unit_test(a_sensor_that_is_gone_is_no_error),

@@ -192,7 +192,19 @@ static void what_does_not_fit_together_is_told(void **state)
         const char *setting, *sentence;
     } cases[] = {
         {"forward.driver=none", "penny.mode: active needs a wire to withhold segments from, but "
-                                "forward.driver is none; use passive or off"},
+                                "forward.driver is none; use off"},
+        {"sensor.name=ams 1",
+         "--set: sensor.name: a name must be UTF-8 without spaces, quotes and backslashes"},
+        {"sensor.name=ams\xff",
+         "--set: sensor.name: a name must be UTF-8 without spaces, quotes and backslashes"},
+        {"penny.prefixes=[10.0.0.0/8",
+         "--set: penny.prefixes: this is not YAML: while parsing a flow sequence, did not find "
+         "expected ',' or ']'"},
+        {"penny.mode=passive",
+         "--set: penny.mode: passive comes with a later release; use active or off"},
+        {"source.eal=[--no-pci]",
+         "--set: source.eal: arguments for DPDK, which is not in this release; leave them out"},
+        {"source.eal=[]", ""},
         {"forward.driver=tun",
          "--set: forward.driver: tun is not in this release; use af_xdp, or none"},
         {"forward.driver=raw",
@@ -230,11 +242,33 @@ static void what_does_not_fit_together_is_told(void **state)
     }
 }
 
-static void a_mirror_watches_passively(void **state)
+static void an_endpoint_is_a_kind_a_host_and_a_port(void **state)
 {
     (void)state;
-    assert_int_equal(
-        LOAD(NEEDED, "forward.driver=none", "forward.interface=", "penny.mode=passive"), 0);
+    static const char *const good[] = {"tcp://collector.example:5560", "tcp://[2001:db8::1]:65535",
+                                       "ipc:///run/penstock/collector"};
+    static const char *const bad[] = {
+        "nonsense",     "tcp://host",   "tcp://:5560",
+        "tcp://host:",  "tcp://host:0", "tcp://host:65536",
+        "udp://host:1", "ipc://",       "tcp://host:99999999999999999999"};
+    char setting[100];
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        snprintf(setting, sizeof setting, "publish.endpoint=%s", good[i]);
+        assert_int_equal(LOAD(NEEDED, setting), 0);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(setting, sizeof setting, "publish.endpoint=%s", bad[i]);
+        assert_int_equal(LOAD(NEEDED, setting), ERR_CONF);
+        assert_non_null(strstr(note.text, "publish.endpoint: expected an endpoint"));
+    }
+}
+
+static void a_mirror_runs_with_penny_off_only(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD(NEEDED, "forward.driver=none", "penny.mode=passive"), ERR_CONF);
+    assert_int_equal(LOAD(NEEDED, "forward.driver=none", "forward.interface=", "penny.mode=off"),
+                     0);
     assert_int_equal(conf.source.forward, FORWARD_NONE);
 }
 
@@ -260,6 +294,19 @@ static void the_file_s_mistakes_have_lines_and_settings_come_last(void **state)
     assert_int_equal(conf.source.queues, 4);
     assert_string_equal(conf.source.forward_interface, "eth2");
     temp_file_close(&file);
+}
+
+static void a_file_that_cannot_be_read_is_not_said_to_lack_its_keys_too(void **state)
+{
+    (void)state;
+    struct temp_file file;
+    assert_int_equal(temp_file_open(&file, "sensor: {name: ams1}\nsource: [\n"), 0);
+    assert_int_equal(sensor_conf_load(file.path, NULL, 0, false, &conf, &note), ERR_CONF);
+    assert_non_null(strstr(note.text, "not YAML"));
+    assert_null(strstr(note.text, "required"));
+    temp_file_close(&file);
+    assert_says(sensor_conf_load("no/such.yaml", NULL, 0, false, &conf, &note),
+                "no/such.yaml: cannot read: No such file or directory");
 }
 
 static char *explained(void)
@@ -309,8 +356,10 @@ int main(void)
         cmocka_unit_test(ingress_rows_that_never_match_are_refused),
         cmocka_unit_test(at_most_63_ingress_rows_are_taken),
         cmocka_unit_test(what_does_not_fit_together_is_told),
-        cmocka_unit_test(a_mirror_watches_passively),
+        cmocka_unit_test(an_endpoint_is_a_kind_a_host_and_a_port),
+        cmocka_unit_test(a_mirror_runs_with_penny_off_only),
         cmocka_unit_test(the_file_s_mistakes_have_lines_and_settings_come_last),
+        cmocka_unit_test(a_file_that_cannot_be_read_is_not_said_to_lack_its_keys_too),
         cmocka_unit_test(what_explain_prints_can_be_loaded),
         cmocka_unit_test(the_shipped_file_is_what_explain_prints),
     };

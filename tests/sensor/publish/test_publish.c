@@ -30,6 +30,7 @@ struct gate {
     char reason[64];
     /* how it behaves */
     bool deaf, mute, mislay_acks, refuse;
+    unsigned swallow; /* hellos that are read and then forgotten */
     /* what it saw */
     unsigned hellos, batches, repeats, pings;
     uint64_t last_ack, most_on_the_way;
@@ -52,7 +53,11 @@ static void gate_open(struct gate *g)
 {
     memset(g, 0, sizeof *g);
     g->credit = 8;
-    strcpy(g->endpoint, "tcp://127.0.0.1:*");
+    /* An address of this process's own: while a gate is shut, another run of these tests on this
+     * machine may be given its port, and our sensor would call there. */
+    unsigned pid = (unsigned)getpid();
+    snprintf(g->endpoint, sizeof g->endpoint, "tcp://127.%u.%u.%u:*", 1 + (pid >> 16) % 250,
+             pid >> 8 & 255, 1 + pid % 250);
     gate_bind(g);
     char *bound = zsock_last_endpoint(g->router);
     snprintf(g->endpoint, sizeof g->endpoint, "%s", bound);
@@ -94,6 +99,10 @@ static void gate_hello(struct gate *g, const struct wire_message *m)
     assert_int_equal(m->version, WIRE_VERSION);
     assert_string_equal(m->name, "ams1");
     assert_string_equal(m->pop, "AMS");
+    if (g->swallow > 0) {
+        g->swallow--;
+        return;
+    }
     if (g->epoch == 0)
         g->epoch = m->epoch;
     assert_int_equal(m->epoch, g->epoch);
@@ -399,6 +408,65 @@ static void a_request_for_hello_is_answered_once_and_batches_come_again(void **s
     finish(&s, &g);
 }
 
+/* A collector that came back reads a hello and loses it with its database. */
+static void a_hello_that_was_swallowed_is_said_again_on_the_same_connection(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    g.swallow = 1;
+    struct publish_conf conf = conf_for(g.endpoint);
+    conf.dead_ns = 60 * NS_PER_S;
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    wait_until_acknowledged(&s, &g, 101);
+    finish(&s, &g);
+    assert_true(g.hellos >= 2);
+    assert_int_equal(counter_get(&s.counters, COUNTER_reconnects), 0);
+}
+
+static void a_request_for_hello_while_one_is_unanswered_brings_it_soon_and_once(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    g.swallow = 1;
+    struct publish_conf conf = conf_for(g.endpoint);
+    conf.ping_ns = 30 * NS_PER_S; /* so that it is the request that brings it */
+    conf.dead_ns = 60 * NS_PER_S;
+    sensor_open(&s, &conf);
+    gate_run(&g, 100);
+    assert_int_equal(g.hellos, 1);
+    for (int i = 0; i < 50; i++)
+        gate_say(&g, &(struct wire_message){.kind = WIRE_AGAIN, .reason = "begins anew"});
+    gate_run(&g, 100);
+    assert_int_equal(g.hellos, 1); /* not at once */
+    push(&s, 0, 100);
+    wait_until_acknowledged(&s, &g, 101);
+    gate_run(&g, 300);
+    assert_int_equal(g.hellos, 2); /* not 51 */
+    finish(&s, &g);
+}
+
+static void hellos_that_are_never_answered_do_not_keep_a_connection_alive(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    g.swallow = 1000;
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    gate_run(&g, 1500); /* three times dead_ns */
+    assert_true(counter_get(&s.counters, COUNTER_reconnects) > 0);
+    g.swallow = 0;
+    push(&s, 0, 100);
+    wait_until_acknowledged(&s, &g, 101);
+    finish(&s, &g);
+}
+
 static void a_collector_that_is_silent_for_too_long_is_connected_to_anew(void **state)
 {
     (void)state;
@@ -694,6 +762,9 @@ int main(void)
             events_that_were_taken_but_never_acknowledged_are_sent_again_after_a_restart),
         cmocka_unit_test(a_restart_that_forgot_what_came_last_gets_it_again),
         cmocka_unit_test(a_request_for_hello_is_answered_once_and_batches_come_again),
+        cmocka_unit_test(a_hello_that_was_swallowed_is_said_again_on_the_same_connection),
+        cmocka_unit_test(a_request_for_hello_while_one_is_unanswered_brings_it_soon_and_once),
+        cmocka_unit_test(hellos_that_are_never_answered_do_not_keep_a_connection_alive),
         cmocka_unit_test(a_collector_that_is_silent_for_too_long_is_connected_to_anew),
         cmocka_unit_test(pings_keep_an_idle_connection_open),
         cmocka_unit_test(an_acknowledgement_that_was_lost_is_asked_for_by_hello),

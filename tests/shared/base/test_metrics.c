@@ -36,6 +36,39 @@ static void counters_are_summed_over_their_sets_in_prometheus_text(void **state)
     free(text);
 }
 
+static char *page_of(const char *program)
+{
+    static struct counters none;
+    const struct counters *const sets[] = {&none};
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    metrics_print(out, program, sets, 1);
+    fclose(out);
+    return text;
+}
+
+static void a_program_s_page_shows_what_it_counts_and_nothing_else(void **state)
+{
+    (void)state;
+    char *sensor = page_of("penstock-sensor"), *collector = page_of("penstock-collector");
+    assert_non_null(strstr(sensor, "\npenstock_packets_total{"));
+    assert_non_null(strstr(collector, "\npenstock_transactions_total{"));
+    assert_null(strstr(sensor, "penstock_transactions_total"));
+    assert_null(strstr(collector, "penstock_packets_total"));
+    assert_non_null(strstr(sensor, "\npenstock_messages_malformed_total{"));
+    assert_non_null(strstr(collector, "\npenstock_messages_malformed_total{"));
+    free(sensor);
+    free(collector);
+}
+
+static void every_counter_is_on_somebody_s_page(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < COUNTER_COUNT; i++)
+        assert_true(counter_is_of(i, "penstock-sensor") || counter_is_of(i, "penstock-collector"));
+}
+
 static bool is_metric_name(const char *name)
 {
     return name[0] != '\0' && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
@@ -64,6 +97,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counters_are_summed_over_their_sets_in_prometheus_text),
+        cmocka_unit_test(a_program_s_page_shows_what_it_counts_and_nothing_else),
+        cmocka_unit_test(every_counter_is_on_somebody_s_page),
         cmocka_unit_test(every_counter_has_its_own_name_and_help_on_one_line),
         cmocka_unit_test(no_two_threads_counters_share_a_cache_line),
     };

@@ -277,8 +277,9 @@ static void a_wrong_setting_is_told_as_one(void **state)
         {"a=3", "--set: a: is a section; set one of its keys"},
         {"c.texts=x", "--set: c.texts: expected a list, got \"x\""},
         {"c.texts=", "--set: c.texts: expected a list, got nothing"},
-        {"c.texts=*x", "--set: aliases (*name) are not understood here; put text that starts with "
-                       "* in quotes"},
+        {"c.texts=*x",
+         "--set: c.texts: aliases (*name) are not understood here; put text that starts with "
+         "* in quotes"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         int err = set(pairs[i][0]);
