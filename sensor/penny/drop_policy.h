@@ -4,7 +4,8 @@
  * segments of the aggregate; one of its places, drawn uniformly from a keyed generator when the
  * block is opened, is withheld. So every B units cost exactly one segment, and given what is
  * revealed the chance that a resolving unit is the withheld one is 1 / (B - revealed), also when
- * the block never fills or some of its units become invalid (those are not revealed).
+ * the block never fills. A unit that becomes invalid is revealed too, without being evidence: what
+ * the engine goes by must all be part of what is revealed.
  *
  * Spread. A flow gives its (n+1)th segment to a block only once the block is n * 5 ms old: with
  * many flows each gives one, a single fast flow fills a block of 20 within 95 ms, a slow one is
@@ -35,7 +36,7 @@ struct block {
     uint32_t drop_unit;  /* the withheld unit, once there is one */
     uint8_t place;       /* which place is withheld */
     uint8_t drawn;       /* places given away */
-    uint8_t revealed;    /* units that resolved with a value */
+    uint8_t revealed;    /* units of which it is known whether they were withheld */
     uint8_t waiting;     /* units whose window is not over */
     uint8_t kept, came;  /* kept units with a value; those of them that came again */
     uint8_t kept_drawn;  /* kept units, resolved or not */

@@ -49,21 +49,26 @@ struct flow {
     /* read by every packet of the flow */
     alignas(64) struct flow_key key;
     uint64_t last_seen_ns;
-    uint32_t aggregate, watch;      /* index, and the watch list's edition that it belongs to */
-    uint32_t test;                  /* number of the test that the lines below speak of */
-    uint32_t unit_first, unit_last; /* open units, oldest first; UNIT_NONE */
-    struct seq_track track;
-    /* read when the flow gives a segment to a block */
+    uint32_t aggregate, watch; /* index, and the watch list's edition that it belongs to */
+    uint32_t test;             /* number of the test that the lines below speak of */
+    uint32_t unit_first;       /* open units, oldest first; FLOW_NONE */
+    /* second line: read by every segment with data */
     uint64_t turn_at_ns; /* its last unit */
     uint32_t turn_block; /* serial number of the block that it gave to */
     uint32_t turn_units; /* how many */
+    uint32_t unit_last;
     uint8_t flags;
     uint8_t grace; /* in-order segments still to come before the flow is admitted */
     bool is_used;
+    struct seq_track track; /* its last hole lies in the third line */
+    /* third line: when the flow comes and goes */
     uint32_t wheel_next, wheel_prev, wheel_slot;
     uint64_t hash;
 };
 static_assert(sizeof(struct flow) <= 256, "at most 256 bytes per flow");
+static_assert(offsetof(struct flow, turn_at_ns) == 64 &&
+                  offsetof(struct flow, track.hole) + sizeof(struct seq_hole) <= 128,
+              "a segment in order needs two cache lines");
 
 struct flow_bucket {
     alignas(64) uint32_t flow[FLOW_BUCKET]; /* index + 1; 0: empty */

@@ -21,8 +21,11 @@
  * Limits. Passive mode and the paper's own rule are not part of this release: in any mode but
  * PENNY_ACTIVE everything is forwarded and nothing is said. A sender that repeats nearly everything
  * ends inconclusive, as do flows of fewer than three segments, and spoofers whose flows all end by
- * RST or fall silent within half a window. Nothing tells an attacker on the path who sees the
- * acknowledgements, or whose receiver behind us reports to him: that is a closed loop. */
+ * RST or fall silent within half a window, and flows of which the most pass elsewhere (balanced per
+ * packet: seq_track.h). The window must exceed the senders' retransmission timeout: a genuine flow
+ * that retransmits only after it (round trips of seconds) and sends on meanwhile counts as not
+ * reacting, and enough of these are called spoofed. Nothing tells an attacker on the path who sees
+ * the acknowledgements, or whose receiver behind us reports to him: that is a closed loop. */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"
@@ -76,6 +79,14 @@ void penny_tick(struct penny *p, uint64_t now_ns);
 /* Ends all tests now: pending drops become invalid; tests end inconclusive ("sensor stopped"),
  * except where one evidence already stands: those end with the likeliest word (verdict_last). */
 void penny_finish(struct penny *p, uint64_t now_ns);
+
+/* Since penny_new. Drops are the worker's own counter: it counts what it did not forward. */
+struct penny_stats {
+    uint64_t tests;         /* started */
+    uint64_t flows_refused; /* segments with data whose flow found the table full */
+    uint64_t no_room;       /* droppable segments that found no room for a unit or its event */
+};
+void penny_stats(const struct penny *p, struct penny_stats *out);
 
 /* Next event, if any. Events that are not taken wait inside, and no new drop is made while there is
  * no room for its event: nothing is lost. */

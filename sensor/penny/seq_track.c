@@ -28,10 +28,26 @@ static void push_hole(struct seq_track *t, uint32_t from, uint32_t to)
     t->hole[t->count++] = (struct seq_hole){from, to};
 }
 
+static void advance(struct seq_track *t, uint32_t end)
+{
+    if (t->advanced > FORGET_BEHIND) {
+        t->advanced /= 2;
+        t->hidden /= 2;
+    }
+    t->advanced += end - t->next;
+    t->next = end;
+    forget_far(t);
+}
+
+static void take_out(struct seq_track *t, uint32_t bytes)
+{
+    t->hidden -= bytes < t->hidden ? bytes : t->hidden; /* less, once it was halved */
+}
+
 /* Takes [seq, end) out of the holes; true if any of it was in one. */
 static bool fill(struct seq_track *t, uint32_t seq, uint32_t end)
 {
-    struct seq_track rest = {.next = t->next};
+    struct seq_track rest = {.next = t->next, .advanced = t->advanced, .hidden = t->hidden};
     bool any = false;
     for (uint32_t i = 0; i < t->count; i++) {
         struct seq_hole h = t->hole[i];
@@ -40,10 +56,13 @@ static bool fill(struct seq_track *t, uint32_t seq, uint32_t end)
             continue;
         }
         any = true;
-        if (seq_diff(seq, h.from) > 0)
-            push_hole(&rest, h.from, seq);
-        if (seq_diff(end, h.to) < 0)
-            push_hole(&rest, end, h.to);
+        uint32_t from = seq_diff(seq, h.from) > 0 ? seq : h.from;
+        uint32_t to = seq_diff(end, h.to) < 0 ? end : h.to;
+        take_out(&rest, to - from);
+        if (from != h.from)
+            push_hole(&rest, h.from, from);
+        if (to != h.to)
+            push_hole(&rest, to, h.to);
     }
     if (any)
         *t = rest;
@@ -55,20 +74,18 @@ enum seq_class seq_track_add(struct seq_track *t, uint32_t seq, uint32_t len)
     uint32_t end = seq + len;
     int32_t ahead = seq_diff(seq, t->next);
     if (ahead == 0) {
-        t->next = end;
-        forget_far(t);
+        advance(t, end);
         return SEQ_IN_ORDER;
     }
     if (ahead > 0) {
         push_hole(t, t->next, seq);
-        t->next = end;
-        forget_far(t);
+        advance(t, end);
+        t->hidden += (uint32_t)ahead;
         return SEQ_AHEAD;
     }
     bool filled = t->count > 0 && fill(t, seq, end);
     if (seq_diff(end, t->next) > 0) {
-        t->next = end;
-        forget_far(t);
+        advance(t, end);
         return SEQ_PARTIAL;
     }
     return filled ? SEQ_FILL : SEQ_REPEAT;

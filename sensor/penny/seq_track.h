@@ -7,6 +7,8 @@
  *              Overflow is conservative: the lowest hole is forgotten, its bytes count as seen. A
  *              late filler is then called a repeat instead of a fill; it is never called in order,
  *              so it is never withheld. Holes more than 2^30 behind are forgotten the same way.
+ *              How much of the stream never came (`hidden` of `advanced` bytes) tells which
+ *              share of the flow passes here: less than all where paths are balanced per packet.
  *   seq_cover  one segment, and which of its bytes came again since: a sender may retransmit it in
  *              parts, coalesced with neighbours, or cut elsewhere. Kept are a part from the left,
  *              one from the right and one between. Overflow is conservative: of two parts in the
@@ -42,6 +44,7 @@ struct seq_hole {
 struct seq_track {
     uint32_t next;
     uint32_t count;                  /* of holes */
+    uint32_t advanced, hidden;       /* bytes; halved together long before they overflow */
     struct seq_hole hole[SEQ_HOLES]; /* ascending, disjoint */
 };
 
@@ -49,6 +52,13 @@ void seq_track_init(struct seq_track *t, uint32_t next);
 
 /* Takes in [seq, seq + len), 0 < len < 2^30, and says what it was. */
 enum seq_class seq_track_add(struct seq_track *t, uint32_t seq, uint32_t len);
+
+/* Share of the stream's bytes that passed here, first time or later: in [0, 1]; 1 before the first.
+ */
+static inline double seq_track_visible(const struct seq_track *t)
+{
+    return t->advanced > 0 ? 1 - (double)t->hidden / t->advanced : 1;
+}
 
 struct seq_cover {
     uint32_t start, len;

@@ -5,12 +5,15 @@
 
 #define RETURNS_MIN  3
 #define HALF_ODDS    150.0 /* 1 / P(a 50:50 mixture is called genuine) */
+#define HALF_LEAST   20.0  /* for the likeliest word, and for a test without a miss */
 #define FLOW_SHARE   0.95
+#define REPEATS_FEW  0.05
 #define SPOOFED_HIGH 0.1
 #define Z_ONE_SIDED  1.645
 #define Z_REPORT     1.960
 #define MISS_SEEN    0.003
-#define REPEATS_ALL  0.9 /* kept segments that come again: above it both arms look alike */
+#define MISS_TELLS   0.99 /* a miss says nothing of a flow of which next to nothing passes here */
+#define REPEATS_ALL  0.9  /* kept segments that come again: above it both arms look alike */
 
 static const struct alternative {
     double returns, repeats, weight;
@@ -57,16 +60,19 @@ static double repeat_rate(double came, double kept)
     return fmin(.5, (came + .5) / (kept + 1));
 }
 
-static void open_update(struct verdict *v, bool came_again)
+static void open_update(struct verdict *v, bool came_again, double visible)
 {
+    double miss = fmin(v->miss_max + (1 - v->miss_max) * (1 - visible), MISS_TELLS);
     double rates[VERDICT_OPEN_ALTERNATIVES] = {1 - repeat_rate(v->repeats, v->controls), .5, .25};
-    for (unsigned i = 0; i < VERDICT_OPEN_ALTERNATIVES; i++)
-        v->open_log[i] +=
-            came_again ? log((1 - rates[i]) / (1 - v->miss_max)) : log(rates[i] / v->miss_max);
+    for (unsigned i = 0; i < VERDICT_OPEN_ALTERNATIVES; i++) {
+        double rate = fmax(rates[i], miss); /* fewer misses than genuine is no alternative */
+        v->open_log[i] += came_again ? log((1 - rate) / (1 - miss)) : log(rate / miss);
+    }
     v->open = log_sum(v->open_log, VERDICT_OPEN_ALTERNATIVES);
 }
 
-void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool came_again)
+void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool came_again,
+                    double visible)
 {
     if (chance > 0) {
         for (unsigned i = 0; i < VERDICT_ALTERNATIVES; i++)
@@ -75,7 +81,7 @@ void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool cam
         v->genuine = log_sum(v->genuine_log, VERDICT_ALTERNATIVES);
     }
     if (was_dropped) {
-        open_update(v, came_again);
+        open_update(v, came_again, visible);
         v->returns += came_again;
         v->unanswered += !came_again;
     } else {
@@ -87,7 +93,9 @@ void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool cam
 void verdict_settle(struct verdict *v, bool returned, uint32_t kept, uint32_t came)
 {
     double genuine = 1 - v->miss_max;
-    double half = .5 + .5 * repeat_rate(came, kept); /* at most: no genuine one is missed */
+    v->repeat_rate = repeat_rate(came, kept);
+    /* R/D = f + (1 - f) s and k/C >= (1 - f) s: at most .5 + k/C come again when f is half */
+    double half = fmin(.5 + v->repeat_rate, genuine);
     v->half += returned ? log(genuine / half) : log(v->miss_max / (1 - half));
     v->settled++;
     v->missed += !returned;
@@ -154,14 +162,24 @@ static bool is_clearly_spoofed(const struct verdict *v)
     return v->cohort_drops > 0 && f.high <= SPOOFED_HIGH;
 }
 
+/* A sender that repeats much by habit answers drops by habit too: then only `half` counts. */
+static bool is_clearly_genuine(const struct verdict *v, uint32_t max_drops)
+{
+    if (v->half >= log(HALF_ODDS))
+        return true;
+    if (v->missed > 0)
+        return false;
+    return (share_reached(v, v->cleared) && v->repeat_rate <= REPEATS_FEW) ||
+           (v->settled >= max_drops && v->half >= log(HALF_LEAST));
+}
+
 int verdict_word(const struct verdict *v, uint32_t max_drops)
 {
     bool genuine = has_genuine(v), open = has_open(v);
     if (genuine && open)
         return VERDICT_MIXED;
     if (genuine) {
-        bool clean = v->missed == 0 && (share_reached(v, v->cleared) || v->settled >= max_drops);
-        return clean || v->half >= log(HALF_ODDS) ? VERDICT_GENUINE : -1;
+        return is_clearly_genuine(v, max_drops) ? VERDICT_GENUINE : -1;
     }
     return open && is_clearly_spoofed(v) ? VERDICT_SPOOFED : -1;
 }
@@ -210,7 +228,7 @@ int verdict_last(const struct verdict *v, const char *why, char *reason, size_t 
     }
     if (open)
         return last_open(v, why, reason, room);
-    if (genuine && v->half >= log(20)) {
+    if (genuine && v->half >= log(HALF_LEAST)) {
         snprintf(reason, room, "%s: likeliest, %u of %u drops came again", why, v->returns,
                  v->returns + v->unanswered);
         return VERDICT_GENUINE;

@@ -6,26 +6,33 @@
  * `genuine`: against "wholly open loop". The mixture of eight alternatives of penny.md, over units
  * in order of resolution; exact for every open-loop sender.
  *
- * `open`: against "wholly genuine, a drop stays unanswered with probability at most m0". Drops in
- * order of resolution (returns resolve first, which only lowers it), a mixture of unanswered rates:
- * 1 - q (the sender repeats kept segments at rate q, estimated from controls resolved before;
- * weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a 50:50 mixture
- * drifts away from its own detection (a return costs log(q/(1-m0)), about -4.5, an unanswered drop
- * brings 3).
+ * `open`: against "wholly genuine, a drop stays unanswered with probability at most m0"; where a
+ * share v of its flow passes here, m = 1 - (1 - m0) v instead: the rest of the retransmissions took
+ * the other path, as every other byte of the flow did. Drops in
+ * order of resolution (returns resolve first, which only lowers it: no rate is below m), a mixture
+ * of unanswered rates: 1 - q (the sender repeats kept segments at rate q, estimated from controls
+ * resolved before; weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a
+ * 50:50 mixture drifts away from its own detection (a return costs log(q/(1-m0)), about -4.5, an
+ * unanswered drop brings 3).
  *
  * `half`: against "half of the drops meet senders that do not react". Drops in order of *drawing*
  * (a return resolves within a round trip, its absence after T: in order of resolution the first
- * drops known are the returned ones). A return brings log 1.89, a miss log 0.1. An invalid drop
+ * drops known are the returned ones). A return comes with probability at most .5 + r, where r is
+ * the share of kept segments that came again (see "The fraction": (1 - f) s <= k/C): it brings log
+ * (.95 / (.5 + r)), 0.64 without repeats and nothing from r = .45 on; a miss log (.05 / (.5 - r)).
+ * r is what was seen so far, so repeats that come late weigh late; the bound holds as far as r is
+ * known. An invalid drop
  * (RST, silence) counts as a miss here and as nothing elsewhere: who withdraws from the test can
  * spoil the word, not earn it.
  *
  * Words, with A = log(1/alpha), H = log(150):
  *   mixed    genuine >= A, at least 3 returns, open >= A
  *   genuine  genuine >= A, at least 3 returns, and one of
- *              half >= H            8 drops without a miss, 12 with one
+ *              half >= H            9 drops without a miss, 13 with one
  *              cleared >= 0.95      share of the aggregate's flows of which a drop came again and
- *                                   none stayed away: one flow is decided after 4 drops
- *              no miss in max_drops drops
+ *                                   none stayed away: one flow is decided after 4 drops;
+ *                                   only where r <= .05: who repeats by habit clears himself
+ *              no miss in max_drops drops, and half >= log 20
  *   spoofed  open >= A, genuine < A, and one of
  *              high end <= 0.1      one-sided 95 % bound of the fraction: 25 drops without a return
  *              silent >= 0.95       share of flows of which a drop stayed unanswered
@@ -35,8 +42,11 @@
  * 20:80 ones. penny.md section 4 asks both for at most 5 (genuine) or 7 (spoofed) drops and for 99
  * % and 98 % right in those mixtures; the outcome of a drop is the only thing that tells them
  * apart, so both cannot hold where many flows are about. Where the flows are few each is tested
- * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/150,
- * P(20:80 called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7 %.
+ * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/150
+ * by `half` at any time, <= 1/20 at the end of the budget or by twelve drops without a miss (in
+ * truth .65^12 < 1/150 up to r = .15). By cleared flows it is no running bound: with half of the
+ * flows open loop each of those was cleared with probability at most 2 r <= .1 per drop. P(20:80
+ * called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7 %.
  *
  * The fraction. R/D = f (1 - m) + (1 - f) s and k/C = f g + (1 - f) s, where g and s are the rates
  * at which genuine and spoofing senders repeat kept segments. penny.md's (R/D - k/C) / (1 - m) is
@@ -62,6 +72,7 @@ struct verdict {
     double genuine_log[VERDICT_ALTERNATIVES];
     double open_log[VERDICT_OPEN_ALTERNATIVES];
     double genuine, open, half;   /* the three evidences, ln */
+    double repeat_rate;           /* of kept segments, when the last drop was settled */
     uint32_t controls, repeats;   /* kept and resolved; of those, came again */
     uint32_t returns, unanswered; /* withheld and resolved, in order of resolution */
     uint32_t settled, missed;     /* withheld, in order of drawing; not returned, or invalid */
@@ -79,8 +90,10 @@ struct fraction {
 
 void verdict_init(struct verdict *v, double alpha, double miss_max);
 
-/* A unit resolved with a value. chance: block_chance() before it was revealed. */
-void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool came_again);
+/* A unit resolved with a value. chance: block_chance() before it was revealed. visible: share of
+ * its flow that passes here (seq_track_visible). */
+void verdict_reveal(struct verdict *v, double chance, bool was_dropped, bool came_again,
+                    double visible);
 
 /* The next drop in order of drawing is known. kept and came: units kept so far in open blocks and
  * closed ones, and those that came again so far. */

@@ -234,6 +234,15 @@ static void raise_to(struct worker *w, enum counter which, uint64_t value)
         counter_set(&w->counters, which, value);
 }
 
+static void read_penny_stats(struct worker *w)
+{
+    struct penny_stats stats;
+    penny_stats(w->penny, &stats);
+    counter_set(&w->counters, COUNTER_penny_tests, stats.tests);
+    counter_set(&w->counters, COUNTER_penny_flows_refused, stats.flows_refused);
+    counter_set(&w->counters, COUNTER_penny_no_room, stats.no_room);
+}
+
 static void read_stats(struct worker *w)
 {
     struct source_stats stats = {0};
@@ -242,6 +251,8 @@ static void read_stats(struct worker *w)
     uint64_t overflow = w->tally != NULL ? tally_overflow(w->tally) : 0;
     if (w->reader != NULL)
         overflow += kernel_reader_lost(w->reader);
+    if (w->penny != NULL)
+        read_penny_stats(w);
     raise_to(w, COUNTER_source_missed, stats.missed);
     raise_to(w, COUNTER_transmit_refused, stats.transmit_refused);
     raise_to(w, COUNTER_tally_overflow, overflow);

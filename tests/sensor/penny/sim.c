@@ -9,14 +9,17 @@
 #define HEAP_MAX   65536
 #define SEGMENT    1000
 #define RTT_NS     UINT64_C(50000000)
+#define ALIVE_NS   UINT64_C(500000000)
+#define ALIVES     10
 #define RTO_MIN_NS UINT64_C(200000000)
 
-enum act { ACT_NEW, ACT_AGAIN };
+enum act { ACT_NEW, ACT_AGAIN, ACT_ALIVE };
 
 struct item {
     uint64_t at_ns;
     enum act act;
     uint32_t flow, seq, tries, life;
+    uint16_t port;
 };
 
 struct sim_flow {
@@ -71,12 +74,12 @@ static struct item pop(struct sim *s)
     return top;
 }
 
-static enum verdict_frame offer(struct sim *s, struct sim_flow *f, uint32_t seq, uint32_t len,
+static enum verdict_frame offer(struct sim *s, uint16_t port, uint32_t seq, uint32_t len,
                                 uint8_t flags, uint64_t now_ns)
 {
     struct packet p = {.protocol = IPPROTO_TCP,
                        .tcp_flags = flags,
-                       .src_port = f->port,
+                       .src_port = port,
                        .dst_port = 80,
                        .seq = seq,
                        .payload_len = len};
@@ -92,7 +95,8 @@ static enum verdict_frame offer(struct sim *s, struct sim_flow *f, uint32_t seq,
 
 static void new_life(struct sim *s, struct sim_flow *f)
 {
-    f->port = s->next_port++;
+    if (f->life == 0 || !f->senders->is_reused)
+        f->port = s->next_port++;
     f->next_seq = (uint32_t)prf_next(&s->prf);
     if (s->c->first_seq != 0)
         f->next_seq = s->c->first_seq + f->next_seq % 4096;
@@ -103,19 +107,31 @@ static void new_life(struct sim *s, struct sim_flow *f)
 /* The closed loop: what did not arrive is sent again, after three later segments or a timeout. */
 static void after_loss(struct sim *s, struct sim_flow *f, struct item was, uint64_t now_ns)
 {
-    uint64_t rto = (RTO_MIN_NS + RTT_NS) << (was.tries < 6 ? was.tries : 6);
-    uint64_t fast = RTT_NS + (uint64_t)(3 * (double)SIM_S / f->senders->rate);
+    uint64_t rtt = f->senders->rtt_ns != 0 ? f->senders->rtt_ns : RTT_NS;
+    uint64_t rto = (RTO_MIN_NS + rtt) << (was.tries < 6 ? was.tries : 6);
+    uint64_t fast = rtt + (uint64_t)(3 * (double)SIM_S / f->senders->rate);
     uint64_t wait = was.tries == 0 && fast < rto ? fast : rto;
-    push(s, (struct item){now_ns + wait, ACT_AGAIN, was.flow, was.seq, was.tries + 1, was.life});
+    was.at_ns = now_ns + wait;
+    was.act = ACT_AGAIN;
+    was.tries++;
+    push(s, was);
+}
+
+/* Arrives, but not through us. */
+static bool is_elsewhere(struct sim *s, const struct sim_senders *senders, uint64_t now_ns)
+{
+    return (senders->elsewhere > 0 && chance(s) < senders->elsewhere) ||
+           (senders->moves_at_ns != 0 && now_ns >= senders->moves_at_ns);
 }
 
 static void transmit(struct sim *s, struct item was, uint64_t now_ns)
 {
     struct sim_flow *f = &s->flows[was.flow];
     bool is_genuine = f->senders->is_genuine;
-    bool is_lost = is_genuine && chance(s) < f->senders->loss_up;
-    if (!is_lost) {
-        bool is_dropped = offer(s, f, was.seq, SEGMENT, TCP_ACK, now_ns) == FRAME_DROP;
+    bool may_be_lost = is_genuine || f->senders->loss_up > 0;
+    bool is_lost = may_be_lost && chance(s) < f->senders->loss_up;
+    if (!is_lost && !is_elsewhere(s, f->senders, now_ns)) {
+        bool is_dropped = offer(s, was.port, was.seq, SEGMENT, TCP_ACK, now_ns) == FRAME_DROP;
         if (is_dropped && f->dropped_at_ns != 0 && now_ns - f->dropped_at_ns < s->out->least_gap_ns)
             s->out->least_gap_ns = now_ns - f->dropped_at_ns;
         if (is_dropped)
@@ -126,37 +142,59 @@ static void transmit(struct sim *s, struct item was, uint64_t now_ns)
         after_loss(s, f, was, now_ns);
     if (!is_genuine && was.act == ACT_NEW && chance(s) < f->senders->repeat)
         push(s, (struct item){now_ns + f->senders->repeat_after_ns, ACT_AGAIN, was.flow, was.seq, 1,
-                              was.life});
+                              was.life, was.port});
 }
 
-static void end_life(struct sim *s, struct sim_flow *f, uint64_t now_ns)
+static void end_life(struct sim *s, uint32_t flow, uint64_t now_ns)
 {
+    struct sim_flow *f = &s->flows[flow];
     if (f->senders->end == SIM_FIN)
-        offer(s, f, f->next_seq, 0, TCP_FIN | TCP_ACK, now_ns);
+        offer(s, f->port, f->next_seq, 0, TCP_FIN | TCP_ACK, now_ns);
     if (f->senders->end == SIM_RST)
-        offer(s, f, f->next_seq, 0, TCP_RST, now_ns);
+        offer(s, f->port, f->next_seq, 0, TCP_RST, now_ns);
+    for (unsigned i = 1; f->senders->keeps_alive && i <= ALIVES; i++)
+        push(s, (struct item){.at_ns = now_ns + i * ALIVE_NS,
+                              .act = ACT_ALIVE,
+                              .flow = flow,
+                              .seq = f->next_seq - 1,
+                              .port = f->port});
     f->dropped_at_ns = 0;
     new_life(s, f);
+}
+
+/* From the last segment sent to the next one. */
+static uint64_t wait_for_next(struct sim *s, struct sim_flow *f)
+{
+    const struct sim_senders *senders = f->senders;
+    double wait = (double)SIM_S / senders->rate * (.5 + chance(s));
+    if (senders->pause_every != 0 && f->sent % senders->pause_every == 0)
+        wait += (double)senders->pause_ns;
+    if (senders->is_reused && f->sent == 0)
+        wait += (double)SIM_S;
+    return (uint64_t)wait;
 }
 
 static void step(struct sim *s, struct item item)
 {
     struct sim_flow *f = &s->flows[item.flow];
-    if (item.act == ACT_AGAIN) {
-        if (item.life == f->life)
-            transmit(s, item, item.at_ns);
+    if (item.act == ACT_ALIVE)
+        offer(s, item.port, item.seq, 1, TCP_ACK, item.at_ns);
+    if (item.act == ACT_AGAIN && (f->senders->is_genuine || item.life == f->life))
+        transmit(s, item, item.at_ns);
+    if (item.act != ACT_NEW)
         return;
-    }
+    if (f->senders->is_reused && f->sent == 0)
+        offer(s, f->port, f->next_seq - 1, 0, TCP_SYN, item.at_ns);
     item.seq = f->next_seq;
     item.life = f->life;
+    item.port = f->port;
     item.tries = 0;
     f->next_seq += SEGMENT;
     f->sent++;
     transmit(s, item, item.at_ns);
     if (f->senders->end != SIM_ENDLESS && f->sent >= f->senders->segments)
-        end_life(s, f, item.at_ns + 1);
-    double wait = (double)SIM_S / f->senders->rate * (.5 + chance(s));
-    push(s, (struct item){.at_ns = item.at_ns + (uint64_t)wait, .flow = item.flow});
+        end_life(s, item.flow, item.at_ns + 1);
+    push(s, (struct item){.at_ns = item.at_ns + wait_for_next(s, f), .flow = item.flow});
 }
 
 static uint64_t mix(uint64_t hash, const void *data, size_t len)

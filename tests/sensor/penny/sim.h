@@ -15,9 +15,16 @@ struct sim_senders {
     double rate;               /* segments per second and flow */
     double repeat;             /* open loop: share of segments that are sent again … */
     uint64_t repeat_after_ns;  /* … so much later */
-    double loss_up, loss_down; /* genuine: before and behind the sensor */
+    double loss_up, loss_down; /* before and (genuine only) behind the sensor */
     enum sim_end end;          /* after `segments`, then a new flow takes over */
     unsigned segments;
+    bool is_reused;       /* the new flow takes the old one's ports, with a SYN, a second later */
+    bool keeps_alive;     /* a silent flow still sends one old byte, ten times, 0.5 s apart */
+    unsigned pause_every; /* segments between two pauses … */
+    uint64_t pause_ns;    /* … of this length */
+    uint64_t rtt_ns;      /* 0: 50 ms */
+    double elsewhere;     /* genuine: share of segments that pass another sensor and arrive */
+    uint64_t moves_at_ns; /* genuine: from then on all pass another sensor; 0: never */
 };
 
 struct sim_case {

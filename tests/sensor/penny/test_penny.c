@@ -198,6 +198,32 @@ static void a_fin_does_not_excuse_a_missing_return(void **state)
     assert_int_equal(outcome_after(TCP_FIN | TCP_ACK), DROP_UNANSWERED);
 }
 
+/* What is no evidence must not become some by inference: if the withheld unit is gone, the others
+ * of its block were certainly kept. */
+static void an_invalid_drop_leaves_its_block_without_evidence(void **state)
+{
+    (void)state;
+    start();
+    uint32_t first = segment.seq;
+    struct packet lost = until_drop(), reset = segment;
+    uint32_t drawn = (lost.seq - first) / segment.payload_len - 1;
+    reset.tcp_flags = TCP_RST;
+    offer(reset);
+    segment.src_port++;
+    for (uint32_t i = 0; i < 2 + 20 - drawn; i++) {
+        assert_int_equal(offer(segment), FRAME_FORWARD);
+        segment.seq += segment.payload_len;
+        now_ns += 10 * MS;
+    }
+    wait_until_over();
+    penny_finish(penny, now_ns);
+    struct event e;
+    assert_true(next_event(EVENT_test_ended, &e));
+    assert_int_equal(e.test_ended.droppable, 20);
+    assert_int_equal(e.test_ended.invalid, 1);
+    assert_true(e.test_ended.genuine_evidence == 0);
+}
+
 static void a_flow_that_falls_silent_makes_its_drop_invalid(void **state)
 {
     (void)state;
@@ -375,9 +401,13 @@ static void nothing_is_withheld_whose_event_has_no_room(void **state)
     assert_true(drops > 0);
     assert_int_equal(told, drops);
     assert_int_equal(started, ended);
+    struct penny_stats stats;
+    penny_stats(penny, &stats);
+    assert_int_equal(stats.tests, started);
+    assert_true(stats.no_room > 0);
 }
 
-static void a_full_flow_table_admits_no_more_and_forgets_the_idle(void **state)
+static void a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle(void **state)
 {
     (void)state;
     conf.max_flows = 100;
@@ -392,6 +422,9 @@ static void a_full_flow_table_admits_no_more_and_forgets_the_idle(void **state)
         for (unsigned i = 0; i < 700; i++)
             penny_tick(penny, now_ns += 100 * MS);
     }
+    struct penny_stats stats;
+    penny_stats(penny, &stats);
+    assert_int_equal(stats.flows_refused, 3 * 900);
     segment.src_port = 50000;
     until_drop(); /* there is room again */
 }
@@ -440,6 +473,7 @@ int main(void)
         T(a_return_after_the_window_is_no_return),
         T(keep_alives_and_window_probes_are_no_returns),
         T(a_reset_makes_a_drop_invalid),
+        T(an_invalid_drop_leaves_its_block_without_evidence),
         T(a_fin_does_not_excuse_a_missing_return),
         T(a_flow_that_falls_silent_makes_its_drop_invalid),
         T(only_new_data_in_order_is_ever_withheld),
@@ -450,7 +484,7 @@ int main(void)
         T(finish_makes_pending_drops_invalid_and_ends_every_test),
         T(the_watch_list_changes_while_tests_run),
         T(nothing_is_withheld_whose_event_has_no_room),
-        T(a_full_flow_table_admits_no_more_and_forgets_the_idle),
+        T(a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle),
         T(the_flow_table_finds_what_was_added_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

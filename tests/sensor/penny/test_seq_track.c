@@ -77,6 +77,23 @@ static void random_stream(uint64_t seed)
     }
 }
 
+static void the_share_that_passes_here_counts_what_came_late_and_not_what_never_came(void **state)
+{
+    (void)state;
+    struct seq_track t;
+    seq_track_init(&t, 0xfffffff0);
+    assert_true(seq_track_visible(&t) == 1);
+    seq_track_add(&t, 0xfffffff0, 100);
+    seq_track_add(&t, 0xfffffff0 + 200, 100);
+    seq_track_add(&t, 0xfffffff0 + 400, 100);
+    assert_true(seq_track_visible(&t) == .6);
+    seq_track_add(&t, 0xfffffff0 + 100, 50); /* half of the first hole */
+    assert_true(seq_track_visible(&t) == .7);
+    seq_track_add(&t, 0xfffffff0 + 50, 200); /* its rest, with neighbours */
+    seq_track_add(&t, 0xfffffff0 + 100, 100);
+    assert_true(seq_track_visible(&t) == .8);
+}
+
 static void every_segment_is_called_what_a_byte_map_calls_it_also_across_the_wrap(void **state)
 {
     (void)state;
@@ -141,6 +158,7 @@ static void a_segment_that_comes_again_in_parts_coalesced_or_cut_elsewhere_is_re
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_share_that_passes_here_counts_what_came_late_and_not_what_never_came),
         cmocka_unit_test(every_segment_is_called_what_a_byte_map_calls_it_also_across_the_wrap),
         cmocka_unit_test(a_forgotten_hole_turns_a_fill_into_a_repeat_and_nothing_else),
         cmocka_unit_test(a_segment_has_come_again_only_when_all_its_bytes_have),

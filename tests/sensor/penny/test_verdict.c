@@ -22,7 +22,7 @@ static void one_return_multiplies_the_evidence_as_computed_by_hand(void **state)
     (void)state;
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
-    verdict_reveal(&v, 0.05, true, true);
+    verdict_reveal(&v, 0.05, true, true, 1);
     double want = .40 * .97 / .05135 + .12 * .96 / .0765 + .10 * .95 / .1425 + .08 * .95 / .285 +
                   .10 * .5 / .0288 + .08 * .5 / .101 + .07 * .2 / .0138 + .05 * .25 / .1075;
     near(v.genuine, log(want), 1e-12);
@@ -36,11 +36,11 @@ static void a_unit_whose_value_is_certain_changes_no_evidence(void **state)
     (void)state;
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
-    verdict_reveal(&v, 0, false, true);
+    verdict_reveal(&v, 0, false, true, 1);
     near(v.genuine, 0, 0);
     assert_int_equal(v.controls, 1);
     assert_int_equal(v.repeats, 1);
-    verdict_reveal(&v, 1, true, true); /* the last of a block: it had to be the one */
+    verdict_reveal(&v, 1, true, true, 1); /* the last of a block: it had to be the one */
     near(v.genuine, 0, 1e-12);
 }
 
@@ -86,7 +86,7 @@ static bool open_loop_reaches(uint64_t seed, double repeat, double threshold)
         unsigned place = (unsigned)prf_below(&prf, 20);
         for (unsigned i = 0, known = 0; i < 20; i++) {
             bool came = (double)prf_below(&prf, 1000000) < repeat * 1e6;
-            verdict_reveal(&v, known ? 0 : 1.0 / (20 - i), i == place, came);
+            verdict_reveal(&v, known ? 0 : 1.0 / (20 - i), i == place, came, 1);
             known |= i == place;
             if (v.genuine >= threshold)
                 return true;
@@ -153,16 +153,15 @@ static void a_flows_turns_are_a_gap_apart_and_no_more_blocks_are_open_than_allow
     assert_int_equal(serial, 2);
 }
 
-static void
-four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_after_eight(void **s)
+static void four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_after_nine(void **s)
 {
     (void)s;
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
     v.flows = 100;
-    for (unsigned i = 1; i <= 8; i++) {
+    for (unsigned i = 1; i <= 9; i++) {
         assert_int_equal(verdict_word(&v, 12), -1);
-        verdict_reveal(&v, 0.05, true, true);
+        verdict_reveal(&v, 0.05, true, true, 1);
         verdict_settle(&v, true, 20 * i, 0);
         assert_true((v.genuine >= log(1e4)) == (i >= 4));
     }
@@ -177,20 +176,51 @@ static void a_single_flow_needs_four_returns_and_one_silent_flow_four_silences(v
     v.flows = v.cleared = 1;
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(verdict_word(&v, 12), -1);
-        verdict_reveal(&v, 0.05, true, true);
+        verdict_reveal(&v, 0.05, true, true, 1);
         verdict_settle(&v, true, 19, 0);
     }
     assert_int_equal(verdict_word(&v, 12), VERDICT_GENUINE);
     verdict_init(&v, 1e-4, 0.05);
     v.flows = v.silent = 1;
     for (unsigned i = 0; i < 76; i++)
-        verdict_reveal(&v, 0, false, false);
+        verdict_reveal(&v, 0, false, false, 1);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(verdict_word(&v, 12), -1);
-        verdict_reveal(&v, 0.05, true, false);
+        verdict_reveal(&v, 0.05, true, false, 1);
         verdict_settle(&v, false, 19, 0);
     }
     assert_int_equal(verdict_word(&v, 12), VERDICT_SPOOFED);
+}
+
+/* Half of the traffic repeats nine of ten segments unasked: half of the drops are answered because
+ * of that, the other half because they were withheld. */
+static void answers_of_a_sender_that_repeats_by_habit_do_not_name_a_mixture_genuine(void **state)
+{
+    (void)state;
+    struct verdict v;
+    verdict_init(&v, 1e-4, 0.05);
+    v.flows = v.cleared = 2;
+    for (unsigned i = 1; i <= 40; i++) {
+        verdict_reveal(&v, 0.05, true, true, 1);
+        verdict_settle(&v, true, 20 * i, 9 * i);
+        assert_int_equal(verdict_word(&v, 12), -1);
+    }
+}
+
+static void a_miss_says_little_of_a_flow_that_hardly_passes_here(void **state)
+{
+    (void)state;
+    struct verdict whole, part;
+    verdict_init(&whole, 1e-4, 0.05);
+    verdict_init(&part, 1e-4, 0.05);
+    for (unsigned i = 0; i < 10; i++) {
+        verdict_reveal(&whole, 0.05, true, false, 1);
+        verdict_reveal(&part, 0.05, true, false, .4);
+    }
+    assert_true(whole.open > log(1e4));
+    assert_true(part.open < log(1e2));
+    verdict_reveal(&part, 0.05, true, true, 0);
+    assert_true(isfinite(part.open));
 }
 
 int main(void)
@@ -204,7 +234,9 @@ int main(void)
         cmocka_unit_test(every_place_of_a_block_is_withheld_equally_often_and_exactly_one_is),
         cmocka_unit_test(a_flows_turns_are_a_gap_apart_and_no_more_blocks_are_open_than_allowed),
         cmocka_unit_test(
-            four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_after_eight),
+            four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_after_nine),
+        cmocka_unit_test(answers_of_a_sender_that_repeats_by_habit_do_not_name_a_mixture_genuine),
+        cmocka_unit_test(a_miss_says_little_of_a_flow_that_hardly_passes_here),
         cmocka_unit_test(a_single_flow_needs_four_returns_and_one_silent_flow_four_silences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,16 @@
+/* The events that wait to be taken: a ring of fixed size. Whoever will have to say something later
+ * reserves its room beforehand (`event_reserved`: a test two events, a block the one of its drop),
+ * so nothing is ever lost for want of room. */
+#pragma once
+
+#include "sensor/penny/engine.h"
+
+/* Events that can still be reserved. */
+uint32_t outbox_room(const struct penny *p);
+
+/* Each takes one reserved event. */
+void outbox_started(struct penny *p, const struct test *t);
+void outbox_drop(struct penny *p, const struct test *t, const struct unit *u, uint8_t outcome,
+                 uint64_t now_ns);
+void outbox_ended(struct penny *p, const struct test *t, int word, const char *reason,
+                  struct fraction f);

@@ -1,0 +1,27 @@
+/* One aggregate's test from its start to its word. verdict.h says when a word stands, drop_policy.h
+ * who takes part; here is what ties them to the engine's memory and events. */
+#pragma once
+
+#include "sensor/penny/engine.h"
+
+/* NULL if all tests are taken or there is no room for its events: the aggregate waits. */
+struct test *test_start(struct penny *p, uint32_t aggregate);
+
+/* Pending drops become invalid. */
+void test_end(struct penny *p, struct test *t, int word, const char *reason);
+void test_end_likeliest(struct penny *p, struct test *t, const char *why);
+
+/* Ends the test if a word stands or nothing more can be withheld; true if it ended. */
+bool test_judge(struct penny *p, struct test *t);
+
+/* Most blocks that it may open, by what is known so far. */
+uint32_t test_blocks_limit(const struct penny *p, const struct test *t);
+
+/* The withheld unit of this block is no evidence. */
+void test_invalidate(struct penny *p, struct test *t, struct block *b);
+
+/* Drops that are known go to the `half` evidence in order of drawing. */
+void test_settle(struct test *t);
+
+/* Blocks that are over become closed cohorts. */
+void test_close_blocks(struct test *t);
