@@ -13,7 +13,8 @@
 #define Z_REPORT     1.960
 #define MISS_SEEN    0.003
 #define MISS_TELLS   0.99 /* a miss says nothing of a flow of which next to nothing passes here */
-#define REPEATS_ALL  0.9  /* kept segments that come again: above it both arms look alike */
+#define SHARES       64 /* steps of an integral over the genuine share; more change the 4th digit */
+#define REPEATS_ALL  0.9 /* kept segments that come again: above it both arms look alike */
 
 static const struct alternative {
     double returns, repeats, weight;
@@ -236,9 +237,22 @@ int verdict_last(const struct verdict *v, const char *why, char *reason, size_t 
     return last_unknown(v, why, reason, room);
 }
 
+/* ln of: how likely these returns are when a share of the drops is genuine, the share being uniform
+ * in [0, 1], over how likely they are when none is, and drops come again as often as kept ones. */
+static double fraction_odds_log(const struct verdict *v)
+{
+    double q = (v->repeats + .5) / (v->controls + 1), top = 1 - v->miss_max;
+    double each[SHARES];
+    for (unsigned i = 0; i < SHARES; i++) {
+        double r = q + (i + .5) / SHARES * (top - q);
+        each[i] = v->returns * log(r / q) + v->unanswered * log((1 - r) / (1 - q));
+    }
+    return log_sum(each, SHARES) - log(SHARES);
+}
+
 double verdict_probability(const struct verdict *v)
 {
-    return 1 / (1 + exp(-v->genuine));
+    return 1 / (1 + exp(-fmin(v->genuine, fraction_odds_log(v))));
 }
 
 struct fraction verdict_fraction(const struct verdict *v, int word)

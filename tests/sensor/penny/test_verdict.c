@@ -26,7 +26,6 @@ static void one_return_multiplies_the_evidence_as_computed_by_hand(void **state)
     double want = .40 * .97 / .05135 + .12 * .96 / .0765 + .10 * .95 / .1425 + .08 * .95 / .285 +
                   .10 * .5 / .0288 + .08 * .5 / .101 + .07 * .2 / .0138 + .05 * .25 / .1075;
     near(v.genuine, log(want), 1e-12);
-    near(verdict_probability(&v), want / (1 + want), 1e-12);
     /* open: q = .5 as no control is known: .5 (.5/.95) + .3 (.5/.95) + .2 (.75/.95) */
     near(v.open, log(.8 * .5 / .95 + .2 * .75 / .95), 1e-12);
 }
@@ -42,6 +41,43 @@ static void a_unit_whose_value_is_certain_changes_no_evidence(void **state)
     assert_int_equal(v.repeats, 1);
     verdict_reveal(&v, 1, true, true, 1); /* the last of a block: it had to be the one */
     near(v.genuine, 0, 1e-12);
+}
+
+static struct verdict after(unsigned returns, unsigned unanswered, unsigned kept, unsigned came)
+{
+    struct verdict v;
+    verdict_init(&v, 1e-4, 0.05);
+    for (unsigned i = 0; i < kept; i++)
+        verdict_reveal(&v, 0.05, false, i < came, 1);
+    for (unsigned i = 0; i < returns + unanswered; i++)
+        verdict_reveal(&v, 0.05, true, i < returns, 1);
+    return v;
+}
+
+static void the_probability_starts_at_one_half_and_follows_the_drops(void **state)
+{
+    (void)state;
+    struct verdict v = after(0, 0, 0, 0);
+    near(verdict_probability(&v), 0.5, 1e-12);
+    /* 26 unanswered, q = .5/501: the integral of ((1 - r)/(1 - q))^26 over r is about 1/27 of the
+     * width .95, so the odds are 1/(27 * .95) */
+    v = after(0, 26, 500, 0);
+    near(verdict_probability(&v), 0.0377, 5e-4);
+    v = after(8, 0, 150, 0);
+    assert_true(verdict_probability(&v) > 0.9999);
+    v = after(4, 4, 150, 0); /* half of them: genuine traffic is there all the same */
+    assert_true(verdict_probability(&v) > 0.999);
+}
+
+static void the_probability_never_says_more_than_the_evidence_allows(void **state)
+{
+    (void)state;
+    for (unsigned returns = 0; returns < 10; returns++) {
+        struct verdict v = after(returns, 10 - returns, 190, 0);
+        assert_true(verdict_probability(&v) <= 1 / (1 + exp(-v.genuine)) + 1e-12);
+    }
+    struct verdict v = after(20, 0, 380, 380); /* repeats everything, unasked */
+    assert_true(verdict_probability(&v) <= 0.51);
 }
 
 static void wilson_gives_the_published_values(void **state)
@@ -228,6 +264,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_return_multiplies_the_evidence_as_computed_by_hand),
         cmocka_unit_test(a_unit_whose_value_is_certain_changes_no_evidence),
+        cmocka_unit_test(the_probability_starts_at_one_half_and_follows_the_drops),
+        cmocka_unit_test(the_probability_never_says_more_than_the_evidence_allows),
         cmocka_unit_test(wilson_gives_the_published_values),
         cmocka_unit_test(the_fraction_has_newcombes_interval),
         cmocka_unit_test(no_open_loop_sender_reaches_the_threshold_more_often_than_allowed),
