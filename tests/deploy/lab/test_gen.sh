@@ -144,7 +144,7 @@ refuse "an unknown option is bad usage" 2 --no-such-thing
 refuse "a stray word is bad usage" 2 -w "$capture" "${pair[@]}" word
 refuse "a file that cannot be made is a failure" 1 -w "$folder/no/such/folder" "${pair[@]}"
 refuse "a full disk is a failure" 1 -w /dev/full "${pair[@]}"
-refuse "an interface that is not there is a failure" 1 -i pwt-none "${pair[@]}"
+refuse "an interface that is not there is a failure" 1 -i pn-none "${pair[@]}"
 "$gen" --help >"$folder/out" || fail "--help ended with $?"
 grep -q -- --syn-scan "$folder/out" || fail "--help does not tell of --syn-scan"
 "$gen" --version | grep -q '^penstock-gen [0-9]' || fail "--version does not tell one"

@@ -4,7 +4,7 @@
 set -u
 gen=$1
 [ "$(id -u)" = 0 ] || exit 77
-space=pwt-packet-$$
+space=pn-gen-$$
 ip netns add "$space" 2>/dev/null || exit 77
 trap 'ip netns del "$space"' EXIT
 in_space() { nsenter --net=/run/netns/"$space" "$@"; }

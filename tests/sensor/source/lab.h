@@ -79,10 +79,10 @@ static inline int make_end(const char *ns, const char *ours, const char *theirs,
 static inline int lab_open(struct lab *lab, unsigned queues)
 {
     int pid = (int)getpid();
-    snprintf(lab->a_path, sizeof lab->a_path, "/run/netns/pwt-bpf-%d-a", pid);
-    snprintf(lab->b_path, sizeof lab->b_path, "/run/netns/pwt-bpf-%d-b", pid);
-    snprintf(lab->pins, sizeof lab->pins, "/run/pwt-bpf-%d/bpf", pid);
-    if (shell("ip netns add pwt-bpf-%d-a && ip netns add pwt-bpf-%d-b", pid, pid) != 0 ||
+    snprintf(lab->a_path, sizeof lab->a_path, "/run/netns/pn-source-%d-a", pid);
+    snprintf(lab->b_path, sizeof lab->b_path, "/run/netns/pn-source-%d-b", pid);
+    snprintf(lab->pins, sizeof lab->pins, "/run/pn-source-%d/bpf", pid);
+    if (shell("ip netns add pn-source-%d-a && ip netns add pn-source-%d-b", pid, pid) != 0 ||
         unshare(CLONE_NEWNET) != 0)
         return -1;
     lab->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -100,8 +100,8 @@ static inline int lab_close(struct lab *lab)
     close(lab->a);
     close(lab->b);
     umount2(lab->pins, MNT_DETACH);
-    return shell("ip netns del pwt-bpf-%d-a; ip netns del pwt-bpf-%d-b; "
-                 "ip link del outer; ip link del inner; rmdir %s /run/pwt-bpf-%d",
+    return shell("ip netns del pn-source-%d-a; ip netns del pn-source-%d-b; "
+                 "ip link del outer; ip link del inner; rmdir %s /run/pn-source-%d",
                  pid, pid, lab->pins, pid);
 }
 
