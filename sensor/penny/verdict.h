@@ -113,11 +113,12 @@ int verdict_word(const struct verdict *v, uint32_t max_drops);
  * spent", "time is over", … */
 int verdict_last(const struct verdict *v, const char *why, char *reason, size_t room);
 
-/* Posterior that the aggregate contains genuine traffic, at prior odds 1:1. The odds are the smaller
- * of two: the e-value, which no open-loop sender can drive up; and the Bayes factor of "a share of
- * the drops is genuine, uniform in [0, 1]" against "drops come again as often as kept segments do".
- * The second is what makes it fall when drop after drop stays unanswered, of which the e-value,
- * being conditional on what came again, learns nothing. In [0, 1], never NaN; 1/2 without data. */
+/* Posterior that the aggregate contains genuine traffic, at prior odds 1:1. The odds are the
+ * smaller of two: the e-value, which no open-loop sender can drive up; and the Bayes factor of "a
+ * share of the drops is genuine, uniform in [0, 1]" against "drops come again as often as kept
+ * segments do". The second is what makes it fall when drop after drop stays unanswered, of which
+ * the e-value, being conditional on what came again, learns nothing. In [0, 1], never NaN; 1/2
+ * without data. */
 double verdict_probability(const struct verdict *v);
 
 /* Fraction to report: closed cohorts plus what the caller adds from blocks whose drop is settled;
