@@ -118,14 +118,24 @@ lab_value() {
     lab_sql -At -c "$1"
 }
 
-# lab_collector [ARGUMENT…]: starts it and waits until it has the schema.
+# lab_collector [ARGUMENT…]: starts it and waits until it has loaded and listens.
 lab_collector() {
+    local starts
+    starts=$(lab_count 'event=started' collector.log)
     lab_spawn collector.log nsenter --net="/run/netns/$lab_id-core" \
         "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
         --set "database.dsn=$lab_dsn" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
     lab_collector_pid=$lab_pid
-    lab_wait 20 "the collector's schema" lab_value "SELECT 1 FROM penstock.alert LIMIT 1" ||
+    lab_wait 30 "the collector" lab_started "$lab_pid" "$starts" collector.log ||
         { tail -n 20 "$lab/log/collector.log" >&2; return 1; }
+}
+
+# lab_count WORD LOG; lab_started PID COUNT LOG: it runs, and has said so once more than COUNT times
+lab_count() {
+    grep -c "$1" "$lab/log/$2" 2>/dev/null || true
+}
+lab_started() {
+    kill -0 "$1" 2>/dev/null && [ "$(lab_count 'event=started' "$3")" -gt "${2:-0}" ]
 }
 
 # lab_sensor_arguments POP NUMBER: the command line of that PoP's sensor, one word a line
@@ -142,17 +152,12 @@ lab_sensor() {
     local pop=$1 arguments
     mapfile -t arguments < <(lab_sensor_arguments "$1" "$2")
     shift 2
-    : >"$lab/log/sensor-$pop.new"
+    local starts
+    starts=$(lab_count 'event=started' "sensor-$pop.log")
     lab_spawn "sensor-$pop.log" nsenter --net="/run/netns/$lab_id-$pop-box" \
         "$lab_bin/sensor/penstock-sensor" "${arguments[@]}" "$@"
-    local pid=$lab_pid
-    lab_wait 20 "sensor $pop" lab_sensor_is_up "$pop" "$pid" ||
+    lab_wait 30 "sensor $pop" lab_started "$lab_pid" "$starts" "sensor-$pop.log" ||
         { tail -n 20 "$lab/log/sensor-$pop.log" >&2; return 1; }
-    lab_pid=$pid
-}
-
-lab_sensor_is_up() {
-    kill -0 "$2" 2>/dev/null && grep -q 'event=started' "$lab/log/sensor-$1.log"
 }
 
 lab_sensor_detach() {

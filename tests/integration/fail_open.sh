@@ -45,7 +45,6 @@ check "the XDP program is still attached" sh -c "nsenter --net=/run/netns/$lab_i
 
 start_transfer 5302 8
 sleep 2
-: >"$lab/log/sensor-AMS.log"
 lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1
 pid=$lab_pid
 check "a new sensor takes over in the middle of a transfer" kill -0 "$pid"
