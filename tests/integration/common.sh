@@ -11,6 +11,9 @@ sensor=$build/sensor/penstock-sensor
 collector=$build/collector/penstock-collector
 gen=$build/deploy/lab/penstock-gen
 
+# libzmq's own lock-free queues look like races to ThreadSanitizer; ours must not
+export TSAN_OPTIONS="suppressions=$lab_root/tests/support/tsan.supp ${TSAN_OPTIONS:-}"
+
 checks_failed=0 checks_passed=0
 check() { # check SENTENCE COMMAND…: the command must succeed
     local sentence=$1
