@@ -72,7 +72,7 @@ static void text_of_any_bytes_stays_one_line_of_json(void **state)
                       "\"reason\":\"\\\"\\\\\\u000a\\u0001\\u007f\\ufffd€\"}\n");
 }
 
-static void numbers_read_back_as_they_were_and_infinity_is_null(void **state)
+static void numbers_print_with_twelve_digits_and_infinity_is_null(void **state)
 {
     (void)state;
     struct event e = {.type = EVENT_scan_window};
@@ -81,7 +81,7 @@ static void numbers_read_back_as_they_were_and_infinity_is_null(void **state)
         (struct reals){.count = 4, .value = {1.0 / 3, (double)NAN, (double)-INFINITY, 2}};
     char *line = print(&e);
     assert_non_null(strstr(line, "\"total_entropy\":0.1,"
-                                 "\"bin_entropy\":[0.33333333333333331,null,null,2]"));
+                                 "\"bin_entropy\":[0.333333333333,null,null,2]"));
     free(line);
 }
 
@@ -208,7 +208,7 @@ int main(void)
         cmocka_unit_test(a_drop_prints_as_one_line_of_json_in_full_words),
         cmocka_unit_test(what_is_not_there_prints_as_null),
         cmocka_unit_test(text_of_any_bytes_stays_one_line_of_json),
-        cmocka_unit_test(numbers_read_back_as_they_were_and_infinity_is_null),
+        cmocka_unit_test(numbers_print_with_twelve_digits_and_infinity_is_null),
         cmocka_unit_test(spans_are_seconds),
         cmocka_unit_test(an_unknown_type_or_word_prints_as_null),
         cmocka_unit_test(times_print_over_the_whole_range),
