@@ -82,6 +82,11 @@ static int take_hello(struct loop *l, const char *sensor, const struct wire_mess
                      "two of this name?");
         return 0;
     }
+    if (err == ERR_FULL) { /* told by tick(), not a line each: names may come by the thousand */
+        l->fold.sensors_refused++;
+        answer_words(l, sensor, WIRE_REFUSE, "no room for one more sensor");
+        return 0;
+    }
     if (err == 0)
         answer(l, sensor, &welcome);
     return err;
@@ -173,13 +178,15 @@ static int take_batch(struct loop *l, const char *sensor, const struct wire_mess
     return err;
 }
 
-/* Remembers who is there. When memory is short a sensor is not asked after a failure, but finds out
- * by itself, from a batch that is not acknowledged. */
+/* Remembers who is there. When memory is short, or there are too many, a sensor is not asked after
+ * a failure, but finds out by itself, from a batch that is not acknowledged. */
 static void hear(struct loop *l, const char *sensor)
 {
     for (size_t i = 0; i < l->heard_count; i++)
         if (strncmp(l->heard[i], sensor, WIRE_NAME) == 0)
             return;
+    if (l->heard_count == ROSTER_MAX)
+        return;
     if (l->heard_count == l->heard_room) {
         size_t room = l->heard_room == 0 ? 16 : 2 * l->heard_room;
         void *heard = realloc(l->heard, room * sizeof *l->heard);
@@ -299,12 +306,12 @@ static void tick(struct loop *l)
         return;
     l->ticked_at = now;
     fold_tick(&l->fold, now);
-    if (l->fold.map_refused + l->fold.alerts_refused == 0)
+    if (l->fold.map_refused + l->fold.alerts_refused + l->fold.sensors_refused == 0)
         return;
     log_warn("event=no_room map_rows_refused=%" PRIu64 " alerts_refused=%" PRIu64
-             " hint=\"map.max_rows, alerts.max\"",
-             l->fold.map_refused, l->fold.alerts_refused);
-    l->fold.map_refused = l->fold.alerts_refused = 0;
+             " sensors_refused=%" PRIu64 " hint=\"map.max_rows, alerts.max, table sensor\"",
+             l->fold.map_refused, l->fold.alerts_refused, l->fold.sensors_refused);
+    l->fold.map_refused = l->fold.alerts_refused = l->fold.sensors_refused = 0;
 }
 
 /* ---- the turn ---- */

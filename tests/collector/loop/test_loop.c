@@ -750,6 +750,20 @@ static void whatever_fails_each_event_counts_exactly_once(void **state)
     }
 }
 
+static void a_sensor_too_many_is_refused_and_not_written(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ROSTER_MAX; i++) {
+        struct sensor_row row = {.epoch = 1, .last_seen = now, .state = SENSOR_UP};
+        snprintf(row.name, sizeof row.name, "s%u", i);
+        assert_int_equal(roster_load(loop.fold.roster, &row), 0);
+    }
+    hello();
+    assert_int_equal(last_answer.kind, WIRE_REFUSE);
+    assert_int_equal(db.sensor_count, 0);
+    assert_int_equal(loop.fold.sensors_refused, 0); /* told by the tick of the same turn */
+}
+
 int main(void)
 {
 #define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -778,6 +792,7 @@ int main(void)
         PROMISE(a_clock_that_was_ahead_does_not_hold_the_map_in_the_future),
         PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),
         PROMISE(whatever_fails_each_event_counts_exactly_once),
+        PROMISE(a_sensor_too_many_is_refused_and_not_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
