@@ -239,6 +239,7 @@ static int put_roster(struct loop *l, struct note *note)
 {
     struct sensor_row sensor;
     struct gap_row gap;
+    char reason[sizeof gap.reason];
     int err = 0;
     while (err == 0 && roster_take_sensor(l->fold.roster, &sensor)) {
         err = transaction(l, note);
@@ -247,7 +248,8 @@ static int put_roster(struct loop *l, struct note *note)
     }
     while (err == 0 && roster_take_gap(l->fold.roster, &gap)) {
         log_warn("event=gap sensor=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " reason=\"%s\"",
-                 gap.sensor, gap.from_seq, gap.to_seq, gap.reason);
+                 gap.sensor, gap.from_seq, gap.to_seq,
+                 log_quotable(gap.reason, reason, sizeof reason));
         err = transaction(l, note);
         if (err == 0)
             err = store_put_gap(l->store, &gap, note);
@@ -271,6 +273,7 @@ static int put_map(struct loop *l, int64_t now, struct note *note)
 static int put_alerts(struct loop *l, struct note *note)
 {
     struct alert_row row;
+    char summary[sizeof row.summary];
     bool announce;
     int err = 0;
     while (err == 0 && alert_take(l->fold.alert, &row, &announce)) {
@@ -281,7 +284,8 @@ static int put_alerts(struct loop *l, struct note *note)
             continue;
         l->announced++;
         log_info("event=alert id=%" PRIu64 " state=%s severity=%s summary=\"%s\"", row.alert_id,
-                 alert_state_word[row.state], row.severity, row.summary);
+                 alert_state_word[row.state], row.severity,
+                 log_quotable(row.summary, summary, sizeof summary));
     }
     return err;
 }
@@ -350,7 +354,9 @@ static void turn_begin(struct loop *l)
 
 static void forget(struct loop *l, const struct note *note)
 {
-    log_error("event=transaction_failed reason=\"%s\"", note->text);
+    char reason[sizeof note->text];
+    log_error("event=transaction_failed reason=\"%s\"",
+              log_quotable(note->text, reason, sizeof reason));
     counter_add(l->counters, COUNTER_transactions_failed, 1);
     store_rollback(l->store);
     l->in_transaction = false;
@@ -394,8 +400,10 @@ static void recover(struct loop *l)
         wait_outside(l);
     l->has_failed = true;
     if (load(l, &note) < 0) {
+        char reason[sizeof note.text];
         if (!l->is_away) /* said once, not every second */
-            log_error("event=database_away reason=\"%s\"", note.text);
+            log_error("event=database_away reason=\"%s\"",
+                      log_quotable(note.text, reason, sizeof reason));
         l->is_away = true;
         return;
     }

@@ -161,9 +161,11 @@ static int end_of(const struct source *s, int result)
 {
     if (result == PCAP_ERROR_BREAK)
         return ERR_END;
+    char text[PCAP_ERRBUF_SIZE];
     log_error("event=capture_damaged file=\"%s\" frames_read=%llu error=\"%s\" "
               "hint=\"frames before the damage were used\"",
-              s->group->file, (unsigned long long)s->taken, pcap_geterr(s->group->pcap));
+              s->group->file, (unsigned long long)s->taken,
+              log_quotable(pcap_geterr(s->group->pcap), text, sizeof text));
     return ERR_FORMAT;
 }
 
