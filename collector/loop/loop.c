@@ -22,15 +22,28 @@ static int transaction(struct loop *l, struct note *note)
     return err;
 }
 
+/* The table tells of each; the log of the first in a batch and how many, for a batch that is
+ * rubbish from end to end would else be five hundred lines. */
 static int set_aside(struct loop *l, const char *sensor, const struct wire_message *m, uint64_t seq,
                      const char *reason, const uint8_t *bytes, size_t len, struct note *note)
 {
     int err = transaction(l, note);
     if (err == 0)
         err = store_put_malformed(l->store, sensor, m->epoch, seq, reason, bytes, len, note);
-    log_warn("event=set_aside sensor=%s seq=%" PRIu64 " bytes=%zu reason=\"%s\"", sensor, seq, len,
-             reason);
+    if (l->aside.count++ == 0) {
+        l->aside.seq = seq;
+        l->aside.bytes = len;
+        l->aside.reason = reason;
+    }
     return err;
+}
+
+static void aside_told(struct loop *l, const char *sensor)
+{
+    if (l->aside.count > 0)
+        log_warn("event=set_aside sensor=%s seq=%" PRIu64 " bytes=%zu reason=\"%s\" in_batch=%u",
+                 sensor, l->aside.seq, l->aside.bytes, l->aside.reason, l->aside.count);
+    l->aside.count = 0;
 }
 
 /* ---- answers: kept until the commit ---- */
@@ -171,6 +184,7 @@ static int take_batch(struct loop *l, const char *sensor, const struct wire_mess
     case ROSTER_TAKE:
         l->repeated += skip;
         err = take_events(l, sensor, m, skip, now, note);
+        aside_told(l, sensor);
         break;
     }
     if (err == 0)

@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -436,6 +438,35 @@ static void a_tail_that_cannot_be_read_blocks_nothing(void **state)
     assert_true(db.event_count == 2);
 }
 
+/* Else whoever sends rubbish writes the operator's log full. */
+static void a_batch_of_rubbish_is_one_line_in_the_log(void **state)
+{
+    (void)state;
+    hello();
+    static struct bytes b;
+    b.len = b.count = 0;
+    for (; b.count < DB_GAPS; b.count++)
+        b.data[b.len++] = 0x80;
+    queue_bytes(&b, 1);
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    int before = dup(STDERR_FILENO);
+    dup2(fileno(file), STDERR_FILENO);
+    log_level_set(LOG_LEVEL_WARN);
+    loop_turn(&loop, 0);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(file);
+    char line[512];
+    unsigned lines = 0;
+    for (; fgets(line, sizeof line, file) != NULL; lines++)
+        assert_non_null(strstr(line, "event=set_aside sensor=ams1 seq=1 "));
+    fclose(file);
+    assert_int_equal(lines, 1);
+    assert_acked(DB_GAPS);
+    assert_int_equal(db.malformed_count, DB_GAPS);
+}
+
 static void bytes_behind_the_last_event_are_set_aside(void **state)
 {
     (void)state;
@@ -781,6 +812,7 @@ int main(void)
         PROMISE(a_batch_before_hello_is_asked_again),
         PROMISE(an_older_run_is_refused_with_a_reason),
         PROMISE(one_bad_event_is_set_aside_and_the_rest_goes_on),
+        PROMISE(a_batch_of_rubbish_is_one_line_in_the_log),
         PROMISE(a_tail_that_cannot_be_read_blocks_nothing),
         PROMISE(bytes_behind_the_last_event_are_set_aside),
         PROMISE(a_test_speaks_for_every_row_below_its_prefix),
