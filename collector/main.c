@@ -177,6 +177,7 @@ static void adopt(struct collector *c, const struct collector_conf *wanted, stru
 static void reload(struct collector *c)
 {
     struct note note = {0};
+    char reason[sizeof note.text];
     struct expect policy = {0};
     struct collector_conf *wanted = calloc(1, sizeof *wanted);
     int err = wanted == NULL ? -ENOMEM : 0;
@@ -188,8 +189,9 @@ static void reload(struct collector *c)
     if (err == 0)
         adopt(c, wanted, &policy);
     else
-        log_error("event=reload_failed reason=\"%s\" hint=\"nothing was changed\"",
-                  note.text[0] != '\0' ? note.text : err_text(err));
+        log_error(
+            "event=reload_failed reason=\"%s\" hint=\"nothing was changed\"",
+            log_quotable(note.text[0] != '\0' ? note.text : err_text(err), reason, sizeof reason));
     free(wanted);
 }
 

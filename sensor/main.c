@@ -251,11 +251,13 @@ static bool needs_restart(const struct sensor_conf *running, const struct sensor
 static void watch(struct sensor *s, const struct prefix *prefixes, size_t n)
 {
     struct note note = {0};
+    char reason[sizeof note.text];
     for (unsigned i = 0; i < s->count; i++)
         if (worker_watch(s->workers[i], prefixes, n) != 0)
             log_error("event=watch_failed queue=%u reason=\"no memory\"", i);
     if (s->ops->watch(s->group, prefixes, n, &note) != 0)
-        log_error("event=watch_failed reason=\"%s\"", note.text);
+        log_error("event=watch_failed reason=\"%s\"",
+                  log_quotable(note.text, reason, sizeof reason));
     else
         log_info("event=watch prefixes=%zu", n);
 }
@@ -263,6 +265,7 @@ static void watch(struct sensor *s, const struct prefix *prefixes, size_t n)
 static void reload(struct sensor *s)
 {
     struct note note = {0};
+    char reason[sizeof note.text];
     struct sensor_conf *wanted = calloc(1, sizeof *wanted);
     if (wanted == NULL) {
         log_error("event=reload_failed reason=\"no memory\"");
@@ -270,7 +273,8 @@ static void reload(struct sensor *s)
     }
     if (sensor_conf_load(s->cli.config, s->cli.settings, s->cli.setting_count, false, wanted,
                          &note) != 0) {
-        log_error("event=reload_failed reason=\"%s\" hint=\"nothing was changed\"", note.text);
+        log_error("event=reload_failed reason=\"%s\" hint=\"nothing was changed\"",
+                  log_quotable(note.text, reason, sizeof reason));
     } else {
         log_level_set(wanted->log_level);
         if (s->conf.penny.mode != PENNY_OFF) /* else nobody would test what is handed over */

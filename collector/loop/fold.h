@@ -22,7 +22,8 @@ struct fold {
     struct roster *roster;
     struct ingress_map *map;
     struct alert *alert;
-    uint64_t map_refused, alerts_refused; /* no room: not in the map, no alert */
+    /* no room: not in the map, no alert, no such sensor */
+    uint64_t map_refused, alerts_refused, sensors_refused;
 };
 
 /* New cores, filled from the database. On failure f is cleared. */

@@ -22,15 +22,28 @@ static int transaction(struct loop *l, struct note *note)
     return err;
 }
 
+/* The table tells of each; the log of the first in a batch and how many, for a batch that is
+ * rubbish from end to end would else be five hundred lines. */
 static int set_aside(struct loop *l, const char *sensor, const struct wire_message *m, uint64_t seq,
                      const char *reason, const uint8_t *bytes, size_t len, struct note *note)
 {
     int err = transaction(l, note);
     if (err == 0)
         err = store_put_malformed(l->store, sensor, m->epoch, seq, reason, bytes, len, note);
-    log_warn("event=set_aside sensor=%s seq=%" PRIu64 " bytes=%zu reason=\"%s\"", sensor, seq, len,
-             reason);
+    if (l->aside.count++ == 0) {
+        l->aside.seq = seq;
+        l->aside.bytes = len;
+        l->aside.reason = reason;
+    }
     return err;
+}
+
+static void aside_told(struct loop *l, const char *sensor)
+{
+    if (l->aside.count > 0)
+        log_warn("event=set_aside sensor=%s seq=%" PRIu64 " bytes=%zu reason=\"%s\" in_batch=%u",
+                 sensor, l->aside.seq, l->aside.bytes, l->aside.reason, l->aside.count);
+    l->aside.count = 0;
 }
 
 /* ---- answers: kept until the commit ---- */
@@ -80,6 +93,11 @@ static int take_hello(struct loop *l, const char *sensor, const struct wire_mess
         answer_words(l, sensor, WIRE_REFUSE,
                      "a newer run of this sensor is known: was the clock set back, or are there "
                      "two of this name?");
+        return 0;
+    }
+    if (err == ERR_FULL) { /* told by tick(), not a line each: names may come by the thousand */
+        l->fold.sensors_refused++;
+        answer_words(l, sensor, WIRE_REFUSE, "no room for one more sensor");
         return 0;
     }
     if (err == 0)
@@ -166,6 +184,7 @@ static int take_batch(struct loop *l, const char *sensor, const struct wire_mess
     case ROSTER_TAKE:
         l->repeated += skip;
         err = take_events(l, sensor, m, skip, now, note);
+        aside_told(l, sensor);
         break;
     }
     if (err == 0)
@@ -173,13 +192,15 @@ static int take_batch(struct loop *l, const char *sensor, const struct wire_mess
     return err;
 }
 
-/* Remembers who is there. When memory is short a sensor is not asked after a failure, but finds out
- * by itself, from a batch that is not acknowledged. */
+/* Remembers who is there. When memory is short, or there are too many, a sensor is not asked after
+ * a failure, but finds out by itself, from a batch that is not acknowledged. */
 static void hear(struct loop *l, const char *sensor)
 {
     for (size_t i = 0; i < l->heard_count; i++)
         if (strncmp(l->heard[i], sensor, WIRE_NAME) == 0)
             return;
+    if (l->heard_count == ROSTER_MAX)
+        return;
     if (l->heard_count == l->heard_room) {
         size_t room = l->heard_room == 0 ? 16 : 2 * l->heard_room;
         void *heard = realloc(l->heard, room * sizeof *l->heard);
@@ -232,6 +253,7 @@ static int put_roster(struct loop *l, struct note *note)
 {
     struct sensor_row sensor;
     struct gap_row gap;
+    char reason[sizeof gap.reason];
     int err = 0;
     while (err == 0 && roster_take_sensor(l->fold.roster, &sensor)) {
         err = transaction(l, note);
@@ -240,7 +262,8 @@ static int put_roster(struct loop *l, struct note *note)
     }
     while (err == 0 && roster_take_gap(l->fold.roster, &gap)) {
         log_warn("event=gap sensor=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " reason=\"%s\"",
-                 gap.sensor, gap.from_seq, gap.to_seq, gap.reason);
+                 gap.sensor, gap.from_seq, gap.to_seq,
+                 log_quotable(gap.reason, reason, sizeof reason));
         err = transaction(l, note);
         if (err == 0)
             err = store_put_gap(l->store, &gap, note);
@@ -264,6 +287,7 @@ static int put_map(struct loop *l, int64_t now, struct note *note)
 static int put_alerts(struct loop *l, struct note *note)
 {
     struct alert_row row;
+    char summary[sizeof row.summary];
     bool announce;
     int err = 0;
     while (err == 0 && alert_take(l->fold.alert, &row, &announce)) {
@@ -274,7 +298,8 @@ static int put_alerts(struct loop *l, struct note *note)
             continue;
         l->announced++;
         log_info("event=alert id=%" PRIu64 " state=%s severity=%s summary=\"%s\"", row.alert_id,
-                 alert_state_word[row.state], row.severity, row.summary);
+                 alert_state_word[row.state], row.severity,
+                 log_quotable(row.summary, summary, sizeof summary));
     }
     return err;
 }
@@ -299,12 +324,12 @@ static void tick(struct loop *l)
         return;
     l->ticked_at = now;
     fold_tick(&l->fold, now);
-    if (l->fold.map_refused + l->fold.alerts_refused == 0)
+    if (l->fold.map_refused + l->fold.alerts_refused + l->fold.sensors_refused == 0)
         return;
     log_warn("event=no_room map_rows_refused=%" PRIu64 " alerts_refused=%" PRIu64
-             " hint=\"map.max_rows, alerts.max\"",
-             l->fold.map_refused, l->fold.alerts_refused);
-    l->fold.map_refused = l->fold.alerts_refused = 0;
+             " sensors_refused=%" PRIu64 " hint=\"map.max_rows, alerts.max, table sensor\"",
+             l->fold.map_refused, l->fold.alerts_refused, l->fold.sensors_refused);
+    l->fold.map_refused = l->fold.alerts_refused = l->fold.sensors_refused = 0;
 }
 
 /* ---- the turn ---- */
@@ -343,7 +368,9 @@ static void turn_begin(struct loop *l)
 
 static void forget(struct loop *l, const struct note *note)
 {
-    log_error("event=transaction_failed reason=\"%s\"", note->text);
+    char reason[sizeof note->text];
+    log_error("event=transaction_failed reason=\"%s\"",
+              log_quotable(note->text, reason, sizeof reason));
     counter_add(l->counters, COUNTER_transactions_failed, 1);
     store_rollback(l->store);
     l->in_transaction = false;
@@ -387,8 +414,10 @@ static void recover(struct loop *l)
         wait_outside(l);
     l->has_failed = true;
     if (load(l, &note) < 0) {
+        char reason[sizeof note.text];
         if (!l->is_away) /* said once, not every second */
-            log_error("event=database_away reason=\"%s\"", note.text);
+            log_error("event=database_away reason=\"%s\"",
+                      log_quotable(note.text, reason, sizeof reason));
         l->is_away = true;
         return;
     }

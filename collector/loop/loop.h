@@ -59,6 +59,12 @@ struct loop {
     /* of the turn that is under way */
     bool in_transaction;
     uint64_t taken, repeated, malformed, announced;
+    struct { /* set aside of the batch under way; the first one's */
+        unsigned count;
+        uint64_t seq;
+        size_t bytes;
+        const char *reason; /* static, or err_text()'s: told before the next is asked for */
+    } aside;
     struct loop_answer answers[LOOP_GROUP_MAX];
     unsigned answer_count;
 

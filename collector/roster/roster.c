@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An operator's sensors are tens or hundreds, so a plain list is searched; the names in it are
- * those that the operator allowed, nobody can make it long. */
+/* An operator's sensors are tens or hundreds, so a plain list is searched; ROSTER_MAX keeps who
+ * invents names from making it long. */
 
 struct sensor {
     struct sensor_row row;
@@ -168,6 +168,8 @@ int roster_hello(struct roster *r, const char *sensor, const struct wire_message
     struct sensor *s = find(r, sensor);
     if (s != NULL && m->epoch < s->row.epoch)
         return ERR_BUSY;
+    if (s == NULL && r->used >= ROSTER_MAX)
+        return ERR_FULL;
     if (hello_reserve(r) < 0 || (s == NULL && add(r, &s) < 0))
         return -ENOMEM;
     if (s->row.name[0] == '\0') {

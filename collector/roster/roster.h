@@ -7,6 +7,10 @@
 #include "shared/base/err.h"
 #include "shared/wire/wire.h"
 
+/* More names than this are refused: in plain mode anybody may invent one, each would stand in the
+ * database for ever, and every event searches the list. What the database has is always taken. */
+#define ROSTER_MAX 4096
+
 enum sensor_state { SENSOR_UP, SENSOR_SILENT, SENSOR_STOPPED }; /* SQL: up, silent, stopped */
 
 struct sensor_row {
@@ -39,6 +43,7 @@ void roster_free(struct roster *r);
 int roster_load(struct roster *r, const struct sensor_row *row);
 
 /* A hello. Notes a new epoch or a gap. On 0, *last_seq is what to say in welcome. -ENOMEM.
+ * ERR_FULL: a name more than ROSTER_MAX.
  * ERR_BUSY: its epoch is older than one that is known (a clock set back, or a second sensor of that
  * name): taking it could count twice, so it must be refused where a human sees it. */
 int roster_hello(struct roster *r, const char *sensor, const struct wire_message *m, int64_t now,

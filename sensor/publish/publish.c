@@ -126,11 +126,8 @@ static void take_welcome(struct publish *p, const struct wire_message *m, uint64
 static void log_refused(const struct publish *p, const struct wire_message *m)
 {
     char reason[sizeof m->reason];
-    memcpy(reason, m->reason, sizeof reason);
-    for (char *c = reason; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == '"')
-            *c = '?';
-    log_warn("event=refused endpoint=%s reason=\"%s\"", p->conf.endpoint, reason);
+    log_warn("event=refused endpoint=%s reason=\"%s\"", p->conf.endpoint,
+             log_quotable(m->reason, reason, sizeof reason));
 }
 
 static void take_refuse(struct publish *p, const struct wire_message *m, uint64_t now)

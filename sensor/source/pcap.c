@@ -18,6 +18,10 @@
 
 #define LINE 64 /* bytes of a cache line */
 
+/* Longest Ethernet frame that libpcap gives, whatever a file says of itself (a header may say 2
+ * GiB; 64 slots of that are no machine's memory). */
+#define FRAME_MAX 262144
+
 static_assert((BURST & (BURST - 1)) == 0, "slots are found by masking");
 
 struct source_group {
@@ -116,7 +120,7 @@ static int pcap_queue_open(struct source_group *g, unsigned queue, struct source
     if (s == NULL)
         return note_set(note, -ENOMEM, "capture %s: out of memory", g->file);
     s->group = g;
-    s->room = snapshot > 0 ? (size_t)snapshot : 1;
+    s->room = snapshot <= 0 ? 1 : snapshot < FRAME_MAX ? (size_t)snapshot : FRAME_MAX;
     /* one line more than needed: a snapshot length is often a power of two, and slots at such a
      * distance would share their sets in the cache */
     s->stride = (s->room + 2 * LINE - 1) / LINE * LINE;
@@ -161,9 +165,11 @@ static int end_of(const struct source *s, int result)
 {
     if (result == PCAP_ERROR_BREAK)
         return ERR_END;
+    char text[PCAP_ERRBUF_SIZE];
     log_error("event=capture_damaged file=\"%s\" frames_read=%llu error=\"%s\" "
               "hint=\"frames before the damage were used\"",
-              s->group->file, (unsigned long long)s->taken, pcap_geterr(s->group->pcap));
+              s->group->file, (unsigned long long)s->taken,
+              log_quotable(pcap_geterr(s->group->pcap), text, sizeof text));
     return ERR_FORMAT;
 }
 

@@ -56,3 +56,12 @@ void log_line(enum log_level level, const char *format, ...)
     ssize_t ignored = write(STDERR_FILENO, line, len);
     (void)ignored;
 }
+
+const char *log_quotable(const char *text, char *out, size_t size)
+{
+    size_t i = 0;
+    for (; i + 1 < size && text[i] != '\0'; i++)
+        out[i] = text[i] == '"' ? '\'' : text[i] == '\\' ? '/' : text[i];
+    out[i] = '\0';
+    return out;
+}

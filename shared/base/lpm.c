@@ -33,6 +33,8 @@ void lpm_clear(struct lpm *l)
 int lpm_set(struct lpm *l, const struct prefix *p, uint32_t value)
 {
     if (l->room - l->used < p->length) {
+        if (l->room > (UINT32_MAX - p->length) / 2) /* nodes have 32-bit names */
+            return -ENOMEM;
         uint32_t room = l->room * 2 + p->length;
         struct lpm_node *nodes = realloc(l->nodes, room * sizeof *nodes);
         if (nodes == NULL)

@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -436,6 +438,35 @@ static void a_tail_that_cannot_be_read_blocks_nothing(void **state)
     assert_true(db.event_count == 2);
 }
 
+/* Else whoever sends rubbish writes the operator's log full. */
+static void a_batch_of_rubbish_is_one_line_in_the_log(void **state)
+{
+    (void)state;
+    hello();
+    static struct bytes b;
+    b.len = b.count = 0;
+    for (; b.count < DB_GAPS; b.count++)
+        b.data[b.len++] = 0x80;
+    queue_bytes(&b, 1);
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    int before = dup(STDERR_FILENO);
+    dup2(fileno(file), STDERR_FILENO);
+    log_level_set(LOG_LEVEL_WARN);
+    loop_turn(&loop, 0);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(file);
+    char line[512];
+    unsigned lines = 0;
+    for (; fgets(line, sizeof line, file) != NULL; lines++)
+        assert_non_null(strstr(line, "event=set_aside sensor=ams1 seq=1 "));
+    fclose(file);
+    assert_int_equal(lines, 1);
+    assert_acked(DB_GAPS);
+    assert_int_equal(db.malformed_count, DB_GAPS);
+}
+
 static void bytes_behind_the_last_event_are_set_aside(void **state)
 {
     (void)state;
@@ -750,6 +781,20 @@ static void whatever_fails_each_event_counts_exactly_once(void **state)
     }
 }
 
+static void a_sensor_too_many_is_refused_and_not_written(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ROSTER_MAX; i++) {
+        struct sensor_row row = {.epoch = 1, .last_seen = now, .state = SENSOR_UP};
+        snprintf(row.name, sizeof row.name, "s%u", i);
+        assert_int_equal(roster_load(loop.fold.roster, &row), 0);
+    }
+    hello();
+    assert_int_equal(last_answer.kind, WIRE_REFUSE);
+    assert_int_equal(db.sensor_count, 0);
+    assert_int_equal(loop.fold.sensors_refused, 0); /* told by the tick of the same turn */
+}
+
 int main(void)
 {
 #define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -767,6 +812,7 @@ int main(void)
         PROMISE(a_batch_before_hello_is_asked_again),
         PROMISE(an_older_run_is_refused_with_a_reason),
         PROMISE(one_bad_event_is_set_aside_and_the_rest_goes_on),
+        PROMISE(a_batch_of_rubbish_is_one_line_in_the_log),
         PROMISE(a_tail_that_cannot_be_read_blocks_nothing),
         PROMISE(bytes_behind_the_last_event_are_set_aside),
         PROMISE(a_test_speaks_for_every_row_below_its_prefix),
@@ -778,6 +824,7 @@ int main(void)
         PROMISE(a_clock_that_was_ahead_does_not_hold_the_map_in_the_future),
         PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),
         PROMISE(whatever_fails_each_event_counts_exactly_once),
+        PROMISE(a_sensor_too_many_is_refused_and_not_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -264,6 +264,27 @@ static void of_a_loaded_sensor_nobody_knows_whether_it_tests(void **state)
     roster_free(r);
 }
 
+/* Else one connection could fill the database with sensors that never were. */
+static void a_name_too_many_is_refused_and_who_is_known_is_not(void **state)
+{
+    (void)state;
+    struct roster *r = roster();
+    struct wire_message m = {.kind = WIRE_HELLO, .epoch = 1, .first_seq = 1};
+    char name[WIRE_NAME];
+    uint64_t last;
+    for (unsigned i = 0; i < ROSTER_MAX; i++) {
+        snprintf(name, sizeof name, "s%u", i);
+        assert_int_equal(roster_hello(r, name, &m, 1, &last), 0);
+    }
+    assert_int_equal(roster_hello(r, "more", &m, 1, &last), ERR_FULL);
+    assert_null(roster_find(r, "more"));
+    assert_int_equal(roster_hello(r, "s7", &m, 1, &last), 0);
+    struct sensor_row row = {.name = "of the database", .epoch = 5, .state = SENSOR_UP};
+    assert_int_equal(roster_load(r, &row), 0);
+    assert_non_null(roster_find(r, row.name));
+    roster_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +301,7 @@ int main(void)
         cmocka_unit_test(running_tests_are_lost_with_whatever_could_hide_their_end),
         cmocka_unit_test(of_a_loaded_sensor_nobody_knows_whether_it_tests),
         cmocka_unit_test(a_loaded_sensor_goes_on_and_is_not_taken),
+        cmocka_unit_test(a_name_too_many_is_refused_and_who_is_known_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

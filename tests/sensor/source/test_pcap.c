@@ -317,6 +317,15 @@ static void dash_is_standard_input(void **state)
     assert_int_equal(count, 80);
 }
 
+static void a_file_that_boasts_of_long_frames_is_read_like_any_other(void **state)
+{
+    (void)state;
+    unsigned count = 0;
+    write_capture(100, DLT_EN10MB, INT32_MAX);
+    assert_int_equal(read_all(path, 64, &count), ERR_END);
+    assert_int_equal(count, 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +339,7 @@ int main(void)
         cmocka_unit_test(other_link_types_are_refused_by_name),
         cmocka_unit_test(a_capture_has_one_queue),
         cmocka_unit_test(pcapng_is_read_with_its_nanoseconds),
+        cmocka_unit_test(a_file_that_boasts_of_long_frames_is_read_like_any_other),
         cmocka_unit_test(dash_is_standard_input),
     };
     return cmocka_run_group_tests(tests, path_up, path_down);

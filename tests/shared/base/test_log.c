@@ -116,6 +116,16 @@ static void what_is_logged_cannot_begin_a_line_of_its_own(void **state)
     assert_matches(text, STAMP "info reason=first second  \\[2J\n$");
 }
 
+/* Else a reason that a sensor gives could forge keys. */
+static void what_stands_in_quotes_cannot_end_them(void **state)
+{
+    (void)state;
+    char out[64], less[4];
+    assert_string_equal(log_quotable("x\" event=evil z=\"\\", out, sizeof out),
+                        "x' event=evil z='/");
+    assert_string_equal(log_quotable("\"\"\"\"\"", less, sizeof less), "'''");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +133,7 @@ int main(void)
         cmocka_unit_test(lines_below_the_level_are_skipped),
         cmocka_unit_test(the_program_s_name_stands_after_the_level),
         cmocka_unit_test(an_overlong_line_is_cut_and_still_ends),
+        cmocka_unit_test(what_stands_in_quotes_cannot_end_them),
         cmocka_unit_test(what_is_logged_cannot_begin_a_line_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,12 +123,26 @@ static void the_default_route_catches_its_own_family_only(void **state)
     lpm_clear(&l);
 }
 
+/* Two thousand million nodes are 24 GB: so the test says that it has them. */
+static void a_trie_that_cannot_name_more_nodes_refuses(void **state)
+{
+    (void)state;
+    struct lpm l;
+    struct prefix p;
+    assert_int_equal(lpm_init(&l), 0);
+    assert_int_equal(prefix_parse("2001:db8::/32", &p), 0);
+    l.room = l.used = UINT32_C(1) << 31;
+    assert_int_equal(lpm_set(&l, &p, 1), -ENOMEM);
+    lpm_clear(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finding_agrees_with_a_plain_list_while_prefixes_come_and_go),
         cmocka_unit_test(an_empty_table_finds_nothing),
         cmocka_unit_test(the_default_route_catches_its_own_family_only),
+        cmocka_unit_test(a_trie_that_cannot_name_more_nodes_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
