@@ -111,23 +111,40 @@ int session_ready(struct store *s, struct note *note)
     return PQstatus(s->conn) == CONNECTION_OK ? 0 : session_reconnect(s, note);
 }
 
+struct turn {
+    uint64_t turns;
+    bool is_there, may_write;
+};
+
 static int keep_turn(void *arg, struct columns *c)
 {
-    struct store *s = arg;
-    s->turn = column_bigint(c);
-    s->is_turn_known = true;
+    struct turn *t = arg;
+    t->turns = column_bigint(c);
+    t->may_write = column_boolean(c);
+    t->is_there = true;
     return 0;
 }
 
 static int load_turn(struct store *s, struct note *note)
 {
+    struct turn t = {0};
     s->is_turn_known = false;
-    int err = session_each(s, "SELECT turns FROM penstock.collector_turn", "reading the turn",
-                           keep_turn, s, note);
-    if (err == 0 && !s->is_turn_known)
-        err = note_set(note, ERR_DATABASE,
-                       "database, reading the turn: penstock.collector_turn has lost its row");
-    return err;
+    int err = session_each(s,
+                           "SELECT turns, has_table_privilege('penstock.collector_turn', 'UPDATE')"
+                           " FROM penstock.collector_turn",
+                           "reading the turn", keep_turn, &t, note);
+    if (err != 0)
+        return err;
+    if (!t.is_there)
+        return note_set(note, ERR_DATABASE,
+                        "database, reading the turn: penstock.collector_turn has lost its row");
+    if (!t.may_write) /* else a start would look well, and each batch fail */
+        return note_set(note, ERR_DATABASE,
+                        "database: this role may read, but not write: database.dsn must name the"
+                        " role that owns the schema penstock");
+    s->turn = t.turns;
+    s->is_turn_known = true;
+    return 0;
 }
 
 int store_load_begin(struct store *s, struct note *note)

@@ -48,7 +48,8 @@ static int open_stream(FILE *stream, const char *file, struct source_group *g, s
     if (g->pcap == NULL) {
         if (stream != stdin)
             fclose(stream);
-        return note_set(note, ERR_FORMAT, "capture %s: %s (expected: a pcap or pcapng file)", file,
+        return note_set(note, ERR_FORMAT,
+                        "capture %s: %s (expected: a pcap or pcapng file, not compressed)", file,
                         text);
     }
     int link = pcap_datalink(g->pcap);

@@ -1293,6 +1293,22 @@ static struct store *second_writer(struct fixture *f)
     return s;
 }
 
+static void a_role_that_may_only_read_is_refused_before_anything_is_loaded(void **state)
+{
+    struct fixture *f = *state;
+    struct store_conf conf = f->conf;
+    struct store *s;
+    struct note why = {0};
+    sql(f->client, "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA penstock TO reader;"
+                   "GRANT SELECT ON ALL TABLES IN SCHEMA penstock TO reader");
+    size_t n = strlen(conf.dsn);
+    snprintf(conf.dsn + n, sizeof conf.dsn - n, " user=reader"); /* the last one counts */
+    ok(store_open(&conf, &s, &note));
+    assert_int_equal(store_load_begin(s, &why), ERR_DATABASE);
+    assert_non_null(strstr(why.text, "may read, but not write"));
+    store_close(s);
+}
+
 static void wait_until_somebody_waits_for_a_lock(PGconn *c)
 {
     for (int i = 0; i < 1000; i++) {
@@ -1592,6 +1608,7 @@ int main(void)
         on_schema(a_load_over_a_dying_connection_fails_and_the_next_works),
         on_schema(who_read_before_another_s_commit_waits_and_must_read_again),
         on_schema(a_writer_that_rolled_back_disturbs_nobody),
+        on_schema(a_role_that_may_only_read_is_refused_before_anything_is_loaded),
         on_schema(rows_that_libpq_does_not_take_fail_the_transaction),
         on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
         on_schema(after_a_failure_puts_and_commit_are_refused_until_the_next_begin),
