@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/wire/utf8.h"
+
 /* 2000-01-01, PostgreSQL's zero, in its unit. */
 #define PG_EPOCH_US INT64_C(946684800000000)
 #define KEEP_BYTES  (1 << 20)
@@ -90,33 +92,14 @@ void field_bytea(struct record *r, const uint8_t *bytes, size_t len)
     record_bytes(r, bytes, len);
 }
 
-/* Length of the well-formed UTF-8 sequence at s (RFC 3629: no overlong forms, no surrogates), or
- * 0. Relies on the closing NUL. */
-static size_t utf8_length(const unsigned char *s)
-{
-    size_t n = s[0] < 0x80                    ? 1
-               : s[0] >= 0xc2 && s[0] <= 0xdf ? 2
-               : (s[0] & 0xf0) == 0xe0        ? 3
-               : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                              : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 void field_text(struct record *r, const char *text)
 {
     size_t len = strlen(text);
     put_32(r, (uint32_t)len);
-    const unsigned char *s = (const unsigned char *)text;
-    while (*s != '\0') {
-        size_t n = utf8_length(s);
-        record_bytes(r, n > 0 ? (const char *)s : "?", n > 0 ? n : 1);
-        s += n > 0 ? n : 1;
+    for (size_t i = 0; i < len;) {
+        size_t n = utf8_length((const uint8_t *)text + i, len - i);
+        record_bytes(r, n > 0 ? text + i : "?", n > 0 ? n : 1);
+        i += n > 0 ? n : 1;
     }
 }
 
