@@ -53,7 +53,7 @@ COMMENT ON COLUMN penstock.ingress_entry.expected_by IS 'Who says so (policy); e
 COMMENT ON COLUMN penstock.ingress_entry.tests IS 'Penny tests of it so far.';
 COMMENT ON COLUMN penstock.ingress_entry.first_seen IS 'First traffic.';
 COMMENT ON COLUMN penstock.ingress_entry.last_seen IS 'Last traffic.';
-COMMENT ON COLUMN penstock.ingress_entry.last_test_at IS 'When the last test began or ended; NULL: never.';
+COMMENT ON COLUMN penstock.ingress_entry.last_test_at IS 'End of the test that the state tells of; NULL: none yet.';
 COMMENT ON COLUMN penstock.ingress_entry.testing_by IS 'State testing: sensor whose test began last here; when it restarts, stops, falls silent or loses events the entry says again what it said before. Else empty.';
 
 CREATE VIEW penstock.ingress_map AS
@@ -101,7 +101,7 @@ COMMENT ON COLUMN penstock.ingress_map.expected_by IS 'Who says so (policy); NUL
 COMMENT ON COLUMN penstock.ingress_map.tests IS 'Penny tests of it so far.';
 COMMENT ON COLUMN penstock.ingress_map.first_seen IS 'First traffic.';
 COMMENT ON COLUMN penstock.ingress_map.last_seen IS 'Last traffic.';
-COMMENT ON COLUMN penstock.ingress_map.last_test_at IS 'When the last test began or ended; NULL: never.';
+COMMENT ON COLUMN penstock.ingress_map.last_test_at IS 'End of the test that the state tells of; NULL: none yet.';
 
 CREATE FUNCTION penstock.ingress_of(address inet) RETURNS SETOF penstock.ingress_map
 LANGUAGE sql STABLE PARALLEL SAFE AS $$

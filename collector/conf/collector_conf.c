@@ -83,7 +83,7 @@ static const struct conf_row rows[] = {
     {"alerts.hold_down", CONF_DURATION, AT(conf.alert.hold_down_ns), .value = "5s", .min = 0, .max = SECONDS(86400),
      .help = "An alert must hold for so long before it fires."},
     {"alerts.resolve_after", CONF_DURATION, AT(conf.alert.resolve_after_ns), .value = "10m", .min = SECONDS(1), .max = SECONDS(30 * 86400),
-     .help = "An alert ends when its cause is gone, or no traffic was seen, for so long."},
+     .help = "An alert also ends when no traffic was seen for so long. When its cause is gone, it ends at once."},
     {"alerts.max", CONF_UNSIGNED, AT(conf.alert.max_alerts), .value = "10000", .min = 1, .max = 1000000, .unit = "alerts",
      .help = "Most alerts without an end."},
     {"alerts.feeds", CONF_RECORDS, LIST(feeds, feed_count), .rows = feed_rows, .row_count = COUNT_OF(feed_rows),
