@@ -11,7 +11,6 @@
 /* What the table fills: the configuration, and keys that this release reads only to refuse. */
 struct keys {
     struct sensor_conf conf;
-    unsigned rule;
     size_t eal_count;
     char eal[32][128];
 };
@@ -84,7 +83,7 @@ static const struct conf_row rows[] = {
 
     {"penny.mode", CONF_WORD, AT(conf.penny.mode), .value = "active", .words = penny_mode_words,
      .help = "active withholds segments; off tests nothing. passive (judging without withholding) comes with a later release; until then it is refused."},
-    {"penny.rule", CONF_WORD, AT(rule), .value = "randomised", .words = rule_words,
+    {"penny.rule", CONF_WORD, AT(conf.penny.rule), .value = "randomised", .words = rule_words,
      .help = "How a test comes to its verdict."},
     {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),
      .help = "Source prefixes to watch from the start."},

@@ -34,11 +34,13 @@
 #include "shared/wire/event.h"
 
 enum penny_mode { PENNY_ACTIVE, PENNY_PASSIVE, PENNY_OFF };
+enum penny_rule { PENNY_RANDOMISED, PENNY_PAPER };
 
 #define PENNY_PREFIXES_MAX 1024
 
 struct penny_conf {
     enum penny_mode mode;
+    enum penny_rule rule;
     struct prefix prefixes[PENNY_PREFIXES_MAX]; /* watched from the start */
     size_t prefix_count;
     double drop_probability;  /* (0, 0.5]; a block has round(1/p) segments, one is withheld */
