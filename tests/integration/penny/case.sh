@@ -66,6 +66,7 @@ genuine_cases() {
     done
     case_of "100 flows, cubic" genuine - - with -- transfers 100
     case_of "10 flows, cubic, jumbo frames (MTU 3498)" genuine - - with mtu=3498 mss=3458 -- transfers 10
+    case_of "jumbo frames (MTU 9000)" refused - short refusal 9000
     case_of "web, 100 kB a page" genuine - short with -- web 100 4
     case_of "web, 100 kB a page, IPv6" genuine - - with family=6 mss=1440 -- web 100 4
     case_of "web, 10 kB a page" genuine - - with -- web 10 4
@@ -156,6 +157,7 @@ replay() { # FLOWS: what this kernel sent a moment ago, once more and without th
     sleep 8
     stand_stop
     lab_kill "$tcpdump" INT
+    lab_in AMS-world ip addr flush dev o0 # a forged source's owner is elsewhere, and answers nothing here
     lab_kill "$lab_sensor_pid"
     start_sensor || return 1
     stand_start tcpreplay.log nsenter --net="/run/netns/$lab_id-AMS-world" tcpreplay -q -i o0 --multiplier=0.3 "$capture"
@@ -227,6 +229,19 @@ with() { # SETTING… -- COMMAND…
     stand_stop
     print_row "$line" "$fraction"
     judge "$line" "$fraction"
+}
+
+# refusal MTU: a sensor between ports with such frames does not start, and says why
+refusal() {
+    local arguments said
+    lab_up "$build"
+    lab_namespace AMS-box
+    lab_in AMS-box ip link add j0 mtu "$1" type veth peer name j1 mtu "$1"
+    mapfile -t arguments < <(lab_sensor_arguments AMS 1)
+    if said=$(lab_in AMS-box timeout 10 "$lab_bin/sensor/penstock-sensor" "${arguments[@]}" \
+        --set source.interface=j0 --set forward.interface=j1 2>&1); then return 1; fi
+    grep -E "MTU of j0 is $1, but AF_XDP frames hold at most [0-9]+" <<<"$said" >&2 || { echo "$said" >&2; return 1; }
+    echo "| $wanted | refused at start | | | | | | | | | |"
 }
 
 all_cases() {

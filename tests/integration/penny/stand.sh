@@ -41,8 +41,8 @@ stand_up() {
 stand_down() {
     [ -n "$lab" ] || return 0
     stand_stop
-    mountpoint -q "$stand_pins" && umount "$stand_pins"
-    [ -d "$stand_pins" ] && rmdir "$stand_pins"
+    [ -n "$stand_pins" ] && mountpoint -q "$stand_pins" && umount "$stand_pins"
+    [ -n "$stand_pins" ] && rmdir "$stand_pins"
     lab_down
 }
 
