@@ -8,9 +8,13 @@
 #     penny_harm.sh BUILD --series NAME SECONDS   one series: lines of "with|without SECONDS"
 #
 # A pair is two transfers (or two rounds of parallel ones) over the same path, one after the other, the
-# first one being now this, now that: from a watched prefix and from one that is not watched. All else is
-# the same. Times are curl's, from the connection's opening to the last byte, of pages from a web
-# server outside. Every stand is a bottleneck of its own; the kernel's TCP fills it.
+# first one being now this, now that: with a test, and without. Times are curl's, from the connection's
+# opening to the last byte, of pages from a web server outside. Every stand is a bottleneck of its own;
+# the kernel's TCP fills it. What is compared:
+#   always   the prefix is under test all the time (penny.retest_after: 0s), against a prefix that is not
+#            watched
+#   once     a test begins with the transfer, and none follows, against the same prefix after its test
+#   round    under test all the time, against the same prefix after its test
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/integration/penny/stand.sh
@@ -18,8 +22,7 @@
 
 mode=${2:-} page=$lab_root/docs/penny-kernel.md
 
-# name|stands|algorithm|Mbit/s|queue in kB|bytes|transfers at once|always or once|words
-#   always: a test always runs (penny.retest_after is 0s); once: each round meets one whole test
+# name|stands|algorithm|Mbit/s|queue in kB|bytes|transfers at once|what is compared|words
 series() {
     cat <<'LIST'
 10k|1|cubic|10|64|10000|1|always|10 kB, one flow at a time
@@ -28,7 +31,7 @@ series() {
 5M-once|2|cubic|10|64|5000000|1|once|5 MB, one flow, CUBIC
 20M-once|3|cubic|10|64|20000000|1|once|20 MB, one flow, CUBIC
 20M-bbr-once|2|bbr|10|64|20000000|1|once|20 MB, one flow, BBR
-100-flows|1|cubic|100|600|1000000|100|always|1 MB, 100 flows at once, CUBIC
+100-flows|1|cubic|100|600|1000000|100|round|1 MB, 100 flows at once, CUBIC
 LIST
 }
 rtt_ms=50
@@ -36,19 +39,36 @@ rtt_ms=50
 # ---- one series on one stand
 
 fetch() { # HOST: one round; a line with the seconds of each transfer
-    lab_in AMS-inside timeout 120 curl -sZ --parallel-immediate --parallel-max "$at_once" -o /dev/null \
+    lab_in AMS-inside timeout 120 curl -sZ --no-progress-meter --parallel-immediate --parallel-max "$at_once" -o /dev/null \
         -w '%{http_code} %{size_download} %{time_total}\n' "http://$1/page?[1-$at_once]" |
         awk -v size="$bytes" '$1 == 200 && $2 == size { print $3; n++ } END { exit n == 0 }'
 }
-restart() {
+restart() { # KEY=VALUE…
+    local sets=() set
+    for set in "$@"; do sets+=(--set "penny.$set"); done
     [ -z "${sensor_pid:-}" ] || lab_kill "$sensor_pid"
-    lab_sensor AMS 1 --set publish.stop_wait=100ms --set 'penny.prefixes=[203.0.113.0/24]' --set "penny.retest_after=$1" || return 1
+    lab_sensor AMS 1 --set publish.stop_wait=100ms --set 'penny.prefixes=[203.0.113.0/24]' "${sets[@]}" || return 1
     sensor_pid=$lab_pid
+}
+tests_ended() { # more than COUNT
+    [ "$(grep -c '"event":"test_ended"' "$lab/log/events.json")" -gt "$1" ]
+}
+# The prefix has had its test, and the next one is an hour away: a test of nothing, of a second.
+restart_tested() {
+    local before
+    before=$(grep -c '"event":"test_ended"' "$lab/log/events.json")
+    restart retest_after=1h timeout=100ms max_duration=1s || return 1
+    lab_in AMS-world ping -qc1 -W1 -I 203.0.113.10 198.18.1.10 >/dev/null
+    lab_wait 5 "the test of nothing" tests_ended "$before"
 }
 arm() { # with|without
     local host=203.0.113.10
-    [ "$1" = with ] || host=192.0.2.10
-    if [ "$when" = once ]; then restart 1h || return 1; fi
+    case $when-$1 in
+        always-without) host=192.0.2.10 ;;
+        *-without) restart_tested || return 1 ;;
+        once-with) restart retest_after=1h || return 1 ;;
+        round-with) restart retest_after=0s || return 1 ;;
+    esac
     fetch "$host" | sed "s/^/$1 /"
 }
 run_series() { # NAME SECONDS
@@ -63,7 +83,7 @@ run_series() { # NAME SECONDS
     head -c "$bytes" /dev/urandom >"$lab/pages/page"
     stand_start httpd.log nsenter --net="/run/netns/$lab_id-AMS-world" busybox httpd -f -p 80 -h "$lab/pages"
     lab_wait 5 "the web server" stand_listens world 80 || return 1
-    restart 0s || return 1
+    restart retest_after=0s || return 1
     local end=$((SECONDS + $2)) pair=0
     while [ $SECONDS -lt $end ]; do
         pair=$((pair + 1))
