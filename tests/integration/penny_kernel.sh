@@ -6,7 +6,8 @@
 #     penny_kernel.sh BUILD --all      every case
 #     penny_kernel.sh BUILD --table    every case, and writes the table of docs/penny-kernel.md
 #
-# JOBS (4) cases run at once. The cases are in penny/case.sh, which also runs a single one.
+# The words must be right, and the true fraction in the interval in all but a few cases: it is one of
+# 95 %. JOBS (4) cases run at once. The cases are in penny/case.sh, which also runs a single one.
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -43,6 +44,7 @@ says() { # NUMBER: the case said an admitted word
         0) ;;
         3) echo "        not decided: expected ${rights[$1]}, ${admitted[$1]} is admitted" ;;
         4) outside=$((outside + 1)); echo "        the true fraction is outside the interval" ;;
+        5) echo "        the probability says the contrary of the word"; return 1 ;;
         *) tail -n 40 "$work/$1.log"; return 1 ;;
     esac
 }

@@ -141,16 +141,19 @@ stand_listens() { # NAMESPACE PORT
     lab_in "AMS-$1" sh -c "ss -Hltn sport = :$2 | grep -q ."
 }
 
-# stand_transfers COUNT BIT_PER_S [IPERF3_OPTION…]: genuine flows, all at that rate each (0: as fast as it goes)
+# stand_transfers COUNT BIT_PER_S [IPERF3_OPTION…]: genuine flows, all at that rate each (0: as fast as
+# it goes). An iperf3 sends to all its streams at the same moment; so each has few.
 stand_transfers() {
-    local count=$1 rate=$2 to=198.18.1.10 from=203.0.113.10 port=5201
+    local count=$1 rate=$2 to=198.18.1.10 from=203.0.113.10 port=5201 streams
     shift 2
     [ "${stand_family:-4}" = 6 ] && to=2001:db8:fff1::10 from=2001:db8:b::10
-    stand_start iperf-server.log nsenter --net="/run/netns/$lab_id-AMS-inside" iperf3 -s -1 -p $port
-    lab_wait 5 "iperf3's server" stand_listens inside $port || return 1
-    # blocks of one segment: iperf3 keeps a rate by pausing between blocks
-    stand_start iperf.log nsenter --net="/run/netns/$lab_id-AMS-world" \
-        iperf3 -c $to -B $from -p $port -P "$count" -b "$rate" -t 120 "$@"
+    for ((; count > 0; count -= streams, port++)); do
+        streams=$((count < 5 ? count : 5))
+        stand_start iperf-server.log nsenter --net="/run/netns/$lab_id-AMS-inside" iperf3 -s -1 -p $port
+        lab_wait 5 "iperf3's server" stand_listens inside $port || return 1
+        stand_start iperf.log nsenter --net="/run/netns/$lab_id-AMS-world" \
+            iperf3 -c $to -B $from -p $port -P "$streams" -b "$rate" -t 120 "$@"
+    done
 }
 
 # stand_forged FLOWS RATE [OPTION…]: penstock-gen from the watched prefix
