@@ -8,6 +8,7 @@
 
 #include "sensor/penny/engine.h"
 #include "sensor/penny/outbox.h"
+#include "sensor/penny/paper.h"
 #include "sensor/penny/test.h"
 #include "sensor/penny/unit.h"
 
@@ -33,7 +34,8 @@ static int tests_new(struct penny *p)
     const struct penny_conf *conf = p->conf;
     uint64_t block = conf->drop_probability > 0 ? (uint64_t)(1 / conf->drop_probability) + 1 : 250;
     uint32_t units = power_of_two((uint64_t)p->test_max * conf->open_blocks * block, UNITS_MAX);
-    uint32_t events = power_of_two((uint64_t)p->test_max * (conf->open_blocks + 3), EVENTS_MAX);
+    uint32_t open = conf->rule == PENNY_PAPER ? PAPER_DROPS : conf->open_blocks;
+    uint32_t events = power_of_two((uint64_t)p->test_max * (open + 3), EVENTS_MAX);
     p->units = calloc(units, sizeof *p->units);
     p->events = calloc(events, sizeof *p->events);
     p->tests = calloc(p->test_max, sizeof *p->tests);
@@ -70,6 +72,8 @@ int penny_new(const struct penny_conf *conf, const struct ingress_table *ingress
     if (err == 0)
         err = tests_new(p);
     if (err == 0)
+        err = paper_new(p);
+    if (err == 0)
         err = penny_watch(p, conf->prefixes, conf->prefix_count);
     if (err != 0) {
         penny_free(p);
@@ -85,6 +89,7 @@ void penny_free(struct penny *p)
         return;
     lpm_clear(&p->watched);
     flow_table_clear(&p->flows);
+    paper_free(p);
     free(p->prefixes);
     free(p->aggregates);
     free(p->units);
@@ -261,6 +266,8 @@ static enum verdict_frame flow_data(struct penny *p, struct flow *flow, const st
     if (t == NULL)
         return FRAME_FORWARD;
     join_test(flow, t);
+    if (p->paper != NULL)
+        return paper_data(p, t, flow, packet, class, is_droppable(flow, packet, class));
     if (!is_droppable(flow, packet, class))
         return FRAME_FORWARD;
     if ((flow->flags & FLOW_DATA) == 0) {
@@ -276,6 +283,7 @@ static enum verdict_frame flow_packet(struct penny *p, struct flow *flow,
     flow->last_seen_ns = p->now_ns;
     if (packet->tcp_flags & TCP_RST) {
         units_reset(p, flow);
+        paper_reset(p, flow);
         flow_table_remove(&p->flows, flow);
         return FRAME_FORWARD;
     }
@@ -355,7 +363,9 @@ static void tick_test(struct penny *p, struct test *t)
 {
     if (t->number == 0)
         return;
-    if (p->now_ns - t->started_ns >= p->conf->max_duration_ns)
+    if (p->paper != NULL)
+        paper_tick(p, t);
+    else if (p->now_ns - t->started_ns >= p->conf->max_duration_ns)
         test_time_over(p, t);
     else if (is_quiet(p, t))
         test_end_likeliest(p, t, "traffic stopped");
@@ -384,7 +394,9 @@ void penny_finish(struct penny *p, uint64_t now_ns)
         if (t->number == 0)
             continue;
         const struct verdict *v = &t->verdict;
-        if (v->genuine >= v->log_threshold || v->open >= v->log_threshold)
+        if (p->paper != NULL)
+            paper_stop(p, t, "sensor stopped");
+        else if (v->genuine >= v->log_threshold || v->open >= v->log_threshold)
             test_end_likeliest(p, t, "sensor stopped");
         else
             test_end(p, t, VERDICT_INCONCLUSIVE, "sensor stopped");

@@ -18,8 +18,10 @@
  * Harm: at most open_blocks segments per timeout and test, gap_ns apart within a flow, never more
  * than the budget.
  *
- * Limits. Passive mode and the paper's own rule are not part of this release: in any mode but
- * PENNY_ACTIVE everything is forwarded and nothing is said. A sender that repeats nearly everything
+ * All this is the default rule, `randomised`; PENNY_PAPER is in paper.h.
+ *
+ * Limits. Passive mode is not part of this release: in any mode but PENNY_ACTIVE everything is
+ * forwarded and nothing is said. A sender that repeats nearly everything
  * ends inconclusive, as do flows of fewer than three segments, and spoofers whose flows all end by
  * RST or fall silent within half a window, and flows of which the most pass elsewhere (balanced per
  * packet: seq_track.h). The window must exceed the senders' retransmission timeout: a genuine flow
@@ -44,7 +46,7 @@ struct penny_conf {
     struct prefix prefixes[PENNY_PREFIXES_MAX]; /* watched from the start */
     size_t prefix_count;
     double drop_probability;  /* (0, 0.5]; a block has round(1/p) segments, one is withheld */
-    unsigned max_drops;       /* per test while nothing speaks against genuine */
+    unsigned max_drops;       /* per test while nothing speaks against genuine; paper: <= 12 */
     unsigned budget;          /* per test while the word is open: the most that is ever withheld */
     uint64_t timeout_ns;      /* window of a unit */
     uint64_t gap_ns;          /* least time between a flow's turns */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sensor/penny/outbox.h"
+#include "sensor/penny/paper.h"
 
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
 
@@ -35,6 +36,8 @@ struct test *test_start(struct penny *p, uint32_t aggregate)
     verdict_init(&t->verdict, p->conf->alpha, p->conf->miss_max);
     p->aggregates[aggregate].test = slot;
     p->event_reserved += 2;
+    if (p->paper != NULL)
+        paper_start(p, t);
     outbox_started(p, t);
     return t;
 }
@@ -69,7 +72,8 @@ void test_invalidate(struct penny *p, struct test *t, struct block *b)
     outbox_drop(p, t, unit_at(p, b->drop_unit), DROP_INVALID, p->now_ns);
 }
 
-void test_end(struct penny *p, struct test *t, int word, const char *reason)
+/* What is open becomes invalid, and the word is said. */
+static void end_randomised(struct penny *p, struct test *t, int word, const char *reason)
 {
     struct fraction f = final_fraction(t, word);
     for (uint32_t s = t->policy.first; s < t->policy.next; s++) {
@@ -80,6 +84,14 @@ void test_end(struct penny *p, struct test *t, int word, const char *reason)
             p->event_reserved--;
     }
     outbox_ended(p, t, word, reason, f);
+}
+
+void test_end(struct penny *p, struct test *t, int word, const char *reason)
+{
+    if (p->paper != NULL)
+        paper_end(p, t, word, reason);
+    else
+        end_randomised(p, t, word, reason);
     struct aggregate *a = &p->aggregates[t->aggregate];
     a->test = NONE;
     a->not_before_ns = p->now_ns + p->conf->retest_after_ns;
