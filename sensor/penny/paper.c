@@ -28,7 +28,7 @@ struct counts {
 
 /* Twelve drops and the judgement over them. */
 struct trial {
-    struct paper_drop drop[PAPER_DROPS]; /* oldest first */
+    struct paper_drop drop[PAPER_DROPS_MAX]; /* oldest first */
     unsigned drops, pending;
     uint64_t due_ns; /* nothing is due before */
     struct counts now, snapshot;
@@ -52,7 +52,7 @@ struct paper {
 
 static unsigned drops_limit(const struct penny *p)
 {
-    return p->conf->max_drops < PAPER_DROPS ? p->conf->max_drops : PAPER_DROPS;
+    return p->conf->max_drops < PAPER_DROPS_MAX ? p->conf->max_drops : PAPER_DROPS_MAX;
 }
 
 static struct paper_test *own_test(struct penny *p, const struct test *t)

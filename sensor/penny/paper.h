@@ -34,8 +34,6 @@
 
 #include "sensor/penny/engine.h"
 
-#define PAPER_DROPS 12
-
 enum paper_fate { PAPER_PENDING, PAPER_RETURNED, PAPER_UNANSWERED };
 
 struct paper_drop {

@@ -34,7 +34,7 @@ static int tests_new(struct penny *p)
     const struct penny_conf *conf = p->conf;
     uint64_t block = conf->drop_probability > 0 ? (uint64_t)(1 / conf->drop_probability) + 1 : 250;
     uint32_t units = power_of_two((uint64_t)p->test_max * conf->open_blocks * block, UNITS_MAX);
-    uint32_t open = conf->rule == PENNY_PAPER ? PAPER_DROPS : conf->open_blocks;
+    uint32_t open = conf->rule == PENNY_PAPER ? PAPER_DROPS_MAX : conf->open_blocks;
     uint32_t events = power_of_two((uint64_t)p->test_max * (open + 3), EVENTS_MAX);
     p->units = calloc(units, sizeof *p->units);
     p->events = calloc(events, sizeof *p->events);

@@ -39,6 +39,7 @@ enum penny_mode { PENNY_ACTIVE, PENNY_PASSIVE, PENNY_OFF };
 enum penny_rule { PENNY_RANDOMISED, PENNY_PAPER };
 
 #define PENNY_PREFIXES_MAX 1024
+#define PAPER_DROPS_MAX    12 /* the paper's rule judges over as many */
 
 struct penny_conf {
     enum penny_mode mode;
