@@ -827,6 +827,78 @@ static void the_same_traffic_and_seed_give_the_same_events(void **state)
     assert_true(a.hash != other.hash);
 }
 
+/* Anything at all, on few ports, most of it in order or a repeat; each port wraps soon. */
+static struct packet any_packet(struct prf *prf, uint32_t *next_seq)
+{
+    static const uint8_t odd[] = {TCP_SYN, TCP_RST, TCP_FIN | TCP_ACK, TCP_ACK | TCP_URG};
+    uint16_t port = (uint16_t)prf_below(prf, 12);
+    struct packet p = new_flow(port, next_seq[port]);
+    uint64_t what = prf_below(prf, 400);
+    if (what < 4)
+        p.tcp_flags = odd[what];
+    else if (what == 4)
+        p.seq = next_seq[port] = (uint32_t)prf_next(prf);
+    else if (what < 120)
+        p.seq -= 100 * (uint32_t)prf_below(prf, 14);
+    else if (what < 130)
+        p.seq += 100 * (uint32_t)prf_below(prf, 14);
+    p.payload_len = what % 4 > 0 ? 500 : (uint16_t)prf_below(prf, 900);
+    if ((int32_t)(p.seq + p.payload_len - next_seq[port]) > 0)
+        next_seq[port] = p.seq + p.payload_len;
+    return p;
+}
+
+static void whatever_packets_say_each_drop_is_told_once_and_within_the_budget(void **state)
+{
+    (void)state;
+    conf.drop_probability = .5;
+    conf.retest_after_ns = 0;
+    conf.max_tests = 2;
+    conf.max_flows = 8;
+    conf.flow_idle_ns = 7 * SIM_S;
+    start();
+    struct prf prf = prf_init(3, 3);
+    struct prefix lists[2][2] = {{conf.prefixes[0]}, {conf.prefixes[0]}};
+    prefix_parse("203.0.113.0/28", &lists[1][1]);
+    uint64_t drops = 0, told = 0, summed = 0;
+    unsigned words[5] = {0};
+    uint32_t next_seq[12] = {0xfffff000, 0xffff0000};
+    for (unsigned i = 0; i <= 400000; i++) {
+        struct event e;
+        uint64_t rest = prf_below(&prf, 500);
+        now_ns += rest == 0 ? 8 * SIM_S : rest < 20 ? SIM_S / 2 : MS;
+        struct packet p = any_packet(&prf, next_seq);
+        if (offer(p) == FRAME_DROP) {
+            drops++;
+            if (i / 50000 % 2 == 0 && p.src_port % 4 <= i / 100000) /* few answer, then all */
+                offer(p);
+        }
+        if (rest < 60)
+            penny_tick(penny, now_ns);
+        if (prf_below(&prf, 5000) == 0)
+            assert_int_equal(penny_watch(penny, lists[i % 2], 1 + i % 2), 0);
+        if (i == 400000)
+            penny_finish(penny, now_ns);
+        while (penny_take(penny, &e)) {
+            told += e.type == EVENT_drop;
+            if (e.type != EVENT_test_ended)
+                continue;
+            const struct event_test_ended *t = &e.test_ended;
+            summed += t->drops;
+            words[t->verdict]++;
+            assert_true(t->drops <= conf.budget);
+            assert_int_equal(t->drops, t->retransmitted + t->unanswered + t->invalid);
+            assert_int_equal(t->controls, t->droppable - t->drops);
+            assert_true(t->droppable >= t->drops);
+            assert_true(t->genuine_probability >= 0 && t->genuine_probability <= 1);
+        }
+    }
+    assert_int_equal(told, drops);
+    assert_int_equal(summed, drops);
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(words[i] > 0);
+}
+
 static void print_tables(void)
 {
     printf("| traffic | published | tests | closed loop | not | dup. exceeded | undecided | mean "
@@ -871,6 +943,7 @@ int main(int argc, char **argv)
         T(without_a_genuine_flow_it_is_spoofed_within_the_budget),
         T(a_stop_while_flows_are_looked_at_leaves_spoofed),
         T(the_same_traffic_and_seed_give_the_same_events),
+        T(whatever_packets_say_each_drop_is_told_once_and_within_the_budget),
         cmocka_unit_test(it_says_what_it_said_in_its_authors_simulation),
         cmocka_unit_test(it_reaches_the_published_shares_with_independent_coins),
     };
