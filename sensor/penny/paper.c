@@ -384,7 +384,7 @@ static bool takes_part(struct penny *p, struct paper_test *pt, struct paper_flow
         pf->was_looked_at = true;
         pf->from = NEVER;
     }
-    if (pt->flow != index)
+    if (pt->flow != index || !pf->was_looked_at) /* not marked: a new flow in its place */
         return false;
     if (is_droppable)
         pt->flow_last_ns = p->now_ns;

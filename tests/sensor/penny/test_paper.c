@@ -560,6 +560,8 @@ static void a_reset_makes_a_drop_invalid_and_another_one_is_drawn(void **state)
     assert_int_equal(e.test_ended.drops, 13);
     assert_int_equal(e.test_ended.retransmitted, 12);
     assert_int_equal(e.test_ended.invalid, 1);
+    uint32_t sent = (ender.seq - 1) / 500 + (flow.seq - 1000) / 500;
+    assert_int_equal(e.test_ended.droppable, sent - 4); /* two of each flow are its grace */
 }
 
 static void resets_alone_end_inconclusive_and_cost_no_more_than_the_budget(void **state)
@@ -786,6 +788,25 @@ static void without_a_genuine_flow_it_is_spoofed_within_the_budget(void **state)
     assert_non_null(strstr(c.ended.reason, "flows alone: 0 of 4"));
 }
 
+static void a_flow_that_is_reset_while_it_is_looked_at_makes_room_for_the_next(void **state)
+{
+    (void)state;
+    start();
+    struct packet ender = new_flow(3000, 1), flow = new_flow(4000, 1000);
+    struct event e;
+    for (unsigned i = 0; i < 12; i++)
+        until_drop(&ender);
+    wait_ns(6 * SIM_S);
+    until_drop(&ender);
+    flag(&ender, TCP_RST);
+    for (unsigned i = 0; i < 12; i++)
+        offer(until_drop(&flow));
+    assert_true(next_event(EVENT_test_ended, &e));
+    assert_int_equal(e.test_ended.verdict, VERDICT_MIXED);
+    assert_int_equal(e.test_ended.drops, 25);
+    assert_int_equal(e.test_ended.invalid, 1);
+}
+
 /* What follows from the aggregate stands, however the looking at flows ends. */
 static void a_stop_while_flows_are_looked_at_leaves_spoofed(void **state)
 {
@@ -941,6 +962,7 @@ int main(int argc, char **argv)
         T(nothing_is_withheld_whose_event_has_no_room),
         T(a_genuine_flow_among_spoofed_ones_makes_it_mixed),
         T(without_a_genuine_flow_it_is_spoofed_within_the_budget),
+        T(a_flow_that_is_reset_while_it_is_looked_at_makes_room_for_the_next),
         T(a_stop_while_flows_are_looked_at_leaves_spoofed),
         T(the_same_traffic_and_seed_give_the_same_events),
         T(whatever_packets_say_each_drop_is_told_once_and_within_the_budget),
