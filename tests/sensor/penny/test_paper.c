@@ -16,12 +16,12 @@
 
 #define MS UINT64_C(1000000)
 
-/* ---- what the published rule reaches ---- */
+/* ---- what the rule reaches elsewhere: docs/penny-paper.md says where ---- */
 
 enum { CLOSED, NOT, EXCEEDED, UNDECIDED, OUTCOMES };
 
-/* Percent, from and to; to < 0: not published. */
-struct published {
+/* Percent, from and to; to < 0: not said. */
+struct reference {
     double from, to;
 };
 #define P(from, to) \
@@ -44,8 +44,8 @@ static int outcome_of(uint8_t word)
     }
 }
 
-/* A share of n tests against the published percents, which are rounded: four standard errors. */
-static bool agrees(unsigned count, unsigned n, struct published want, double rounding)
+/* A share of n tests against the reference's percents, which are rounded: four standard errors. */
+static bool agrees(unsigned count, unsigned n, struct reference want, double rounding)
 {
     if (want.to < 0)
         return true;
@@ -56,7 +56,7 @@ static bool agrees(unsigned count, unsigned n, struct published want, double rou
     return share >= from - below && share <= to + above;
 }
 
-static void say_published(char *out, size_t room, const struct published *p)
+static void say_reference(char *out, size_t room, const struct reference *p)
 {
     static const char *const names[] = {"closed", "not", "dup.", "open"};
     size_t at = 0;
@@ -73,10 +73,10 @@ static void say_published(char *out, size_t room, const struct published *p)
 }
 
 static void print_shares(const char *name, unsigned n, const unsigned *count,
-                         const struct published *p)
+                         const struct reference *p)
 {
     char want[128];
-    say_published(want, sizeof want, p);
+    say_reference(want, sizeof want, p);
     printf("| %s | %s | %u", name, want, n);
     for (int i = 0; i < OUTCOMES; i++)
         printf(" | %.1f %%", 100.0 * count[i] / n);
@@ -98,7 +98,7 @@ static void print_shares(const char *name, unsigned n, const unsigned *count,
 static const struct sim_row {
     const char *name;
     struct sim_senders senders[2];
-    struct published published[OUTCOMES];
+    struct reference reference[OUTCOMES];
 } sim_rows[] = {
     {"10 genuine", {G(10, 50)}, {P(100, 100), P(0, 0), P(0, 0), P(0, 0)}},
     {"10 genuine, 3 % loss both ways",
@@ -161,7 +161,7 @@ static void it_says_what_it_said_in_its_authors_simulation(void **state)
     for (size_t i = 0; i < SIM_ROWS; i++) {
         struct tally sum = run_sim_row(&sim_rows[i]);
         for (int o = 0; o < OUTCOMES; o++)
-            if (!agrees(sum.count[o], SIM_TESTS, sim_rows[i].published[o], 0)) {
+            if (!agrees(sum.count[o], SIM_TESTS, sim_rows[i].reference[o], 0)) {
                 print_message("%s: outcome %d %u of %u\n", sim_rows[i].name, o, sum.count[o],
                               SIM_TESTS);
                 broken++;
@@ -177,7 +177,7 @@ static const struct mc_row {
     double genuine; /* share of the segments */
     double miss, genuine_repeat, spoofed_repeat;
     bool is_careful; /* spreads its repeats evenly, so that they stay below the limit */
-    struct published published[OUTCOMES];
+    struct reference reference[OUTCOMES];
 } mc_rows[] = {
     {"genuine, 1 % of returns missed", 1, .01, 0, 0, false, {P(100, 100), UNSAID, UNSAID, UNSAID}},
     {"genuine, 5 % missed, 6 % repeats",
@@ -301,14 +301,14 @@ static struct tally run_mc_row(const struct mc_row *row)
     return m.sum;
 }
 
-static void it_reaches_the_published_shares_with_independent_coins(void **state)
+static void it_reaches_the_shares_of_the_rule_alone_with_independent_coins(void **state)
 {
     (void)state;
     unsigned broken = 0;
     for (size_t i = 0; i < MC_ROWS; i++) {
         struct tally sum = run_mc_row(&mc_rows[i]);
         for (int o = 0; o < OUTCOMES; o++)
-            if (!agrees(sum.count[o], MC_TESTS, mc_rows[i].published[o], .5)) {
+            if (!agrees(sum.count[o], MC_TESTS, mc_rows[i].reference[o], .5)) {
                 print_message("%s: outcome %d %u of %u\n", mc_rows[i].name, o, sum.count[o],
                               MC_TESTS);
                 broken++;
@@ -922,18 +922,18 @@ static void whatever_packets_say_each_drop_is_told_once_and_within_the_budget(vo
 
 static void print_tables(void)
 {
-    printf("| traffic | published | tests | closed loop | not | dup. exceeded | undecided | mean "
+    printf("| traffic | reference | tests | closed loop | not | dup. exceeded | undecided | mean "
            "time |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n");
     for (size_t i = 0; i < SIM_ROWS; i++) {
         struct tally sum = run_sim_row(&sim_rows[i]);
-        print_shares(sim_rows[i].name, SIM_TESTS, sum.count, sim_rows[i].published);
+        print_shares(sim_rows[i].name, SIM_TESTS, sum.count, sim_rows[i].reference);
         printf(" | %.1f s |\n", (double)sum.took_ms / 1000);
     }
-    printf("\n| sender | published | tests | closed loop | not | dup. exceeded | undecided |\n"
+    printf("\n| sender | reference | tests | closed loop | not | dup. exceeded | undecided |\n"
            "| --- | --- | --- | --- | --- | --- | --- |\n");
     for (size_t i = 0; i < MC_ROWS; i++) {
         struct tally sum = run_mc_row(&mc_rows[i]);
-        print_shares(mc_rows[i].name, MC_TESTS, sum.count, mc_rows[i].published);
+        print_shares(mc_rows[i].name, MC_TESTS, sum.count, mc_rows[i].reference);
         printf(" |\n");
     }
 }
@@ -967,7 +967,7 @@ int main(int argc, char **argv)
         T(the_same_traffic_and_seed_give_the_same_events),
         T(whatever_packets_say_each_drop_is_told_once_and_within_the_budget),
         cmocka_unit_test(it_says_what_it_said_in_its_authors_simulation),
-        cmocka_unit_test(it_reaches_the_published_shares_with_independent_coins),
+        cmocka_unit_test(it_reaches_the_shares_of_the_rule_alone_with_independent_coins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
