@@ -27,7 +27,7 @@ struct counts {
 };
 
 /* Twelve drops and the judgement over them. */
-struct trial {
+struct paper_trial {
     struct paper_drop drop[PAPER_DROPS_MAX]; /* oldest first */
     unsigned drops, pending;
     uint64_t due_ns; /* nothing is due before */
@@ -36,12 +36,12 @@ struct trial {
 
 struct paper_test {
     struct prf prf;
-    struct trial trial;
+    struct paper_trial trial;
     bool is_one_by_one; /* the aggregate is not closed loop: its flows are looked at */
     uint32_t flow;      /* the one that is, FLOW_NONE */
     unsigned judged;    /* flows */
     uint64_t last_ns, flow_last_ns;
-    struct trial aggregate; /* as it was judged */
+    struct paper_trial aggregate; /* as it was judged */
     struct paper_sum sum;
 };
 
@@ -93,7 +93,7 @@ void paper_start(struct penny *p, const struct test *t)
 
 /* ---- ends ---- */
 
-static unsigned count_fate(const struct trial *r, enum paper_fate fate)
+static unsigned count_fate(const struct paper_trial *r, enum paper_fate fate)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < r->drops; i++)
@@ -101,7 +101,7 @@ static unsigned count_fate(const struct trial *r, enum paper_fate fate)
     return n;
 }
 
-static unsigned kept(const struct trial *r)
+static unsigned kept(const struct paper_trial *r)
 {
     return r->snapshot.droppable > r->drops ? r->snapshot.droppable - r->drops : 0;
 }
@@ -121,7 +121,7 @@ static void invalidate(struct penny *p, const struct test *t, const struct paper
 void paper_end(struct penny *p, struct test *t, int word, const char *reason)
 {
     struct paper_test *pt = own_test(p, t);
-    struct trial *r = &pt->trial;
+    struct paper_trial *r = &pt->trial;
     for (unsigned i = 0; i < r->drops; i++)
         if (r->drop[i].fate == PAPER_PENDING)
             invalidate(p, t, &r->drop[i]);
@@ -129,7 +129,7 @@ void paper_end(struct penny *p, struct test *t, int word, const char *reason)
     outbox_paper_ended(p, t, word, reason, &pt->sum);
 }
 
-static void say(char *out, size_t room, const struct trial *r)
+static void say(char *out, size_t room, const struct paper_trial *r)
 {
     snprintf(out, room, "%u of %u drops came again, %u of %u kept segments",
              count_fate(r, PAPER_RETURNED), r->drops, r->snapshot.duplicates, kept(r));
@@ -139,7 +139,7 @@ static void end_spoofed(struct penny *p, struct test *t, const char *why)
 {
     char reason[96];
     const struct paper_test *pt = own_test(p, t);
-    const struct trial *r = &pt->aggregate;
+    const struct paper_trial *r = &pt->aggregate;
     snprintf(reason, sizeof reason,
              "%snot closed loop: %u of %u came again, %u of %u kept; flows alone: 0 of %u", why,
              count_fate(r, PAPER_RETURNED), r->drops, r->snapshot.duplicates, kept(r), pt->judged);
@@ -150,7 +150,7 @@ void paper_stop(struct penny *p, struct test *t, const char *why)
 {
     char reason[96];
     const struct paper_test *pt = own_test(p, t);
-    const struct trial *r = &pt->trial;
+    const struct paper_trial *r = &pt->trial;
     if (pt->is_one_by_one) {
         snprintf(reason, sizeof reason, "%s; ", why);
         end_spoofed(p, t, reason);
@@ -164,7 +164,7 @@ void paper_stop(struct penny *p, struct test *t, const char *why)
 /* ---- judgement ---- */
 
 /* The rule itself: a word, and P where it was asked for. */
-static int word_of(const struct trial *r, double *probability)
+static int word_of(const struct paper_trial *r, double *probability)
 {
     double duplicates = r->snapshot.duplicates > 0 ? r->snapshot.duplicates : 1;
     double share = duplicates / (kept(r) > 0 ? kept(r) : 1);
@@ -183,7 +183,7 @@ static bool go_on(struct penny *p, struct test *t)
 {
     struct paper_test *pt = own_test(p, t);
     add_counts(pt, &pt->trial.now);
-    pt->trial = (struct trial){0};
+    pt->trial = (struct paper_trial){0};
     pt->flow = FLOW_NONE;
     if (pt->sum.drops + drops_limit(p) <= p->conf->budget)
         return false;
@@ -231,7 +231,7 @@ static bool aggregate_judged(struct penny *p, struct test *t)
 static bool judge(struct penny *p, struct test *t)
 {
     struct paper_test *pt = own_test(p, t);
-    const struct trial *r = &pt->trial;
+    const struct paper_trial *r = &pt->trial;
     if (r->pending > 0)
         return false;
     if (r->drops == drops_limit(p))
@@ -257,7 +257,7 @@ static void resolve(struct penny *p, const struct test *t, struct paper_drop *d,
 /* No evidence: as if it had not been drawn. */
 static void forget(struct penny *p, const struct test *t, struct paper_drop *d)
 {
-    struct trial *r = &own_test(p, t)->trial;
+    struct paper_trial *r = &own_test(p, t)->trial;
     invalidate(p, t, d);
     r->pending--;
     r->drops--;
@@ -282,7 +282,7 @@ static uint64_t due_at(const struct penny *p, const struct paper_drop *d)
 
 static void resolve_due(struct penny *p, const struct test *t)
 {
-    struct trial *r = &own_test(p, t)->trial;
+    struct paper_trial *r = &own_test(p, t)->trial;
     if (r->pending == 0 || p->now_ns < r->due_ns)
         return;
     r->due_ns = NEVER;
@@ -310,7 +310,7 @@ static bool touches(const struct seq_cover *c, uint32_t seq, uint32_t len)
 static bool answer(struct penny *p, const struct test *t, const struct flow *flow, uint32_t seq,
                    uint32_t len)
 {
-    struct trial *r = &own_test(p, t)->trial;
+    struct paper_trial *r = &own_test(p, t)->trial;
     bool any = false;
     for (unsigned i = 0; r->pending > 0 && i < r->drops; i++) {
         struct paper_drop *d = &r->drop[i];
@@ -333,7 +333,7 @@ void paper_reset(struct penny *p, const struct flow *flow)
         return;
     struct test *t = &p->tests[slot];
     struct paper_test *pt = own_test(p, t);
-    struct trial *r = &pt->trial;
+    struct paper_trial *r = &pt->trial;
     uint32_t index = flow_index(&p->flows, flow);
     resolve_due(p, t);
     for (unsigned i = 0; i < r->drops;)
@@ -391,7 +391,7 @@ static bool takes_part(struct penny *p, struct paper_test *pt, struct paper_flow
     return true;
 }
 
-static const struct paper_drop *oldest_pending(const struct trial *r)
+static const struct paper_drop *oldest_pending(const struct paper_trial *r)
 {
     for (unsigned i = 0; i < r->drops; i++)
         if (r->drop[i].fate == PAPER_PENDING)
@@ -399,7 +399,8 @@ static const struct paper_drop *oldest_pending(const struct trial *r)
     return NULL;
 }
 
-static void count_repeat(struct penny *p, struct trial *r, const struct flow *flow, uint64_t at)
+static void count_repeat(struct penny *p, struct paper_trial *r, const struct flow *flow,
+                         uint64_t at)
 {
     r->now.duplicates++;
     const struct paper_drop *d = r->drops == drops_limit(p) ? oldest_pending(r) : NULL;
@@ -411,7 +412,7 @@ static enum verdict_frame draw(struct penny *p, struct test *t, const struct flo
                                const struct packet *packet, uint64_t at)
 {
     struct paper_test *pt = own_test(p, t);
-    struct trial *r = &pt->trial;
+    struct paper_trial *r = &pt->trial;
     if (r->drops == drops_limit(p) || pt->sum.drops >= p->conf->budget)
         return FRAME_FORWARD;
     if ((double)(prf_next(&pt->prf) >> 11) >= p->conf->drop_probability * 0x1p53)
