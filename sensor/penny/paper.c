@@ -32,6 +32,7 @@ struct paper_trial {
     unsigned drops, pending;
     uint64_t due_ns; /* nothing is due before */
     struct counts now, snapshot;
+    bool is_counted; /* its counts are in the sum */
 };
 
 struct paper_test {
@@ -106,10 +107,14 @@ static unsigned kept(const struct paper_trial *r)
     return r->snapshot.droppable > r->drops ? r->snapshot.droppable - r->drops : 0;
 }
 
-static void add_counts(struct paper_test *pt, const struct counts *c)
+/* After the last drop no segment takes part any more. */
+static void add_counts(const struct penny *p, struct paper_test *pt)
 {
-    pt->sum.droppable += c->droppable;
-    pt->sum.duplicates += c->duplicates;
+    struct paper_trial *r = &pt->trial;
+    const struct counts *c = r->drops == drops_limit(p) ? &r->snapshot : &r->now;
+    pt->sum.droppable += r->is_counted ? 0 : c->droppable;
+    pt->sum.duplicates += r->is_counted ? 0 : c->duplicates;
+    r->is_counted = true;
 }
 
 static void invalidate(struct penny *p, const struct test *t, const struct paper_drop *d)
@@ -125,7 +130,7 @@ void paper_end(struct penny *p, struct test *t, int word, const char *reason)
     for (unsigned i = 0; i < r->drops; i++)
         if (r->drop[i].fate == PAPER_PENDING)
             invalidate(p, t, &r->drop[i]);
-    add_counts(pt, &r->now);
+    add_counts(p, pt);
     outbox_paper_ended(p, t, word, reason, &pt->sum);
 }
 
@@ -182,7 +187,7 @@ static int word_of(const struct paper_trial *r, double *probability)
 static bool go_on(struct penny *p, struct test *t)
 {
     struct paper_test *pt = own_test(p, t);
-    add_counts(pt, &pt->trial.now);
+    add_counts(p, pt);
     pt->trial = (struct paper_trial){0};
     pt->flow = FLOW_NONE;
     if (pt->sum.drops + drops_limit(p) <= p->conf->budget)
@@ -197,8 +202,7 @@ static bool flow_judged(struct penny *p, struct test *t)
     char reason[96];
     double probability = 0;
     pt->judged++;
-    add_counts(pt, &pt->trial.snapshot);
-    pt->trial.now = (struct counts){0};
+    add_counts(p, pt);
     if (word_of(&pt->trial, &probability) != VERDICT_GENUINE)
         return go_on(p, t);
     pt->sum.probability = probability;
@@ -215,8 +219,7 @@ static bool aggregate_judged(struct penny *p, struct test *t)
     struct paper_test *pt = own_test(p, t);
     char reason[96];
     int word = word_of(&pt->trial, &pt->sum.probability);
-    add_counts(pt, &pt->trial.snapshot);
-    pt->trial.now = (struct counts){0};
+    add_counts(p, pt);
     say(reason, sizeof reason, &pt->trial);
     if (word == VERDICT_SPOOFED) {
         pt->is_one_by_one = true;

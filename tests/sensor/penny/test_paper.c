@@ -667,6 +667,23 @@ static void finish_makes_pending_drops_invalid(void **state)
     assert_true(e.test_ended.genuine_probability == .5);
 }
 
+static void what_comes_after_the_last_drop_takes_no_part(void **state)
+{
+    (void)state;
+    start();
+    struct packet flow = new_flow(4000, 0);
+    for (unsigned i = 0; i < 12; i++)
+        until_drop(&flow);
+    uint32_t sent = flow.seq / 500;
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(offer_next(&flow), FRAME_FORWARD);
+    penny_finish(penny, now_ns);
+    struct event e;
+    assert_true(next_event(EVENT_test_ended, &e));
+    assert_int_equal(e.test_ended.invalid, 12);
+    assert_int_equal(e.test_ended.droppable, sent - 2);
+}
+
 static void the_watch_list_changes_while_a_test_runs(void **state)
 {
     (void)state;
@@ -958,6 +975,7 @@ int main(int argc, char **argv)
         T(keep_alives_and_window_probes_are_neither_answers_nor_duplicates),
         T(late_duplicates_count_only_in_the_flow_of_the_oldest_pending_drop),
         T(finish_makes_pending_drops_invalid),
+        T(what_comes_after_the_last_drop_takes_no_part),
         T(the_watch_list_changes_while_a_test_runs),
         T(nothing_is_withheld_whose_event_has_no_room),
         T(a_genuine_flow_among_spoofed_ones_makes_it_mixed),
