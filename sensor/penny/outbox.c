@@ -96,7 +96,6 @@ void outbox_ended(struct penny *p, const struct test *t, int word, const char *r
 {
     struct event_test_ended *e = ended_add(p, t, word, reason);
     const struct verdict *v = &t->verdict;
-    struct drop_counts drops = verdict_drops(v);
     e->genuine_probability = verdict_probability(v);
     e->genuine_fraction = f.value;
     e->genuine_low = f.low;
@@ -105,10 +104,10 @@ void outbox_ended(struct penny *p, const struct test *t, int word, const char *r
     e->open_evidence = v->open;
     e->flows = v->flows;
     e->droppable = t->droppable;
-    e->drops = drops.withheld;
-    e->retransmitted = drops.returns;
-    e->unanswered = drops.unanswered;
-    e->invalid = drops.invalid;
+    e->drops = v->drops.withheld;
+    e->retransmitted = v->drops.returns;
+    e->unanswered = v->drops.unanswered;
+    e->invalid = v->drops.invalid;
     e->controls = v->trial[0].controls;
     e->duplicates = v->trial[0].repeats;
 }

@@ -429,7 +429,17 @@ static enum verdict_frame draw(struct penny *p, struct test *t, const struct flo
     r->snapshot = r->now;
     pt->sum.drops++;
     p->event_reserved++;
+    test_rate_spend(p);
     return FRAME_DROP;
+}
+
+/* Asked before the coin: a segment that could not be withheld takes no part. */
+static bool may_withhold(struct penny *p)
+{
+    bool has_room = outbox_room(p) > 0, is_slow = test_rate_allows(p);
+    p->stats.no_room += !has_room;
+    p->stats.rate_limited += has_room && !is_slow;
+    return has_room && is_slow;
 }
 
 enum verdict_frame paper_data(struct penny *p, struct test *t, struct flow *flow,
@@ -455,10 +465,8 @@ enum verdict_frame paper_data(struct penny *p, struct test *t, struct flow *flow
     bool is_new = is_droppable || class == SEQ_AHEAD || class == SEQ_FILL;
     if (!is_new || flow->grace > 0)
         return FRAME_FORWARD;
-    if (outbox_room(p) == 0) {
-        p->stats.no_room++;
+    if (!may_withhold(p))
         return FRAME_FORWARD;
-    }
     if (pf->from == NEVER)
         pf->from = at;
     pt->trial.now.droppable++;

@@ -26,7 +26,8 @@
  * of a flow's first seconds of grace neither as droppable nor, when repeated, as duplicates.
  *
  * Limits. The bound that the randomised rule has does not hold here: a sender that repeats
- * everything a second later passes as genuine. There is no least gap between two drops of a flow.
+ * everything a second later passes as genuine. There is no least gap between two drops of a flow,
+ * and no budget of its own for it; drops_per_s holds.
  *
  * A test's drops and counts and a flow's marks lie beside struct test and struct flow, and are
  * there only when this rule is configured: it costs the other rule nothing. */

@@ -245,11 +245,20 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
     uint32_t serial = drop_policy_offer(&t->policy, bidder, test_blocks_limit(p, t), p->now_ns);
     if (serial == 0)
         return FRAME_FORWARD;
+    if (serial != flow->turn.block && test_flow_is_spent(p, flow))
+        return FRAME_FORWARD;
+    if (serial == t->policy.next && !test_rate_allows(p)) {
+        p->stats.rate_limited++;
+        return FRAME_FORWARD;
+    }
     if (!has_room(p, t, serial)) {
         p->stats.no_room++;
         return FRAME_FORWARD;
     }
-    p->event_reserved += serial == t->policy.next;
+    if (serial == t->policy.next) {
+        p->event_reserved++;
+        test_rate_spend(p);
+    }
     bool is_dropped = drop_policy_take(&t->policy, serial, &flow->turn, p->now_ns);
     struct unit *u = unit_new(p, t, flow, serial);
     seq_cover_init(&u->cover, packet->seq, packet->payload_len);
@@ -360,9 +369,8 @@ static void test_time_over(struct penny *p, struct test *t)
         test_end(p, t, VERDICT_INCONCLUSIVE, "no TCP data");
     else if (v->genuine < v->log_threshold && v->open < v->log_threshold &&
              t->policy.next - 1 < p->conf->max_drops) {
-        struct drop_counts drops = verdict_drops(v);
         snprintf(why, sizeof why, "too little traffic: %u of %u drops resolved",
-                 drops.returns + drops.unanswered, p->conf->max_drops);
+                 v->drops.returns + v->drops.unanswered, p->conf->max_drops);
         test_end(p, t, VERDICT_INCONCLUSIVE, why);
     } else
         test_end_likeliest(p, t, "time is over");

@@ -6,6 +6,7 @@
 #include "sensor/penny/outbox.h"
 #include "sensor/penny/paper.h"
 #include "sensor/penny/unit.h"
+#include "shared/base/clock.h"
 
 #define WAIT_FOR        6 /* drops without an answer: if they stay so, the open evidence stands */
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
@@ -111,8 +112,8 @@ void test_end(struct penny *p, struct test *t, int word, const char *reason)
 /* Only what is revealed, and the clock: a drop that nobody answered for 250 ms speaks, too. */
 static bool is_nothing_against(const struct test *t)
 {
-    struct drop_counts drops = verdict_drops(&t->verdict);
-    return drops.unanswered == 0 && drops.invalid == 0 && t->policy.old == 0 &&
+    const struct drop_counts *drops = &t->verdict.drops;
+    return drops->unanswered == 0 && drops->invalid == 0 && t->policy.old == 0 &&
            t->came <= REPEATS_AGAINST * (double)t->droppable;
 }
 
@@ -132,10 +133,24 @@ uint32_t test_blocks_limit(const struct penny *p, const struct test *t)
     return limit > t->repeats_drawn ? limit - t->repeats_drawn : 0;
 }
 
+bool test_rate_allows(const struct penny *p)
+{
+    return p->conf->drops_per_s == 0 || p->rate_at_ns < p->now_ns + NS_PER_S;
+}
+
+void test_rate_spend(struct penny *p)
+{
+    if (p->conf->drops_per_s == 0)
+        return;
+    if (p->rate_at_ns < p->now_ns)
+        p->rate_at_ns = p->now_ns;
+    p->rate_at_ns += NS_PER_S / p->conf->drops_per_s;
+}
+
 bool test_may_draw_repeat(const struct penny *p, const struct test *t)
 {
-    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && units_have_room(p) &&
-           outbox_room(p) > 0;
+    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && test_rate_allows(p) &&
+           units_have_room(p) && outbox_room(p) > 0;
 }
 
 void test_end_likeliest(struct penny *p, struct test *t, const char *why)

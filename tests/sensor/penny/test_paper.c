@@ -703,6 +703,27 @@ static void the_watch_list_changes_while_a_test_runs(void **state)
     assert_string_equal(e.test_ended.reason, "no longer watched");
 }
 
+static void no_more_is_withheld_per_second_than_allowed(void **state)
+{
+    (void)state;
+    conf.drop_probability = .5;
+    conf.drops_per_s = 2;
+    start();
+    struct packet flow = new_flow(4000, 1000);
+    unsigned drops = 0;
+    for (unsigned i = 0; i < 2000; i++) /* 1 ms apart; each is answered at once */
+        if (offer_next(&flow) == FRAME_DROP) {
+            struct packet again = flow;
+            again.seq -= 500;
+            offer(again);
+            drops++;
+        }
+    assert_in_range(drops, 4, 6); /* what one second's saving and two seconds allow */
+    struct penny_stats stats;
+    penny_stats(penny, &stats);
+    assert_true(stats.rate_limited > 100);
+}
+
 static void nothing_is_withheld_whose_event_has_no_room(void **state)
 {
     (void)state;
@@ -977,6 +998,7 @@ int main(int argc, char **argv)
         T(finish_makes_pending_drops_invalid),
         T(what_comes_after_the_last_drop_takes_no_part),
         T(the_watch_list_changes_while_a_test_runs),
+        T(no_more_is_withheld_per_second_than_allowed),
         T(nothing_is_withheld_whose_event_has_no_room),
         T(a_genuine_flow_among_spoofed_ones_makes_it_mixed),
         T(without_a_genuine_flow_it_is_spoofed_within_the_budget),
