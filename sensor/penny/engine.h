@@ -98,5 +98,6 @@ struct penny {
     struct prf ids;
     struct announced announced[PREFETCHED_MAX];
     uint32_t announced_tail, announced_flows, announced_head; /* in; led on to its flow; decided */
+    struct paper *paper; /* paper.h; NULL unless that is the rule */
     struct penny_stats stats;
 };

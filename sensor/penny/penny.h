@@ -19,6 +19,9 @@
  * Harm: one of 20 units; gap_ns apart within a flow; flow_budget, budget and drops_per_s bound what
  * a flow, a test and all tests lose.
  *
+ * All this is the default rule, `randomised`; PENNY_PAPER is in paper.h. Passive mode is not part
+ * of this release: in any mode but PENNY_ACTIVE everything is forwarded and nothing is said.
+ *
  * Limits. Inconclusive end: flows of fewer than three segments, spoofers whose flows all end by RST
  * or fall silent within half a window, flows of which the most pass elsewhere (balanced per packet:
  * seq_track.h), senders of five and more copies of everything. The window must exceed the senders'
@@ -37,6 +40,7 @@ enum penny_mode { PENNY_ACTIVE, PENNY_PASSIVE, PENNY_OFF };
 enum penny_rule { PENNY_RANDOMISED, PENNY_PAPER };
 
 #define PENNY_PREFIXES_MAX 1024
+#define PAPER_DROPS_MAX    12 /* the paper's rule judges over as many */
 
 struct penny_conf {
     enum penny_mode mode;
@@ -44,7 +48,7 @@ struct penny_conf {
     struct prefix prefixes[PENNY_PREFIXES_MAX]; /* watched from the start */
     size_t prefix_count;
     double drop_probability;  /* (0, 0.5]; a block has round(1/p) segments, one is withheld */
-    unsigned max_drops;       /* per test while nothing speaks against genuine */
+    unsigned max_drops;       /* per test while nothing speaks against genuine; paper: <= 12 */
     unsigned budget;          /* per test while the word is open: the most that is ever withheld */
     unsigned flow_budget;     /* blocks and repeats that one flow gives to, per test; 0: no bound */
     unsigned drops_per_s;     /* over all tests; 0: no bound */

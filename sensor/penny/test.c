@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sensor/penny/outbox.h"
+#include "sensor/penny/paper.h"
 #include "sensor/penny/unit.h"
 #include "shared/base/clock.h"
 
@@ -39,6 +40,8 @@ struct test *test_start(struct penny *p, uint32_t aggregate)
     verdict_init(&t->verdict, p->conf->alpha, p->conf->miss_max);
     p->aggregates[aggregate].test = slot;
     p->event_reserved += 2;
+    if (p->paper != NULL)
+        paper_start(p, t);
     outbox_started(p, t);
     return t;
 }
@@ -86,11 +89,19 @@ static void end_pending(struct penny *p, struct test *t)
         unit_invalidate(p, t, &p->units[t->again]);
 }
 
-void test_end(struct penny *p, struct test *t, int word, const char *reason)
+static void end_randomised(struct penny *p, struct test *t, int word, const char *reason)
 {
     struct fraction f = final_fraction(t, word);
     end_pending(p, t);
     outbox_ended(p, t, word, reason, f);
+}
+
+void test_end(struct penny *p, struct test *t, int word, const char *reason)
+{
+    if (p->paper != NULL)
+        paper_end(p, t, word, reason);
+    else
+        end_randomised(p, t, word, reason);
     struct aggregate *a = &p->aggregates[t->aggregate];
     a->test = NONE;
     a->not_before_ns = p->now_ns + p->conf->retest_after_ns;
