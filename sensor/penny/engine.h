@@ -75,6 +75,7 @@ struct penny {
     struct announced announced[PREFETCHED_MAX];
     uint32_t announced_tail, announced_flows, announced_head; /* in; led on to its flow; decided */
     struct penny_stats stats;
+    struct passive *passive; /* NULL in active mode */
 };
 
 static inline struct unit *unit_at(struct penny *p, uint64_t position)

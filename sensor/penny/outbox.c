@@ -13,7 +13,7 @@ uint32_t outbox_room(const struct penny *p)
 }
 
 /* Room for it was reserved. */
-static struct event *event_add(struct penny *p, uint8_t type)
+struct event *outbox_add(struct penny *p, uint8_t type)
 {
     p->event_reserved--;
     struct event *e = &p->events[p->event_tail++ & p->event_mask];
@@ -32,19 +32,19 @@ bool penny_take(struct penny *p, struct event *out)
 
 void outbox_started(struct penny *p, const struct test *t)
 {
-    struct event_test_started *e = &event_add(p, EVENT_test_started)->test_started;
+    struct event_test_started *e = &outbox_add(p, EVENT_test_started)->test_started;
     memcpy(e->test_id, t->id, sizeof e->test_id);
     e->prefix = t->prefix;
     e->ingress = p->ingress->row[t->ingress];
-    e->mode = TEST_ACTIVE;
-    memcpy(e->rule, RULE, sizeof RULE);
+    e->mode = p->passive != NULL ? TEST_PASSIVE : TEST_ACTIVE;
+    snprintf(e->rule, sizeof e->rule, "%s", p->passive != NULL ? PASSIVE_RULE : RULE);
     e->started_at = (int64_t)t->started_ns;
 }
 
 void outbox_drop(struct penny *p, const struct test *t, const struct unit *u, uint8_t outcome,
                  uint64_t now_ns)
 {
-    struct event_drop *e = &event_add(p, EVENT_drop)->drop;
+    struct event_drop *e = &outbox_add(p, EVENT_drop)->drop;
     const struct flow_key *key = &p->flows.flows[u->flow].key;
     memcpy(e->test_id, t->id, sizeof e->test_id);
     memcpy(e->src.bytes, key->src, sizeof key->src);
@@ -62,7 +62,7 @@ void outbox_drop(struct penny *p, const struct test *t, const struct unit *u, ui
 void outbox_ended(struct penny *p, const struct test *t, int word, const char *reason,
                   struct fraction f)
 {
-    struct event_test_ended *e = &event_add(p, EVENT_test_ended)->test_ended;
+    struct event_test_ended *e = &outbox_add(p, EVENT_test_ended)->test_ended;
     const struct verdict *v = &t->verdict;
     memcpy(e->test_id, t->id, sizeof e->test_id);
     e->prefix = t->prefix;

@@ -1,4 +1,4 @@
-/* The Penny test, active mode: is what enters here, claiming to come from P, sent by somebody who
+/* The Penny test: is what enters here, claiming to come from P, sent by somebody who
  * listens to the answers? Withhold a few TCP segments; a closed-loop (genuine) sender sends them
  * again, an open-loop (spoofing) one does not.
  *
@@ -18,8 +18,10 @@
  * Harm: at most open_blocks segments per timeout and test, gap_ns apart within a flow, never more
  * than the budget.
  *
- * Limits. Passive mode and the paper's own rule are not part of this release: in any mode but
- * PENNY_ACTIVE everything is forwarded and nothing is said. A sender that repeats nearly everything
+ * Passive mode (passive.h) watches the same aggregates and withholds nothing; with PENNY_OFF nothing
+ * is said either.
+ *
+ * Limits. The paper's own rule is not part of this release. A sender that repeats nearly everything
  * ends inconclusive, as do flows of fewer than three segments, and spoofers whose flows all end by
  * RST or fall silent within half a window, and flows of which the most pass elsewhere (balanced per
  * packet: seq_track.h). The window must exceed the senders' retransmission timeout: a genuine flow
@@ -56,6 +58,10 @@ struct penny_conf {
     unsigned max_flows;       /* size of the flow table */
     unsigned max_tests;       /* aggregates under test at once */
     uint64_t flow_idle_ns;    /* a flow silent for so long is forgotten */
+    /* passive mode: a test ends when so many flows have ended, or after so long without a packet */
+    unsigned passive_flows;
+    uint64_t passive_idle_ns;
+    unsigned passive_rows; /* flows per test that are told one by one; the sums have all */
 };
 
 struct penny;
