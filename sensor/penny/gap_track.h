@@ -45,11 +45,10 @@ struct gap_track {
     uint32_t segments;    /* with data or FIN: the clock of reordering */
     uint32_t data, in_order, out_of_order, duplicates, gaps;
     uint64_t stream, bytes; /* bytes from the first to the highest; bytes that came, repeats too */
-    uint32_t filled, late;
-    uint64_t unseen; /* bytes of the stream that never came */
-    uint32_t unfilled, forgotten;
-    uint8_t count; /* of gaps followed */
+    uint8_t count;          /* of gaps followed */
     bool has_start;
+    uint32_t filled, late, unfilled, forgotten;
+    uint64_t unseen;          /* bytes of the stream that never came */
     struct gap gap[GAPS_MAX]; /* ascending, disjoint */
 };
 

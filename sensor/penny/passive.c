@@ -25,11 +25,11 @@ enum {
 };
 
 struct passive_flow {
-    alignas(64) struct gap_track track;
+    alignas(64) uint32_t test; /* slot */
+    uint32_t flags;
+    struct gap_track track;
     uint32_t pure_ack, keep_alives;
     uint64_t started_ns, fin_ns;
-    uint32_t test; /* slot */
-    uint32_t flags;
     uint32_t test_prev, test_next; /* the flows of its test */
     uint32_t fin_prev, fin_next;   /* the flows that wait for their end, by time of the FIN */
 };
@@ -70,6 +70,8 @@ int passive_new(struct penny *p)
     if (v->flows == NULL || v->tests == NULL)
         return -ENOMEM;
     memset(v->flows, 0, p->flows.max * sizeof *v->flows);
+    p->flows.beside = (const char *)v->flows;
+    p->flows.beside_step = sizeof *v->flows;
     p->flows.on_idle = end_idle;
     p->flows.on_idle_arg = p;
     return 0;

@@ -18,8 +18,8 @@
  * Harm: at most open_blocks segments per timeout and test, gap_ns apart within a flow, never more
  * than the budget.
  *
- * Passive mode (passive.h) watches the same aggregates and withholds nothing; with PENNY_OFF nothing
- * is said either.
+ * Passive mode (passive.h) watches the same aggregates and withholds nothing; with PENNY_OFF
+ * nothing is said either.
  *
  * Limits. The paper's own rule is not part of this release. A sender that repeats nearly everything
  * ends inconclusive, as do flows of fewer than three segments, and spoofers whose flows all end by
