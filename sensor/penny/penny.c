@@ -322,7 +322,7 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
     uint32_t aggregate = flow != NULL ? flow->aggregate : find_aggregate(p, packet);
     if (aggregate == NONE)
         return FRAME_FORWARD;
-    if (p->passive != NULL) {
+    if (p->conf->mode == PENNY_PASSIVE) {
         if (is_tcp)
             passive_packet(p, flow, packet, aggregate, hash);
         return FRAME_FORWARD;
