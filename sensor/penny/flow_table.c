@@ -89,8 +89,6 @@ static void prefetch_flows_of(const struct flow_table *t, const struct flow_buck
         const char *line = (const char *)&t->flows[b->flow[i] - 1];
         __builtin_prefetch(line, 1);
         __builtin_prefetch(line + 64, 1);
-        if (t->beside != NULL)
-            __builtin_prefetch(t->beside + (b->flow[i] - 1) * t->beside_step, 1);
     }
 }
 

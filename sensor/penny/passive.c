@@ -70,8 +70,6 @@ int passive_new(struct penny *p)
     if (v->flows == NULL || v->tests == NULL)
         return -ENOMEM;
     memset(v->flows, 0, p->flows.max * sizeof *v->flows);
-    p->flows.beside = (const char *)v->flows;
-    p->flows.beside_step = sizeof *v->flows;
     p->flows.on_idle = end_idle;
     p->flows.on_idle_arg = p;
     return 0;
