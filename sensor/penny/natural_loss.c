@@ -2,10 +2,16 @@
 
 #include <math.h>
 
-void natural_loss_flow(struct natural_loss *n, uint32_t late, uint32_t unfilled, double visible)
+static bool is_torn(const struct gap_track *t)
 {
-    double gaps = (double)late + unfilled;
-    if (gaps == 0 || !(visible > 0))
+    return t->gaps >= NATURAL_TORN_GAPS && t->gaps > t->data / NATURAL_TORN;
+}
+
+void natural_loss_flow(struct natural_loss *n, const struct gap_track *t)
+{
+    double late = t->late, unfilled = t->unfilled, gaps = late + unfilled;
+    double visible = gap_track_coverage(t);
+    if (gaps == 0 || !(visible > 0) || is_torn(t))
         return;
     double weight = gaps > NATURAL_FLOW_GAPS ? NATURAL_FLOW_GAPS / gaps : 1;
     double genuine = NATURAL_GENUINE * visible;

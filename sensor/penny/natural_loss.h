@@ -25,24 +25,31 @@
  * the probability of genuine stays within [0.17, 0.94]. A flow speaks for at most
  * NATURAL_FLOW_GAPS gaps: one that lost a thousand shall not outvote the others.
  *
- * The four rates are judgement, not measurement. */
+ * The four rates are judgement, not measurement.
+ *
+ * Where a flow's gaps are too many for loss the path is split, or two paths of unequal length carry
+ * it packet by packet; the slower one's segments then fill "late" whoever sends. A flow with at
+ * least NATURAL_TORN_GAPS gaps that are more than one in NATURAL_TORN of its segments says nothing.
+ */
 #pragma once
 
-#include <stdint.h>
+#include "sensor/penny/gap_track.h"
 
 #define NATURAL_GENUINE   0.7
 #define NATURAL_OPEN      0.05
 #define NATURAL_MIMIC     0.05
 #define NATURAL_DEAF      0.2
 #define NATURAL_FLOW_GAPS 4
+#define NATURAL_TORN      5
+#define NATURAL_TORN_GAPS 4
 
 /* Logarithms of G and O; zeroed is "no gap yet". */
 struct natural_loss {
     double genuine, open;
 };
 
-/* One flow's gaps: filled late, unfilled; visible: share of the flow that passed here. */
-void natural_loss_flow(struct natural_loss *n, uint32_t late, uint32_t unfilled, double visible);
+/* One flow's gaps. Its coverage stands for the share of it that passes here. */
+void natural_loss_flow(struct natural_loss *n, const struct gap_track *t);
 
 /* ln of the ratio; 0 without gaps. */
 double natural_loss_ratio(const struct natural_loss *n);

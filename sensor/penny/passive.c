@@ -175,7 +175,7 @@ static void add_to_sums(struct passive_test *t, const struct passive_flow *f, un
     s->bytes += g->bytes;
     s->unseen += g->unseen;
     t->stream += g->stream;
-    natural_loss_flow(&t->loss, g->late, g->unfilled, gap_track_coverage(g));
+    natural_loss_flow(&t->loss, g);
 }
 
 static void set_addresses(struct event_passive_flow *e, const struct flow_key *key)

@@ -637,6 +637,24 @@ static void a_mirror_that_loses_alone_is_what_the_lower_bound_is_for(void **stat
     assert_int_equal(ended.verdict, VERDICT_INCONCLUSIVE);
 }
 
+static void two_paths_of_unequal_length_are_no_evidence(void **state)
+{
+    (void)state;
+    start();
+    play(TCP_SYN, 1000, 0);
+    for (uint32_t i = 0; i < 1000; i++) { /* every other segment takes 13 ms longer */
+        now_ns += MS;
+        if (i % 2 == 0)
+            play(TCP_ACK, 1001 + 100 * i, 100);
+        if (i % 2 == 0 && i >= 14)
+            play(TCP_ACK, 1001 + 100 * (i - 13), 100);
+    }
+    finish();
+    assert_true(sums.gaps_late > 400);
+    assert_true(ended.genuine_probability == .5);
+    assert_non_null(strstr(ended.reason, "gaps filled late: undecided"));
+}
+
 int main(void)
 {
 #define PASSIVE_TEST(f) cmocka_unit_test_setup_teardown(f, up, down)
@@ -667,6 +685,7 @@ int main(void)
         PASSIVE_TEST(losses_that_are_repeated_speak_for_a_closed_loop),
         PASSIVE_TEST(losses_that_are_not_repeated_speak_against_it),
         PASSIVE_TEST(a_mirror_that_loses_as_much_as_the_path_does_not_hide_a_closed_loop),
+        PASSIVE_TEST(two_paths_of_unequal_length_are_no_evidence),
         PASSIVE_TEST(a_mirror_that_loses_alone_is_what_the_lower_bound_is_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
