@@ -17,8 +17,8 @@
  * share v of its flow passes here, m = 1 - (1 - m0) v instead: the rest of the retransmissions took
  * the other path, as every other byte of the flow did. Drops in
  * order of resolution (returns resolve first, which only lowers it: no rate is below m), a mixture
- * of unanswered rates: 1 - q (the sender repeats kept segments at rate q, estimated from controls
- * resolved before; weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a
+ * of unanswered rates: 1 - q (the sender repeats kept segments at rate q, by what came again of all
+ * of them so far; weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a
  * 50:50 mixture drifts away from its own detection (a return costs log(q/(1-m0)), about -4.5, an
  * unanswered drop brings 3).
  *
@@ -40,7 +40,7 @@
  *                                   none stayed away: one flow is decided after 4 drops;
  *                                   only where r <= .05: who repeats by habit clears himself
  *              no miss in max_drops drops, r <= .15, and half >= log 20
- *   spoofed  open >= A, genuine < A, and one of
+ *   spoofed  open >= A, genuine < A, the posterior of some genuine traffic < .5, and one of
  *              high end <= 0.1      one-sided 95 % bound of the fraction: 25 drops without a return
  *              silent >= 0.95       share of flows of which a drop stayed unanswered
  * When the budget, the time or the traffic is over: the likeliest word, see verdict_last().
