@@ -7,6 +7,7 @@
  *
  * Frames in flight lie in a ring per direction: constant delay keeps them in order, so there is
  * nothing to sort. It runs until it is told to stop. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -61,7 +62,7 @@ static int fail(const char *what)
 static int open_side(const char *name)
 {
     struct sockaddr_ll at = {.sll_family = AF_PACKET,
-                             .sll_protocol = __builtin_bswap16(ETH_P_ALL),
+                             .sll_protocol = htons(ETH_P_ALL),
                              .sll_ifindex = (int)if_nametoindex(name)};
     struct packet_mreq all = {.mr_ifindex = at.sll_ifindex, .mr_type = PACKET_MR_PROMISC};
     int on = 1, room = 8 << 20;
