@@ -81,9 +81,9 @@ spoofed_cases() {
     case_of "100 spoofed flows" spoofed - - with -- forged 100 2000
     case_of "10 spoofed flows, 12 % lost upstream, 12 % downstream" spoofed - - with up=12 down=12 -- forged 10 430
     case_of "10 spoofed flows, 14.9 % repeats" spoofed - short with -- forged 10 430 --duplicates random:0.149
-    case_of "10 spoofed flows repeat all at once" spoofed inconclusive - with -- forged 10 430 --duplicates all
-    case_of "10 spoofed flows repeat all 0.5 s later" spoofed inconclusive short with -- forged 10 430 --duplicates all --duplicate-delay 500
-    case_of "10 spoofed flows repeat all 2 s later" spoofed inconclusive - with -- forged 10 430 --duplicates all --duplicate-delay 2000
+    case_of "10 spoofed flows repeat all at once" spoofed - - with -- forged 10 430 --duplicates all
+    case_of "10 spoofed flows repeat all 0.5 s later" spoofed - short with -- forged 10 430 --duplicates all --duplicate-delay 500
+    case_of "10 spoofed flows repeat all 2 s later" spoofed - - with -- forged 10 430 --duplicates all --duplicate-delay 2000
     case_of "10 spoofed flows end with FIN" spoofed - - with -- forged 10 430 --syn --fin --flow-packets 60
     case_of "10 spoofed flows end with RST" spoofed inconclusive - with -- forged 10 430 --syn --rst --flow-packets 60
     case_of "10 spoofed flows, then keep-alives" spoofed - - with -- forged 10 430 --keep-alives 60 --flow-packets 400
