@@ -21,13 +21,15 @@
 
 #define NONE           UINT32_MAX
 #define FATES_MAX      256 /* drops that wait for an earlier one: blocks remembered now or then */
-#define PREFETCH_LAG   8   /* packets until a bucket has arrived and leads on to its flow */
+#define PREFETCH_LAG   16  /* packets until a bucket has arrived and leads on to its flow */
 #define PREFETCHED_MAX 64  /* a burst */
 
-/* A packet that was announced by penny_prefetch: its hash need not be made twice. */
+/* A packet that was announced by penny_prefetch: where its flow probably is. */
 struct announced {
-    struct flow_key key;
+    const struct packet *packet; /* only compared */
     uint64_t hash;
+    uint32_t flow;  /* guessed; FLOW_NONE: there was none … */
+    uint32_t added; /* … when the table had taken in so many */
 };
 
 /* Lengths of windows: by the round-trip time of the flow's handshake, and for repeats that are
