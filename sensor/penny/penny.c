@@ -10,6 +10,7 @@
 #include "sensor/penny/outbox.h"
 #include "sensor/penny/paper.h"
 #include "sensor/penny/passive.h"
+#include "sensor/penny/sample.h"
 #include "sensor/penny/test.h"
 #include "sensor/penny/unit.h"
 
@@ -198,9 +199,24 @@ static uint32_t data_seq(const struct packet *packet)
     return packet->seq + ((packet->tcp_flags & TCP_SYN) != 0);
 }
 
+/* Flows outside the sample leave no trace but a count. */
+static bool is_taken_in(struct penny *p, const struct packet *packet, uint32_t aggregate,
+                        uint64_t hash)
+{
+    struct aggregate *a = &p->aggregates[aggregate];
+    if (sample_holds(a, hash))
+        return true;
+    if (is_data(packet)) {
+        sample_missed(p, a);
+        p->stats.not_sampled++;
+    }
+    return false;
+}
+
 static void add_flow(struct penny *p, struct test *t, const struct packet *packet,
                      uint32_t aggregate, uint64_t hash)
 {
+    sample_make_room(p);
     struct flow_key key;
     flow_key_set(&key, packet);
     struct flow *flow = flow_table_add(&p->flows, &key, hash, p->now_ns);
@@ -374,10 +390,14 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
             passive_packet(p, flow, packet, aggregate, hash);
         return FRAME_FORWARD;
     }
+    if (flow != NULL && sample_has_left(&p->aggregates[aggregate], flow, hash)) {
+        flow_table_remove(&p->flows, flow);
+        flow = NULL;
+    }
     struct test *t = aggregate_test(p, aggregate);
     if (flow != NULL)
         return flow_packet(p, flow, t, packet);
-    if (t == NULL || !is_tcp)
+    if (t == NULL || !is_tcp || !is_taken_in(p, packet, aggregate, hash))
         return FRAME_FORWARD;
     if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
         handshake_syn(&p->handshakes, hash, p->now_ns);
