@@ -75,6 +75,7 @@ struct test {
     uint32_t again;          /* first withheld repeat that is not known */
     uint32_t repeats_drawn;  /* units of depth 1 and beyond */
     uint64_t droppable, kept, came;
+    uint64_t rest_until_ns;    /* no flow is asked for a segment before */
     uint64_t data, disordered; /* segments with data; of those, not at the end of what was seen */
 };
 
@@ -107,3 +108,8 @@ struct penny {
     struct penny_stats stats;
     struct passive *passive; /* NULL in active mode */
 };
+
+static inline enum told flow_told(const struct flow *flow)
+{
+    return (enum told)(flow->flags / FLOW_RETURNED & 3);
+}

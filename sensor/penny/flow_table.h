@@ -68,7 +68,8 @@ struct flow {
     uint32_t test;             /* number of the test that the lines below speak of */
     uint32_t unit_first;       /* open units, oldest first; FLOW_NONE */
     /* second line: read by every segment with data */
-    struct turn turn; /* what it gave to the draw */
+    struct turn turn;  /* what it gave to the draw */
+    uint32_t segments; /* droppable ones in this test */
     uint32_t unit_last;
     uint8_t flags;
     uint8_t grace;  /* in-order segments still to come before the flow is admitted */

@@ -21,6 +21,7 @@
 #define EVENTS_MAX      8192
 #define TICK_FLOWS      4096 /* looked at per tick: 40,000 a second end at 100 ms */
 #define TICK_TESTS      64
+#define REST_NS         UINT64_C(1000000)
 #define BLOCKS_PER_TEST 4 /* remembered, in units of open_blocks, when all tests are busy */
 
 /* ---- memory ---- */
@@ -241,6 +242,7 @@ static void join_test(struct flow *flow, struct test *t)
     flow->test = t->number;
     flow->flags &= FLOW_FIN;
     flow->turn = (struct turn){.at_ns = flow->turn.at_ns};
+    flow->segments = 0;
 }
 
 static bool is_droppable(struct flow *flow, const struct packet *packet, enum seq_class class)
@@ -276,10 +278,16 @@ static void withhold(struct penny *p, struct test *t, struct flow *flow, const s
 static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flow,
                                const struct packet *packet)
 {
+    if (p->now_ns < t->rest_until_ns)
+        return FRAME_FORWARD;
     struct bidder bidder = {&flow->turn, flow_index(&p->flows, flow), t->verdict.flows};
     uint32_t serial = drop_policy_offer(&t->policy, bidder, test_blocks_limit(p, t), p->now_ns);
-    if (serial == 0)
+    if (serial == 0) {
+        if (t->policy.filling_count ==
+            0) /* nobody's turn: look again when something may be known */
+            t->rest_until_ns = p->now_ns + REST_NS;
         return FRAME_FORWARD;
+    }
     if (serial != flow->turn.block && test_flow_is_spent(p, flow))
         return FRAME_FORWARD;
     if (serial == t->policy.next && !test_rate_allows(p)) {
@@ -332,6 +340,8 @@ static enum verdict_frame flow_data(struct penny *p, struct flow *flow, struct t
         flow->flags |= FLOW_DATA;
         t->verdict.flows++;
     }
+    flow->segments++;
+    t->verdict.segments[flow_told(flow)]++;
     return draw(p, t, flow, packet);
 }
 
