@@ -66,7 +66,7 @@ static uint32_t joinable(struct drop_policy *d, uint32_t flows, uint64_t now_ns)
 /* Others that gave less often go first. */
 static bool is_ahead(struct drop_policy *d, struct bidder bidder, uint64_t now_ns)
 {
-    if (bidder.turn->rounds < d->round)
+    if (bidder.turn->rounds < d->round || bidder.is_heavy)
         return false;
     if (d->gave < bidder.flows && now_ns - d->taken_ns < PATIENCE_NS)
         return true;

@@ -98,6 +98,7 @@ struct bidder {
     const struct turn *turn;
     uint32_t flow;  /* index */
     uint32_t flows; /* of this aggregate: so many may ask */
+    bool is_heavy;  /* sends much of the traffic and was not tested: waits for no other's turn */
 };
 
 /* The serial number of the block that takes a segment of this flow now; 0: none does. It may be

@@ -75,6 +75,7 @@ struct test {
     uint32_t again;          /* first withheld repeat that is not known */
     uint32_t repeats_drawn;  /* units of depth 1 and beyond */
     uint64_t droppable, kept, came;
+    uint64_t heavy_at; /* verdict.all_segments when a heavy flow, not tested yet, sent its last */
     uint64_t rest_until_ns;    /* no flow is asked for a segment before */
     uint64_t data, disordered; /* segments with data; of those, not at the end of what was seen */
 };

@@ -22,7 +22,9 @@
 #define TICK_FLOWS      4096 /* looked at per tick: 40,000 a second end at 100 ms */
 #define TICK_TESTS      64
 #define REST_NS         UINT64_C(1000000)
-#define BLOCKS_PER_TEST 4 /* remembered, in units of open_blocks, when all tests are busy */
+#define HEAVY           8
+#define HEAVY_SINCE     64 /* segments, before any flow is called heavy */
+#define BLOCKS_PER_TEST 4  /* remembered, in units of open_blocks, when all tests are busy */
 
 /* ---- memory ---- */
 
@@ -258,6 +260,19 @@ static bool is_droppable(struct flow *flow, const struct packet *packet, enum se
     return true;
 }
 
+/* Of each flow by what is told of it; heavy: more than an eighth, and nothing is told. */
+static void count_segment(struct test *t, struct flow *flow)
+{
+    struct verdict *v = &t->verdict;
+    enum told told = flow_told(flow);
+    flow->segments++;
+    v->segments[told]++;
+    v->all_segments++;
+    if (told == TOLD_NOTHING && v->all_segments >= HEAVY_SINCE &&
+        (uint64_t)flow->segments * HEAVY > v->all_segments)
+        t->heavy_at = v->all_segments;
+}
+
 /* Room is asked for before anybody looks at the coin. */
 static bool has_room(struct penny *p, const struct test *t, uint32_t serial)
 {
@@ -280,7 +295,8 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
 {
     if (p->now_ns < t->rest_until_ns)
         return FRAME_FORWARD;
-    struct bidder bidder = {&flow->turn, flow_index(&p->flows, flow), t->verdict.flows};
+    bool is_heavy = t->heavy_at == t->verdict.all_segments;
+    struct bidder bidder = {&flow->turn, flow_index(&p->flows, flow), t->verdict.flows, is_heavy};
     uint32_t serial = drop_policy_offer(&t->policy, bidder, test_blocks_limit(p, t), p->now_ns);
     if (serial == 0) {
         if (t->policy.filling_count ==
@@ -340,8 +356,7 @@ static enum verdict_frame flow_data(struct penny *p, struct flow *flow, struct t
         flow->flags |= FLOW_DATA;
         t->verdict.flows++;
     }
-    flow->segments++;
-    t->verdict.segments[flow_told(flow)]++;
+    count_segment(t, flow);
     return draw(p, t, flow, packet);
 }
 

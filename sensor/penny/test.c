@@ -11,6 +11,7 @@
 
 #define WAIT_FOR        6  /* drops without an answer: if they stay so, the open evidence stands */
 #define WAIT_FOR_ALL    28 /* the same where nothing came again: if they stay so, the word stands */
+#define HEAVY_SENDS     32 /* segments, among which a flow with an eighth of the traffic has one */
 #define DATA_TELLS      100  /* segments before their order is judged */
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
 
@@ -178,6 +179,12 @@ static bool is_disordered(const struct penny *p, const struct test *t)
            (double)t->disordered > p->conf->reordering_max * (double)t->data;
 }
 
+/* It would have sent some of the last segments. */
+static bool is_heavy_untold(const struct test *t)
+{
+    return t->heavy_at != 0 && t->verdict.all_segments - t->heavy_at < HEAVY_SENDS;
+}
+
 /* True if the test ended. */
 bool test_judge(struct penny *p, struct test *t)
 {
@@ -190,6 +197,7 @@ bool test_judge(struct penny *p, struct test *t)
         test_end(p, t, VERDICT_INCONCLUSIVE, reason);
         return true;
     }
+    t->verdict.is_heavy_untold = is_heavy_untold(t);
     int word = verdict_word(&t->verdict, p->conf->max_drops);
     if (word >= 0) {
         char reason[96];

@@ -7,6 +7,7 @@
 #define HALF_ODDS      150.0 /* 1 / P(a 50:50 mixture is called genuine) */
 #define HALF_LEAST     20.0  /* for the likeliest word, and for a test without a miss */
 #define FLOW_SHARE     0.95
+#define OTHER_SHARE    0.15
 #define REPEATS_FEW    0.05
 #define REPEATS_SOME   0.15
 #define SPOOFED_HIGH   0.1
@@ -247,9 +248,7 @@ static struct fraction fraction_at(const struct verdict *v, double z)
 
 static double told_share(const struct verdict *v, enum told told)
 {
-    uint64_t all = v->segments[TOLD_NOTHING] + v->segments[TOLD_RETURNED] +
-                   v->segments[TOLD_UNANSWERED] + v->segments[TOLD_BOTH];
-    return all > 0 ? (double)v->segments[told] / (double)all : 0;
+    return v->all_segments > 0 ? (double)v->segments[told] / (double)v->all_segments : 0;
 }
 
 static double cleared(const struct verdict *v)
@@ -290,14 +289,28 @@ static bool is_clearly_genuine(const struct verdict *v, uint32_t max_drops)
            (v->settled >= max_drops && repeats <= REPEATS_SOME && half >= log(HALF_LEAST));
 }
 
+/* By traffic, not by flows: what was tested and answered otherwise. */
+static bool denies_genuine(const struct verdict *v)
+{
+    return told_share(v, TOLD_UNANSWERED) > OTHER_SHARE;
+}
+
+static bool denies_spoofed(const struct verdict *v)
+{
+    return told_share(v, TOLD_RETURNED) > OTHER_SHARE && repeats_now(&v->trial[0]) <= REPEATS_FEW;
+}
+
 int verdict_word(const struct verdict *v, uint32_t max_drops)
 {
     bool genuine = has_genuine(v), open = has_open(v);
     if (genuine && open)
         return VERDICT_MIXED;
+    if (v->is_heavy_untold)
+        return -1;
     if (genuine)
-        return is_clearly_genuine(v, max_drops) ? VERDICT_GENUINE : -1;
-    bool is_spoofed = open && is_clearly_spoofed(v) && verdict_probability(v) < SPOOFED_LIKELY;
+        return is_clearly_genuine(v, max_drops) && !denies_genuine(v) ? VERDICT_GENUINE : -1;
+    bool is_spoofed = open && is_clearly_spoofed(v) && !denies_spoofed(v) &&
+                      verdict_probability(v) < SPOOFED_LIKELY;
     return is_spoofed ? VERDICT_SPOOFED : -1;
 }
 
@@ -328,7 +341,7 @@ static int last_open(const struct verdict *v, const char *why, char *reason, siz
                  t->returns, t->returns + t->unanswered, what);
         return VERDICT_INCONCLUSIVE;
     }
-    if (fraction_at(v, Z_REPORT).value > SPOOFED_HIGH) {
+    if (fraction_at(v, Z_REPORT).value > SPOOFED_HIGH || denies_spoofed(v)) {
         snprintf(reason, room, "%s: %u of %u %s stayed unanswered, too few to exclude genuine ones",
                  why, t->unanswered, t->returns + t->unanswered, what);
         return VERDICT_INCONCLUSIVE;
@@ -367,7 +380,8 @@ int verdict_last(const struct verdict *v, const char *why, char *reason, size_t 
     if (open)
         return last_open(v, why, reason, room);
     unsigned depth = speaking(v);
-    bool is_pure = depth == 0 || fraction_at(v, Z_REPORT).value >= GENUINE_LEAST;
+    bool is_pure = (depth == 0 || fraction_at(v, Z_REPORT).value >= GENUINE_LEAST) &&
+                   !denies_genuine(v) && !v->is_heavy_untold;
     if (genuine && is_pure && half_evidence(v) >= log(HALF_LEAST)) {
         const struct trial *t = &v->trial[depth];
         snprintf(reason, room, "%s: likeliest, %u of %u drops came again", why, t->returns,
@@ -396,11 +410,21 @@ double verdict_probability(const struct verdict *v)
     return 1 / (1 + exp(-fmin(v->genuine, fraction_odds_log(v))));
 }
 
+/* The draw weighs flows equally. Where the traffic of those tested contradicts it, that counts. */
+static struct fraction by_traffic(const struct verdict *v, struct fraction f)
+{
+    double low = repeats_now(&v->trial[0]) <= REPEATS_FEW ? told_share(v, TOLD_RETURNED) : 0;
+    double high = 1 - told_share(v, TOLD_UNANSWERED);
+    if (f.low > high || f.high < low)
+        return (struct fraction){fmin(fmax(f.value, low), high), low, high};
+    return f;
+}
+
 struct fraction verdict_fraction(const struct verdict *v, int word)
 {
     if (word == VERDICT_GENUINE && cleared(v) >= FLOW_SHARE)
         return (struct fraction){1, cleared(v), 1};
     if (word == VERDICT_SPOOFED && silent(v) >= FLOW_SHARE)
         return (struct fraction){0, 0, 1 - silent(v)};
-    return fraction_at(v, Z_REPORT);
+    return by_traffic(v, fraction_at(v, Z_REPORT));
 }

@@ -43,6 +43,9 @@
  *   spoofed  open >= A, genuine < A, the posterior of some genuine traffic < .5, and one of
  *              high end <= 0.1      one-sided 95 % bound of the fraction: 25 drops without a return
  *              silent >= 0.95       share of the traffic in flows with an unanswered drop
+ * Flows weigh equally in the draw, however much they send. So no word stands while a flow with more
+ * than an eighth of the traffic was not tested; `genuine` not while flows with more than 15 % of it
+ * only left drops unanswered; `spoofed` not (where few repeat) while as much only came again.
  * When the budget, the time or the traffic is over: the likeliest word, see verdict_last().
  *
  * Why not at once at 4 drops: 4 of 4 come again in 6 % of 50:50 mixtures, none of 5 in 33 % of
@@ -110,7 +113,8 @@ struct verdict {
     /* the aggregate's flows with data in this test: how many; and their droppable segments, by
      * what is told of the flow. is_partial: some flows are not known for want of room */
     uint32_t flows;
-    uint64_t segments[TOLD];
+    uint64_t segments[TOLD], all_segments;
+    bool is_heavy_untold; /* a flow with an eighth of them has not been tested yet */
     bool is_partial;
 };
 

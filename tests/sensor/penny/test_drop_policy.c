@@ -12,7 +12,7 @@ static struct drop_policy d;
 
 static uint32_t offer(const struct turn *turn, uint32_t flow, uint32_t flows, uint64_t at_ms)
 {
-    return drop_policy_offer(&d, (struct bidder){turn, flow, flows}, 12, at_ms * MS);
+    return drop_policy_offer(&d, (struct bidder){turn, flow, flows, false}, 12, at_ms * MS);
 }
 
 /* What the engine does with an offer. */

@@ -181,7 +181,7 @@ static void a_single_flow_needs_four_returns_and_one_silent_flow_four_silences(v
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
     v.flows = 1;
-    v.segments[TOLD_RETURNED] = 100;
+    v.segments[TOLD_RETURNED] = v.all_segments = 100;
     for (unsigned i = 0; i < 76; i++)
         keep_one(&v, 0, 0, false);
     for (unsigned i = 0; i < 4; i++) {
@@ -191,7 +191,7 @@ static void a_single_flow_needs_four_returns_and_one_silent_flow_four_silences(v
     assert_int_equal(verdict_word(&v, 12), VERDICT_GENUINE);
     verdict_init(&v, 1e-4, 0.05);
     v.flows = 1;
-    v.segments[TOLD_UNANSWERED] = 100;
+    v.segments[TOLD_UNANSWERED] = v.all_segments = 100;
     for (unsigned i = 0; i < 76; i++)
         keep_one(&v, 0, 0, false);
     for (unsigned i = 0; i < 4; i++) {
@@ -209,7 +209,7 @@ static void answers_of_a_sender_that_repeats_by_habit_do_not_name_a_mixture_genu
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
     v.flows = 2;
-    v.segments[TOLD_RETURNED] = 100;
+    v.segments[TOLD_RETURNED] = v.all_segments = 100;
     for (unsigned i = 1; i <= 40; i++) {
         for (unsigned j = 0; j < 19; j++)
             keep_one(&v, 0, 0.05, j < 9);
@@ -249,6 +249,7 @@ static struct verdict of_a_repeater(bool is_genuine, unsigned drops)
         else
             withhold_one(&v, 1, .5, is_genuine);
         v.segments[is_genuine ? TOLD_RETURNED : TOLD_UNANSWERED] = is_genuine || i > 0 ? 100 : 0;
+        v.all_segments = 100;
     }
     return v;
 }
