@@ -5,6 +5,7 @@
 #include "tests/sim/rows.h"
 #include "tests/sim/tap.h"
 #include "tests/sim/tcp.h"
+#include "tests/sim/world.h"
 
 #define SCENE_FLOWS 256
 #define SCENE_LIVES 65536
@@ -61,6 +62,8 @@ struct scene {
     const struct senders *groups;
     struct tap tap;
     struct trace *record; /* TRACES of them, instead of a sensor */
+    bool has_sensor;
+    struct measured measured;
     struct queue queue;
     struct dice dice;
     uint64_t now_ns, sensor_ns;

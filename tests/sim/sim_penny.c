@@ -22,7 +22,7 @@ struct options {
     unsigned tests, jobs;
     uint64_t seed;
     enum penny_rule rule;
-    bool is_quick, is_markdown, has_layer, is_list, shows_reasons, shows_tests;
+    bool is_quick, is_markdown, has_layer, is_list, is_senders, shows_reasons, shows_tests;
     enum layer layer;
     double alpha;
 };
@@ -43,25 +43,35 @@ static const char usage[] =
     "  --markdown      the table as in docs/penny-simulation.md\n"
     "  --reasons       what the engine said with words that are not the right one\n"
     "  --each          one line per test\n"
+    "  --senders       instead: what the rows' closed loops do when no sensor is there\n"
     "  --list          names of the rows, without running them\n"
     "  -j N            processes, default 1\n"
     "  --help\n";
 
-enum { ROWS = 256, LAYER, TESTS, SEED, RULE, ALPHA, QUICK, MARKDOWN, REASONS, EACH, LIST, HELP };
+enum {
+    ROWS = 256,
+    LAYER,
+    TESTS,
+    SEED,
+    RULE,
+    ALPHA,
+    QUICK,
+    MARKDOWN,
+    REASONS,
+    EACH,
+    LIST,
+    SENDERS,
+    HELP
+};
 
-static const struct option long_options[] = {{"rows", required_argument, NULL, ROWS},
-                                             {"layer", required_argument, NULL, LAYER},
-                                             {"tests", required_argument, NULL, TESTS},
-                                             {"seed", required_argument, NULL, SEED},
-                                             {"rule", required_argument, NULL, RULE},
-                                             {"alpha", required_argument, NULL, ALPHA},
-                                             {"quick", no_argument, NULL, QUICK},
-                                             {"markdown", no_argument, NULL, MARKDOWN},
-                                             {"reasons", no_argument, NULL, REASONS},
-                                             {"each", no_argument, NULL, EACH},
-                                             {"list", no_argument, NULL, LIST},
-                                             {"help", no_argument, NULL, HELP},
-                                             {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {
+    {"rows", required_argument, NULL, ROWS},   {"layer", required_argument, NULL, LAYER},
+    {"tests", required_argument, NULL, TESTS}, {"seed", required_argument, NULL, SEED},
+    {"rule", required_argument, NULL, RULE},   {"alpha", required_argument, NULL, ALPHA},
+    {"quick", no_argument, NULL, QUICK},       {"markdown", no_argument, NULL, MARKDOWN},
+    {"reasons", no_argument, NULL, REASONS},   {"each", no_argument, NULL, EACH},
+    {"list", no_argument, NULL, LIST},         {"senders", no_argument, NULL, SENDERS},
+    {"help", no_argument, NULL, HELP},         {NULL, 0, NULL, 0}};
 
 _Noreturn static void misused(const char *what)
 {
@@ -94,6 +104,7 @@ static void take_flag(struct options *o, int option)
     o->shows_reasons |= option == REASONS;
     o->shows_tests |= option == EACH;
     o->is_list |= option == LIST;
+    o->is_senders |= option == SENDERS;
     if (option == HELP) {
         fputs(usage, stdout);
         exit(0);
@@ -225,6 +236,20 @@ static unsigned run_row(const struct options *o, const struct row *row)
     return broken;
 }
 
+static void show_senders(const struct options *o, const struct row *row)
+{
+    struct measured m;
+    if (row->layer != FULL || row_right_word(row) != VERDICT_GENUINE)
+        return;
+    world_measure(row, 60, o->seed, &m);
+    double sent = m.sent > 0 ? (double)m.sent : 1;
+    printf("%-60s %8.1f segments/s, again %5.2f %%, spurious %5.2f %%, timeouts %6.2f/s, ends "
+           "%6.2f/s\n",
+           row->name, (double)m.arrived / m.seconds, 100 * (double)m.again / sent,
+           100 * (double)m.spurious / sent, (double)m.timeouts / m.seconds,
+           (double)m.over / m.seconds);
+}
+
 static bool is_wanted(const struct options *o, const struct row *row)
 {
     if (o->has_layer && row->layer != o->layer)
@@ -238,7 +263,7 @@ int main(int argc, char **argv)
 {
     struct options o = options(argc, argv);
     unsigned broken = 0, seen = 0;
-    if (!o.is_list)
+    if (!o.is_list && !o.is_senders)
         report_head(o.is_markdown);
     for (size_t i = 0; i < row_count; i++) {
         if (!is_wanted(&o, &rows[i]))
@@ -246,6 +271,8 @@ int main(int argc, char **argv)
         seen++;
         if (o.is_list)
             printf("%-6s %s\n", rows[i].layer == FULL ? "full" : "engine", rows[i].name);
+        else if (o.is_senders)
+            show_senders(&o, &rows[i]);
         else
             broken += run_row(&o, &rows[i]);
     }

@@ -93,12 +93,14 @@ static void send_again(struct tcp_sender *s, uint32_t segment, uint64_t now_ns)
         e->is_again = true;
         e->tries++;
     }
+    s->sent_since += count;
     s->send(s->with, segment, count, true, now_ns);
 }
 
 static void send_new(struct tcp_sender *s, uint64_t now_ns)
 {
     *at(s, s->top) = (struct sent){.at_ns = now_ns};
+    s->sent_since++;
     s->send(s->with, s->top++, 1, false, now_ns);
 }
 
@@ -107,9 +109,26 @@ static bool may_send_new(const struct tcp_sender *s)
     return s->top < s->ready && s->top - s->una < TCP_WINDOW - 1;
 }
 
+/* How many more may be in flight. In recovery with SACK: as many as were delivered since, shrunk to
+ * the new window (RFC 6937): without it a burst of retransmissions overflows the queue anew. */
+static uint32_t allowance(struct tcp_sender *s)
+{
+    uint32_t flight = in_flight(s), window = (uint32_t)s->cwnd;
+    uint32_t room = window > flight ? window - flight : 0;
+    if (s->state != TCP_RECOVERY || s->conf->has_no_sack)
+        return room;
+    if (room == 0) {
+        double share = s->ssthresh / (s->recover_flight + 1.);
+        uint32_t due = (uint32_t)ceil(s->delivered * share);
+        return due > s->sent_since ? due - s->sent_since : 0;
+    }
+    uint32_t due = s->delivered > s->sent_since ? s->delivered - s->sent_since + 1 : 1;
+    return room < due ? room : due;
+}
+
 static void push(struct tcp_sender *s, uint64_t now_ns)
 {
-    for (uint32_t flight = in_flight(s); flight < (uint32_t)s->cwnd; flight++) {
+    for (uint32_t room = allowance(s); room > 0; room--) {
         uint32_t lost = first_lost(s);
         if (lost != s->top)
             send_again(s, lost, now_ns);
@@ -156,10 +175,10 @@ void tcp_give(struct tcp_sender *s, uint32_t ready, uint64_t now_ns)
 static void shrink(struct tcp_sender *s)
 {
     bool is_reno = s->conf->control == RENO;
-    double flight = (double)(s->top - s->una);
+    double flight = fmin(s->cwnd, in_flight(s) + 1.);
     s->cubic_most = s->cwnd;
     s->cubic_epoch_ns = 0;
-    s->ssthresh = fmax(2, is_reno ? flight / 2 : fmin(s->cwnd, flight + 1) * CUBIC_BETA);
+    s->ssthresh = fmax(2, flight * (is_reno ? .5 : CUBIC_BETA));
 }
 
 static void grow_cubic(struct tcp_sender *s, uint32_t acked, uint64_t now_ns)
@@ -179,7 +198,7 @@ static void grow_cubic(struct tcp_sender *s, uint32_t acked, uint64_t now_ns)
 static void grow(struct tcp_sender *s, uint32_t acked, uint64_t now_ns)
 {
     if (s->cwnd < s->ssthresh)
-        s->cwnd += acked;
+        s->cwnd += acked < 2 ? acked : 2; /* RFC 3465 */
     else if (s->conf->control == RENO)
         s->cwnd += acked / s->cwnd;
     else
@@ -192,8 +211,8 @@ static void grow(struct tcp_sender *s, uint32_t acked, uint64_t now_ns)
 static void open_again(struct tcp_sender *s)
 {
     s->state = TCP_OPEN;
-    s->cwnd = fmin(s->cwnd, s->ssthresh);
     s->dupacks = 0;
+    s->cwnd = fmin(s->ssthresh, in_flight(s) + 2.); /* RFC 6582, 3.2: no burst */
     for (uint32_t i = s->una; i != s->top; i++)
         at(s, i)->is_lost = at(s, i)->is_again = false;
 }
@@ -204,6 +223,8 @@ static void recover(struct tcp_sender *s, uint64_t now_ns)
     s->cwnd = s->ssthresh;
     s->state = TCP_RECOVERY;
     s->recover = s->top;
+    s->partial_acks = s->delivered = s->sent_since = 0;
+    s->recover_flight = s->top - s->una;
     uint32_t lost = first_lost(s);
     if (lost != s->top)
         send_again(s, lost, now_ns);
@@ -212,6 +233,7 @@ static void recover(struct tcp_sender *s, uint64_t now_ns)
 
 static void partial_ack(struct tcp_sender *s, uint32_t acked)
 {
+    s->partial_acks++;
     s->dupacks -= s->dupacks < acked ? s->dupacks : acked;
     if (s->conf->has_no_sack && s->una != s->top) {
         at(s, s->una)->is_lost = true;
@@ -232,6 +254,7 @@ static void new_ack(struct tcp_sender *s, uint32_t next, uint64_t now_ns)
     if (last->tries == 0)
         measure(s, (double)(now_ns - last->at_ns));
     for (; s->una != next; s->una++) {
+        s->delivered += !at(s, s->una)->is_sacked;
         s->sacked -= at(s, s->una)->is_sacked;
         arrived(s, at(s, s->una));
     }
@@ -255,6 +278,7 @@ static void take_sacks(struct tcp_sender *s, const struct happening *ack)
                 continue;
             at(s, i)->is_sacked = true;
             s->sacked++;
+            s->delivered++;
             s->has_probed = false;
             arrived(s, at(s, i));
         }
@@ -315,7 +339,9 @@ void tcp_ack(struct tcp_sender *s, const struct happening *ack)
         take_sacks(s, ack);
     if (s->una != s->top)
         detect(s, ack->at_ns);
-    if (is_new)
+    /* RFC 6582, 4: the "impatient" variant restarts the timer for the first partial one only */
+    bool is_late = s->conf->has_no_sack && s->state == TCP_RECOVERY && s->partial_acks > 1;
+    if (is_new && !is_late)
         s->timer_ns = 0;
     push(s, ack->at_ns);
 }

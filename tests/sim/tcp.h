@@ -1,8 +1,10 @@
 /* A model of a TCP sender and of its receiver, in whole segments and virtual time.
  *
  * Sender: slow start from 10 segments, Reno or CUBIC (RFC 9438) growth; fast retransmit after three
- * duplicate acknowledgements; with SACK the loss rule of RFC 6675, or RACK and tail loss probes
- * (RFC 8985); without it NewReno's partial acknowledgements (RFC 6582); retransmission timeout of
+ * duplicate acknowledgements; with SACK the loss rule of RFC 6675 and
+ * proportional rate reduction (RFC 6937), or RACK and tail loss probes
+ * (RFC 8985); without it NewReno's partial acknowledgements (RFC 6582,
+ * impatient); retransmission timeout of
  * RFC 6298 with backoff, Linux's minimum or the RFC's; after it everything outstanding is sent
  * again in order, which without SACK repeats segments that had arrived. Receiver: cumulative
  * acknowledgements, delayed ones for every second segment, at once when something is out of order,
@@ -36,7 +38,8 @@ struct tcp_sender {
     enum tcp_state state;
     uint32_t una, top;   /* oldest not acknowledged; one beyond the highest sent */
     uint32_t ready, end; /* one beyond what the application gave, will give at all */
-    uint32_t recover, dupacks, sacked;
+    uint32_t recover, dupacks, sacked, partial_acks;
+    uint32_t delivered, sent_since, recover_flight; /* since recovery began (RFC 6937) */
     double cwnd, ssthresh, cubic_most, cubic_k;
     uint64_t cubic_epoch_ns;
     double srtt_ns, rttvar_ns;

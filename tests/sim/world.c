@@ -5,15 +5,16 @@
 
 #include "tests/sim/scene.h"
 
-#define HORIZON_S      130
-#define MIDSTREAM_S    4 /* how long flows are older than the sensor */
-#define RECORD_S       20
-#define HEADERS        54
-#define LINK_MBPS      10.
-#define LINK_QUEUE_MS  80. /* then it drops */
-#define RTT_MS         50.
-#define BEFORE_SENSOR  .25 /* of the round trip */
-#define ENDLESS_NUMBER (UINT32_MAX / 2)
+#define HORIZON_S       130
+#define MIDSTREAM_S     4 /* how long flows are older than the sensor */
+#define RECORD_S        20
+#define RECORD_SEGMENTS 2000 /* of an endless flow */
+#define HEADERS         54
+#define LINK_MBPS       10.
+#define LINK_QUEUE_MS   80. /* then it drops */
+#define RTT_MS          50.
+#define BEFORE_SENSOR   .25 /* of the round trip */
+#define ENDLESS_NUMBER  (UINT32_MAX / 2)
 
 /* ---- events and packets ---- */
 
@@ -95,7 +96,7 @@ static bool is_withheld(struct scene *w, struct flow_state *f, const struct happ
         record(w, f, h);
         return false;
     }
-    if (w->now_ns < w->sensor_ns || is_elsewhere(w, f, h))
+    if (!w->has_sensor || w->now_ns < w->sensor_ns || is_elsewhere(w, f, h))
         return false;
     return tap_packet(&w->tap, &w->seen[h->life], h->seq, h->len, h->flags, w->now_ns);
 }
@@ -126,6 +127,7 @@ static void queue_timer(struct scene *w, struct flow_state *f)
     uint64_t at = f->tcp.timer_ns;
     if (f->tcp.has_timed_out && dice_hits(&w->dice, f->conf->rehash))
         f->is_hidden = !f->is_hidden;
+    w->measured.timeouts += f->tcp.has_timed_out;
     f->tcp.has_timed_out = false;
     if (at == 0 || (f->timer_at_ns != 0 && f->timer_at_ns <= at))
         return;
@@ -139,6 +141,7 @@ struct scene_flow {
 };
 
 static struct scene_flow sender_of[SCENE_FLOWS];
+static struct scene the_world; /* one test at a time and process */
 
 static bool is_fin(const struct flow_state *f, uint32_t segment)
 {
@@ -161,6 +164,10 @@ static void send_segment(void *with, uint32_t first, uint32_t count, bool is_aga
     else if (is_fin(f, first + count - 1)) {
         p.flags |= TCP_FIN;
         p.len -= f->is_fin_alone ? len : 0;
+    }
+    if (first < SEGMENT_ACK) {
+        at->scene->measured.sent += count;
+        at->scene->measured.again += is_again ? count : 0;
     }
     scene_send(at->scene, f, &p);
 }
@@ -220,8 +227,12 @@ static void at_receiver(struct scene *w, struct flow_state *f, const struct happ
         return;
     double delay_ms = f->conf->ack_delay_ms > 0 ? f->conf->ack_delay_ms : 40;
     uint64_t due = f->receiver.ack_due_ns;
+    uint32_t had = f->receiver.next;
+    w->measured.spurious +=
+        h->first < had || f->receiver.has[h->first % TCP_WINDOW]; /* of one: the first */
     bool is_now = tcp_receive(&f->receiver, h->first, h->count,
                               (uint64_t)(delay_ms * MILLISECOND_NS), w->now_ns);
+    w->measured.arrived += f->receiver.next - had;
     if (is_now || (h->flags & TCP_FIN) != 0)
         acknowledge(w, f);
     else if (f->receiver.ack_due_ns != due)
@@ -256,6 +267,7 @@ static void timer(struct scene *w, struct flow_state *f)
 void scene_end(struct scene *w, struct flow_state *f)
 {
     f->is_over = true;
+    w->measured.over++;
     if (w->record != NULL)
         return; /* one life is enough */
     double pause = dice_wait(&w->dice, (f->conf->pause_ms + 1) * MILLISECOND_NS);
@@ -333,6 +345,8 @@ static void reset(struct scene *w, const struct row *row, const struct senders *
     w->row = row;
     w->groups = groups;
     w->record = NULL;
+    w->has_sensor = false;
+    w->measured = (struct measured){0};
     w->dice = dice_init(seed);
     w->now_ns = w->sensor_ns = SECOND_NS;
     w->link_free_ns = 0;
@@ -370,8 +384,7 @@ static void make_recording(struct scene *w, const struct row *row, const struct 
     struct senders genuine = *group;
     genuine.role = CLOSED_LOOP;
     genuine.flows = TRACES;
-    genuine.end = ENDLESS;
-    genuine.segments = group->segments != 0 ? group->segments : 2000;
+    genuine.segments = group->segments != 0 ? group->segments : RECORD_SEGMENTS;
     reset(w, row, &genuine, seed);
     w->tap.has_ended = false;
     w->record = w->traces;
@@ -384,25 +397,38 @@ static void make_recording(struct scene *w, const struct row *row, const struct 
             w->traces[i].packet[j - 1].at_ns -= w->traces[i].packet[0].at_ns;
 }
 
+void world_measure(const struct row *row, double seconds, uint64_t seed, struct measured *out)
+{
+    struct scene *w = &the_world;
+    reset(w, row, row->groups, seed);
+    w->tap.has_ended = false;
+    for (unsigned i = 0; i < ROW_GROUPS; i++)
+        add_flows(w, &row->groups[i]);
+    run_until(w, w->sensor_ns + (uint64_t)(seconds * 1e9));
+    *out = w->measured;
+    out->seconds = seconds;
+}
+
 void world_run(const struct row *row, const struct penny_conf *conf, uint64_t seed,
                struct outcome *out)
 {
-    static struct scene w; /* one test at a time and process */
+    struct scene *w = &the_world;
     bool is_midstream = false;
     for (unsigned i = 0; i < ROW_GROUPS; i++) {
         is_midstream |= row->groups[i].is_midstream && row->groups[i].role == CLOSED_LOOP;
         if (row->groups[i].role == REPLAY && row->groups[i].flows > 0)
-            make_recording(&w, row, &row->groups[i], seed + 1);
+            make_recording(w, row, &row->groups[i], seed + 1);
     }
-    reset(&w, row, row->groups, seed);
-    tap_open(&w.tap, conf, row->is_v6, dice_next(&w.dice), out);
+    reset(w, row, row->groups, seed);
+    w->has_sensor = true;
+    tap_open(&w->tap, conf, row->is_v6, dice_next(&w->dice), out);
     if (is_midstream)
-        w.sensor_ns += MIDSTREAM_S * SECOND_NS;
+        w->sensor_ns += MIDSTREAM_S * SECOND_NS;
     for (unsigned i = 0; i < ROW_GROUPS; i++)
-        add_flows(&w, &row->groups[i]);
-    uint64_t end_ns = w.sensor_ns + HORIZON_S * SECOND_NS;
-    run_until(&w, end_ns);
-    if (!w.tap.has_ended)
-        tap_advance(&w.tap, end_ns);
-    tap_close(&w.tap, end_ns);
+        add_flows(w, &row->groups[i]);
+    uint64_t end_ns = w->sensor_ns + HORIZON_S * SECOND_NS;
+    run_until(w, end_ns);
+    if (!w->tap.has_ended)
+        tap_advance(&w->tap, end_ns);
+    tap_close(&w->tap, end_ns);
 }
