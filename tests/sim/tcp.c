@@ -251,7 +251,8 @@ static void new_ack(struct tcp_sender *s, uint32_t next, uint64_t now_ns)
 {
     uint32_t acked = next - s->una, flight = in_flight(s);
     const struct sent *last = at(s, next - 1);
-    if (last->tries == 0)
+    /* Karn; and not what waited at the receiver for a hole to be filled */
+    if (last->tries == 0 && !last->is_sacked && s->state == TCP_OPEN)
         measure(s, (double)(now_ns - last->at_ns));
     for (; s->una != next; s->una++) {
         s->delivered += !at(s, s->una)->is_sacked;
