@@ -185,32 +185,44 @@ void report_line(const struct row *row, const struct summary *s, bool is_markdow
     fflush(stdout);
 }
 
+static unsigned complain(const struct row *row, const char *what, size_t k, size_t n,
+                         double promise)
+{
+    fprintf(stderr, "BROKEN: %s: %zu of %zu %s; promised: %s %g %%\n", row->name, k, n, what,
+            what[0] == 'w' ? "at most" : "at least", 100 * promise);
+    return 1;
+}
+
+/* Is the true rate above (below) this, with 95 % confidence? */
+static bool is_above(size_t k, size_t n, double rate)
+{
+    double low, high;
+    report_exact(k, n, &low, &high);
+    return low > rate;
+}
+
+static bool is_below(size_t k, size_t n, double rate)
+{
+    double low, high;
+    report_exact(k, n, &low, &high);
+    return n > 0 && high < rate;
+}
+
 unsigned report_broken(const struct row *row, const struct summary *s, double alpha)
 {
     unsigned broken = 0;
-    double most = row->wrong_most > 0 ? row->wrong_most : alpha;
-    double n = (double)s->tests;
-    if ((double)s->wrong > floor(most * n + 1e-9)) {
-        fprintf(stderr, "BROKEN: %s: %zu wrong words in %zu tests, at most %g allowed\n", row->name,
-                s->wrong, s->tests, floor(most * n + 1e-9));
-        broken++;
-    }
-    if ((double)s->right < row->right_least * n - 1e-9) {
-        fprintf(stderr, "BROKEN: %s: %.3f %% right, at least %g %% promised\n", row->name,
-                percent(s->right, s->tests), 100 * row->right_least);
-        broken++;
-    }
-    if ((double)s->inside < row->inside_least * (double)s->judged - 1e-9) {
-        fprintf(stderr,
-                "BROKEN: %s: the truth is inside %.2f %% of the intervals, %g %% promised\n",
-                row->name, percent(s->inside, s->judged), 100 * row->inside_least);
-        broken++;
-    }
-    if (s->broken > 0) {
-        fprintf(stderr, "BROKEN: %s: %zu tests broke the budget, the gap or their own counts\n",
-                row->name, s->broken);
-        broken++;
-    }
+    if (row->wrong_most <= 0 && (double)s->wrong > floor(alpha * (double)s->tests + 1e-9))
+        broken += complain(row, "words are wrong", s->wrong, s->tests, alpha);
+    if (row->wrong_most > 0 && is_above(s->wrong, s->tests, row->wrong_most))
+        broken += complain(row, "words are wrong", s->wrong, s->tests, row->wrong_most);
+    if (is_below(s->right, s->tests, row->right_least))
+        broken += complain(row, "tests are right", s->right, s->tests, row->right_least);
+    if (is_below(s->inside, s->judged, row->inside_least))
+        broken +=
+            complain(row, "intervals hold the truth", s->inside, s->judged, row->inside_least);
+    if (s->broken > 0)
+        broken +=
+            complain(row, "tests keep budget, gap and counts", s->tests - s->broken, s->tests, 1);
     return broken;
 }
 

@@ -22,7 +22,7 @@ struct row {
     const char *name;
     const char *reference; /* what penny.md's table says of the paper's rule; NULL: nothing */
     unsigned tests, quick; /* quick: tests in the quick run; 0: left out */
-    double wrong_most;     /* rate; of pure rows 0 stands for the bound alpha */
+    double wrong_most;     /* rate; 0 stands for the bound alpha */
     double right_least;    /* share; 0: nothing is promised */
     double inside_least;   /* share of tests whose interval holds the truth; 0: nothing promised */
     bool is_v6;

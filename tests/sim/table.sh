@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The tables of docs/penny-simulation.md are what sim_penny prints. Build it with the release preset.
+#   table.sh SIM_PENNY            writes them anew: all rows, all tests; minutes to half an hour
+#   table.sh SIM_PENNY OPTION…    the same with further options of sim_penny, e.g. -j 4 or --tests 1000
+# A broken promise is shown, and the exit status is 1; the tables are written all the same.
+set -uo pipefail
+page=$(cd "$(dirname "$0")/../.." && pwd)/docs/penny-simulation.md
+if [ $# -eq 0 ]; then
+    sed -n '2,5s/^# //p' "$0" >&2
+    exit 2
+fi
+sim=$1
+shift
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+status=0
+
+# put LAYER: replaces what stands between that layer's markers
+put() {
+    "$sim" --layer "$1" --markdown "${@:2}" >"$work/table" || status=1
+    [ "$(wc -l <"$work/table")" -gt 10 ] || { echo "sim_penny printed no table" >&2; exit 1; }
+    awk -v begin="<!-- $1 layer: tests/sim/table.sh writes this -->" -v end="<!-- end of $1 layer -->" \
+        -v table="$work/table" '
+        $0 == begin { print; while ((getline line < table) > 0) print line; skip = 1; seen = 1 }
+        $0 == end { skip = 0 }
+        !skip { if ($0 != begin) print }
+        END { exit !seen }' "$page" >"$work/page" || { echo "$page has no markers of $1" >&2; exit 1; }
+    cat "$work/page" >"$page"
+}
+put engine "$@"
+put full "$@"
+exit $status
