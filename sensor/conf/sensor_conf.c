@@ -95,6 +95,8 @@ static const struct conf_row rows[] = {
      .help = "Most ever withheld per test; at least max_drops."},
     {"penny.timeout", CONF_DURATION, AT(conf.penny.timeout_ns), .value = "3s", .min = MILLISECONDS(100), .max = SECONDS(60),
      .help = "How long a withheld segment may take to come again."},
+    {"penny.timeout_min", CONF_DURATION, AT(conf.penny.timeout_min_ns), .value = "1500ms", .min = MILLISECONDS(100), .max = SECONDS(60),
+     .help = "The same for a flow whose handshake was seen, plus four round-trip times; timeout if that is less."},
     {"penny.gap", CONF_DURATION, AT(conf.penny.gap_ns), .value = "500ms", .min = 0, .max = SECONDS(60),
      .help = "Least time between two turns of one flow."},
     {"penny.open_blocks", CONF_UNSIGNED, AT(conf.penny.open_blocks), .value = "5", .min = 1, .max = 64,

@@ -2,9 +2,10 @@
  *
  *   aggregates   one small record per (watched prefix, ingress); points to its test, if one runs
  *   tests        test.h: drop policy, verdict and counters of one running test
- *   units        unit.h: a ring, oldest first. Every window is equally long, so the order of
- *                drawing is the order of deadlines, and the ring is its own timer. A unit that
- *                resolved early stays until its window is over: so long its block stays open.
+ *   units        unit.h: a pool. Windows have one of a few lengths; the units of each length form
+ *                a queue, oldest first, which is its own timer. A unit that resolved early stays
+ *                until its window is over: so long its block is remembered.
+ *   handshakes   handshake.h: when the SYN of a flow not yet known came, for its round-trip time
  *   flows        flow_table.h; each links its open units, oldest first
  *   events       outbox.h: a ring; a test reserves the room of two events, a block that of one
  *
@@ -13,13 +14,15 @@
 
 #include "sensor/penny/drop_policy.h"
 #include "sensor/penny/flow_table.h"
+#include "sensor/penny/handshake.h"
 #include "sensor/penny/penny.h"
 #include "sensor/penny/verdict.h"
 #include "shared/base/lpm.h"
 
 #define NONE           UINT32_MAX
-#define PREFETCH_LAG   8  /* packets until a bucket has arrived and leads on to its flow */
-#define PREFETCHED_MAX 64 /* a burst */
+#define FATES_MAX      256 /* drops that wait for an earlier one: blocks remembered now or then */
+#define PREFETCH_LAG   8   /* packets until a bucket has arrived and leads on to its flow */
+#define PREFETCHED_MAX 64  /* a burst */
 
 /* A packet that was announced by penny_prefetch: its hash need not be made twice. */
 struct announced {
@@ -27,12 +30,26 @@ struct announced {
     uint64_t hash;
 };
 
+/* Lengths of windows: by the round-trip time of the flow's handshake, and for repeats that are
+ * withheld again, whose senders have backed off. */
+#define WINDOWS_BY_TRIP 6
+#define WINDOWS         (WINDOWS_BY_TRIP + VERDICT_DEPTHS - 2)
+
 struct unit {
     uint64_t drawn_ns;
-    uint32_t flow, next; /* FLOW_NONE: no longer linked */
     struct seq_cover cover;
+    uint32_t flow;                     /* FLOW_NONE: no longer linked */
+    uint32_t prev, next;               /* of this flow */
+    uint32_t queue_next;               /* of this window, or of the free ones */
+    uint32_t again_prev, again_next;   /* withheld repeats of this test that are not known */
     uint32_t test, test_number, block; /* slot, number against its reuse, block's serial number */
+    uint8_t depth, window;
     bool is_dropped, is_resolved;
+};
+
+struct unit_queue {
+    uint64_t span_ns;
+    uint32_t first, last;
 };
 
 struct aggregate {
@@ -48,9 +65,13 @@ struct test {
     uint8_t id[16];
     uint64_t started_ns, last_unit_ns;
     struct drop_policy policy;
+    struct prf repeats; /* the coins of depth 1 and beyond */
     struct verdict verdict;
-    uint32_t settle; /* serial number of the next block whose drop goes to the verdict */
-    uint64_t droppable, drops, invalid, kept, came;
+    uint32_t settle, drops;  /* first copies withheld in order: given to the verdict; all */
+    uint8_t fate[FATES_MAX]; /* of those in between */
+    uint32_t again;          /* first withheld repeat that is not known */
+    uint32_t repeats_drawn;  /* units of depth 1 and beyond */
+    uint64_t droppable, kept, came;
 };
 
 struct penny {
@@ -62,9 +83,11 @@ struct penny {
     uint32_t prefix_count, watch;
     struct aggregate *aggregates; /* prefix index times ingresses, plus ingress index */
     struct flow_table flows;
+    struct handshakes handshakes;
     struct unit *units;
-    uint64_t unit_head, unit_tail; /* positions; the index is the low bits */
-    uint32_t unit_mask;
+    uint32_t unit_count, unit_free; /* in the pool; first free one */
+    struct unit_queue queue[WINDOWS];
+    uint64_t next_due_ns; /* no window is over before */
     struct test *tests;
     uint32_t *free_tests;
     uint32_t free_test_count, test_max, tick_at, test_number;
@@ -76,8 +99,3 @@ struct penny {
     uint32_t announced_tail, announced_flows, announced_head; /* in; led on to its flow; decided */
     struct penny_stats stats;
 };
-
-static inline struct unit *unit_at(struct penny *p, uint64_t position)
-{
-    return &p->units[position & p->unit_mask];
-}

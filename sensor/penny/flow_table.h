@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "sensor/packet/packet.h"
+#include "sensor/penny/drop_policy.h"
 #include "sensor/penny/seq_track.h"
 #include "shared/base/hash.h"
 
@@ -53,12 +54,11 @@ struct flow {
     uint32_t test;             /* number of the test that the lines below speak of */
     uint32_t unit_first;       /* open units, oldest first; FLOW_NONE */
     /* second line: read by every segment with data */
-    uint64_t turn_at_ns; /* its last unit */
-    uint32_t turn_block; /* serial number of the block that it gave to */
-    uint32_t turn_units; /* how many */
+    struct turn turn; /* what it gave to the draw */
     uint32_t unit_last;
     uint8_t flags;
-    uint8_t grace; /* in-order segments still to come before the flow is admitted */
+    uint8_t grace;  /* in-order segments still to come before the flow is admitted */
+    uint8_t window; /* class of its units' windows, by its handshake: fixed for its life */
     bool is_used;
     struct seq_track track; /* its last hole lies in the third line */
     /* third line: when the flow comes and goes */
@@ -66,7 +66,7 @@ struct flow {
     uint64_t hash;
 };
 static_assert(sizeof(struct flow) <= 256, "at most 256 bytes per flow");
-static_assert(offsetof(struct flow, turn_at_ns) == 64 &&
+static_assert(offsetof(struct flow, turn) == 64 &&
                   offsetof(struct flow, track.hole) + sizeof(struct seq_hole) <= 128,
               "a segment in order needs two cache lines");
 

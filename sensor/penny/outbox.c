@@ -64,6 +64,7 @@ void outbox_ended(struct penny *p, const struct test *t, int word, const char *r
 {
     struct event_test_ended *e = &event_add(p, EVENT_test_ended)->test_ended;
     const struct verdict *v = &t->verdict;
+    struct drop_counts drops = verdict_drops(v);
     memcpy(e->test_id, t->id, sizeof e->test_id);
     e->prefix = t->prefix;
     e->ingress = p->ingress->row[t->ingress];
@@ -81,10 +82,10 @@ void outbox_ended(struct penny *p, const struct test *t, int word, const char *r
     e->open_evidence = v->open;
     e->flows = v->flows;
     e->droppable = t->droppable;
-    e->drops = t->drops;
-    e->retransmitted = v->returns;
-    e->unanswered = v->unanswered;
-    e->invalid = t->invalid;
-    e->controls = v->controls;
-    e->duplicates = v->repeats;
+    e->drops = drops.withheld;
+    e->retransmitted = drops.returns;
+    e->unanswered = drops.unanswered;
+    e->invalid = drops.invalid;
+    e->controls = v->trial[0].controls;
+    e->duplicates = v->trial[0].repeats;
 }

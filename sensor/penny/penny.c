@@ -11,12 +11,14 @@
 #include "sensor/penny/test.h"
 #include "sensor/penny/unit.h"
 
-#define GRACE_SEGMENTS 1 /* beyond the first seen, whose place in the stream nobody knows */
-#define PAYLOAD_MIN    2 /* one byte: a keep-alive or a zero-window probe */
-#define UNITS_MAX      (1u << 20)
-#define EVENTS_MAX     8192
-#define TICK_FLOWS     4096 /* looked at per tick: 40,000 a second end at 100 ms */
-#define TICK_TESTS     64
+#define GRACE_SEGMENTS  1 /* beyond the first seen, whose place in the stream nobody knows */
+#define PAYLOAD_MIN     2 /* one byte: a keep-alive or a zero-window probe */
+#define NEVER_WITHHELD  (TCP_SYN | TCP_FIN | TCP_RST | TCP_URG)
+#define UNITS_MAX       (1u << 20)
+#define EVENTS_MAX      8192
+#define TICK_FLOWS      4096 /* looked at per tick: 40,000 a second end at 100 ms */
+#define TICK_TESTS      64
+#define BLOCKS_PER_TEST 4 /* remembered, in units of open_blocks, when all tests are busy */
 
 /* ---- memory ---- */
 
@@ -32,19 +34,18 @@ static int tests_new(struct penny *p)
 {
     const struct penny_conf *conf = p->conf;
     uint64_t block = conf->drop_probability > 0 ? (uint64_t)(1 / conf->drop_probability) + 1 : 250;
-    uint32_t units = power_of_two((uint64_t)p->test_max * conf->open_blocks * block, UNITS_MAX);
-    uint32_t events = power_of_two((uint64_t)p->test_max * (conf->open_blocks + 3), EVENTS_MAX);
-    p->units = calloc(units, sizeof *p->units);
+    uint64_t blocks = BLOCKS_PER_TEST * (uint64_t)conf->open_blocks;
+    uint64_t units = p->test_max * blocks * block;
+    uint32_t events = power_of_two(p->test_max * (blocks + 3), EVENTS_MAX);
     p->events = calloc(events, sizeof *p->events);
     p->tests = calloc(p->test_max, sizeof *p->tests);
     p->free_tests = calloc(p->test_max, sizeof *p->free_tests);
-    if (p->units == NULL || p->events == NULL || p->tests == NULL || p->free_tests == NULL)
+    if (p->events == NULL || p->tests == NULL || p->free_tests == NULL)
         return -ENOMEM;
-    p->unit_mask = units - 1;
     p->event_mask = events - 1;
     for (uint32_t i = 0; i < p->test_max; i++)
         p->free_tests[p->free_test_count++] = p->test_max - 1 - i;
-    return 0;
+    return units_init(p, units < UNITS_MAX ? (uint32_t)units : UNITS_MAX);
 }
 
 static struct hash_key table_key(uint64_t seed)
@@ -68,6 +69,8 @@ int penny_new(const struct penny_conf *conf, const struct ingress_table *ingress
     int err = flow_table_init(&p->flows, conf->max_flows > 0 ? conf->max_flows : 1,
                               conf->flow_idle_ns, table_key(seed));
     if (err == 0)
+        err = handshakes_init(&p->handshakes, p->flows.max);
+    if (err == 0)
         err = tests_new(p);
     if (err == 0)
         err = penny_watch(p, conf->prefixes, conf->prefix_count);
@@ -85,6 +88,7 @@ void penny_free(struct penny *p)
         return;
     lpm_clear(&p->watched);
     flow_table_clear(&p->flows);
+    handshakes_clear(&p->handshakes);
     free(p->prefixes);
     free(p->aggregates);
     free(p->units);
@@ -184,6 +188,7 @@ static void add_flow(struct penny *p, struct test *t, const struct packet *packe
     flow->aggregate = aggregate;
     flow->watch = p->watch;
     flow->grace = GRACE_SEGMENTS;
+    flow->window = window_of_trip(p, handshake_trip(&p->handshakes, hash));
     flow->flags = (packet->tcp_flags & TCP_FIN) != 0 ? FLOW_FIN : 0;
     seq_track_init(&flow->track, data_seq(packet) + packet->payload_len);
 }
@@ -195,12 +200,12 @@ static void join_test(struct flow *flow, struct test *t)
         return;
     flow->test = t->number;
     flow->flags &= FLOW_FIN;
-    flow->turn_block = flow->turn_units = 0;
+    flow->turn = (struct turn){.at_ns = flow->turn.at_ns};
 }
 
 static bool is_droppable(struct flow *flow, const struct packet *packet, enum seq_class class)
 {
-    if (class != SEQ_IN_ORDER || (packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_URG)) != 0)
+    if (class != SEQ_IN_ORDER || (packet->tcp_flags & NEVER_WITHHELD) != 0)
         return false;
     if ((flow->flags & FLOW_FIN) != 0)
         return false;
@@ -212,51 +217,56 @@ static bool is_droppable(struct flow *flow, const struct packet *packet, enum se
 }
 
 /* Room is asked for before anybody looks at the coin. */
-static bool has_room(struct penny *p, struct test *t)
+static bool has_room(struct penny *p, const struct test *t, uint32_t serial)
 {
-    return p->unit_tail - p->unit_head <= p->unit_mask &&
-           (drop_policy_filling(&t->policy) != NULL || outbox_room(p) > 0);
+    return units_have_room(p) && (serial != t->policy.next || outbox_room(p) > 0);
+}
+
+static void withhold(struct penny *p, struct test *t, struct flow *flow, const struct unit *u)
+{
+    struct block *b = drop_policy_block(&t->policy, u->block);
+    b->drop_unit = (uint32_t)(u - p->units);
+    b->drop_flow = u->flow;
+    b->drop_order = t->drops++;
+    t->fate[b->drop_order % FATES_MAX] = FATE_PENDING;
+    b->is_flows_first = (flow->flags & FLOW_DROPPED) == 0;
+    flow->flags |= FLOW_DROPPED;
 }
 
 static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flow,
                                const struct packet *packet)
 {
-    struct turn turn = {flow->turn_at_ns, flow->turn_block, flow->turn_units};
-    if (!drop_policy_may_take(&t->policy, &turn, test_blocks_limit(p, t), p->now_ns))
+    struct bidder bidder = {&flow->turn, flow_index(&p->flows, flow), t->verdict.flows};
+    uint32_t serial = drop_policy_offer(&t->policy, bidder, test_blocks_limit(p, t), p->now_ns);
+    if (serial == 0)
         return FRAME_FORWARD;
-    if (!has_room(p, t)) {
+    if (!has_room(p, t, serial)) {
         p->stats.no_room++;
         return FRAME_FORWARD;
     }
-    uint32_t serial;
-    p->event_reserved += drop_policy_filling(&t->policy) == NULL;
-    bool is_dropped = drop_policy_take(&t->policy, &turn, p->now_ns, &serial);
-    flow->turn_at_ns = turn.at_ns;
-    flow->turn_block = turn.block;
-    flow->turn_units = turn.units;
+    p->event_reserved += serial == t->policy.next;
+    bool is_dropped = drop_policy_take(&t->policy, serial, &flow->turn, p->now_ns);
     struct unit *u = unit_new(p, t, flow, serial);
     seq_cover_init(&u->cover, packet->seq, packet->payload_len);
     u->is_dropped = is_dropped;
+    verdict_draw(&t->verdict, 0, is_dropped);
     t->droppable++;
+    t->kept += !is_dropped;
     t->last_unit_ns = p->now_ns;
-    if (!is_dropped) {
-        t->kept++;
-        return FRAME_FORWARD;
-    }
-    t->drops++;
-    struct block *b = drop_policy_block(&t->policy, serial);
-    b->drop_unit = (uint32_t)(u - p->units);
-    b->is_flows_first = (flow->flags & FLOW_DROPPED) == 0;
-    flow->flags |= FLOW_DROPPED;
-    return FRAME_DROP;
+    if (is_dropped)
+        withhold(p, t, flow, u);
+    return is_dropped ? FRAME_DROP : FRAME_FORWARD;
 }
 
 static enum verdict_frame flow_data(struct penny *p, struct flow *flow, const struct packet *packet)
 {
     uint32_t seq = data_seq(packet);
     enum seq_class class = seq_track_add(&flow->track, seq, packet->payload_len);
-    if (class != SEQ_IN_ORDER && class != SEQ_AHEAD)
-        units_cover(p, flow, seq, packet->payload_len);
+    if (class != SEQ_IN_ORDER && class != SEQ_AHEAD) {
+        bool is_old = class != SEQ_PARTIAL && (packet->tcp_flags & NEVER_WITHHELD) == 0;
+        if (units_cover(p, flow, seq, packet->payload_len, is_old))
+            return FRAME_DROP;
+    }
     struct test *t = aggregate_test(p, flow->aggregate);
     if (t == NULL)
         return FRAME_FORWARD;
@@ -321,7 +331,13 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
     struct test *t = aggregate_test(p, aggregate);
     if (flow != NULL)
         return flow_packet(p, flow, packet);
-    if (t != NULL && is_tcp && is_data(packet))
+    if (t == NULL || !is_tcp)
+        return FRAME_FORWARD;
+    if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+        handshake_syn(&p->handshakes, hash, p->now_ns);
+    else
+        handshake_after(&p->handshakes, hash, p->now_ns);
+    if (is_data(packet))
         add_flow(p, t, packet, aggregate, hash);
     return FRAME_FORWARD;
 }
@@ -336,8 +352,9 @@ static void test_time_over(struct penny *p, struct test *t)
         test_end(p, t, VERDICT_INCONCLUSIVE, "no TCP data");
     else if (v->genuine < v->log_threshold && v->open < v->log_threshold &&
              t->policy.next - 1 < p->conf->max_drops) {
+        struct drop_counts drops = verdict_drops(v);
         snprintf(why, sizeof why, "too little traffic: %u of %u drops resolved",
-                 v->returns + v->unanswered, p->conf->max_drops);
+                 drops.returns + drops.unanswered, p->conf->max_drops);
         test_end(p, t, VERDICT_INCONCLUSIVE, why);
     } else
         test_end_likeliest(p, t, "time is over");
@@ -347,7 +364,7 @@ static void test_time_over(struct penny *p, struct test *t)
 static bool is_quiet(const struct penny *p, const struct test *t)
 {
     const struct verdict *v = &t->verdict;
-    return p->now_ns - t->last_unit_ns > 2 * p->conf->timeout_ns &&
+    return p->now_ns - t->last_unit_ns > 2 * p->conf->timeout_ns && t->again == NONE &&
            (v->genuine >= v->log_threshold || v->open >= v->log_threshold);
 }
 

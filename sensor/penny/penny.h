@@ -46,7 +46,8 @@ struct penny_conf {
     double drop_probability;  /* (0, 0.5]; a block has round(1/p) segments, one is withheld */
     unsigned max_drops;       /* per test while nothing speaks against genuine */
     unsigned budget;          /* per test while the word is open: the most that is ever withheld */
-    uint64_t timeout_ns;      /* window of a unit */
+    uint64_t timeout_ns;      /* window of a unit; of a repeat that is withheld again, or longer */
+    uint64_t timeout_min_ns;  /* least window where the round-trip time is known; 0: timeout_ns */
     uint64_t gap_ns;          /* least time between a flow's turns */
     unsigned open_blocks;     /* most blocks open at once, per test */
     double alpha;             /* bound on a wrong word */

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "sensor/penny/outbox.h"
+#include "sensor/penny/unit.h"
 
+#define WAIT_FOR        6 /* drops without an answer: if they stay so, the open evidence stands */
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
 
 static void make_id(struct penny *p, uint8_t id[static 16])
@@ -27,7 +29,8 @@ struct test *test_start(struct penny *p, uint32_t aggregate)
                        .ingress = (uint16_t)(aggregate % p->ingress->count),
                        .started_ns = p->now_ns,
                        .last_unit_ns = p->now_ns,
-                       .settle = 1};
+                       .repeats = prf_init(p->seed, UINT64_C(2) << 32 | p->test_number),
+                       .again = NONE};
     p->stats.tests++;
     make_id(p, t->id);
     drop_policy_init(&t->policy, prf_init(p->seed, UINT64_C(1) << 32 | t->number),
@@ -50,35 +53,42 @@ static void add_cohort(struct verdict *v, const struct block *b, uint32_t kept)
     }
 }
 
+/* Is the fate of this block's drop part of what the verdict saw in order? */
+static bool is_settled(const struct test *t, const struct block *b)
+{
+    return b->fate != FATE_NONE && b->drop_order < t->settle;
+}
+
 /* A verdict may fall long before any window is over; then the blocks whose drop is known in order
  * of drawing speak, with all their kept units, so that early repeats do not weigh too much. */
 static struct fraction final_fraction(struct test *t, int word)
 {
     struct verdict v = t->verdict;
-    for (uint32_t s = t->policy.first; s < t->settle; s++) {
+    for (uint32_t s = t->policy.first; s < t->policy.next; s++) {
         const struct block *b = drop_policy_block(&t->policy, s);
-        add_cohort(&v, b, b->kept_drawn);
+        if (is_settled(t, b))
+            add_cohort(&v, b, b->kept_drawn);
     }
     return verdict_fraction(&v, word);
 }
 
-void test_invalidate(struct penny *p, struct test *t, struct block *b)
+static void end_pending(struct penny *p, struct test *t)
 {
-    b->fate = FATE_INVALID;
-    t->invalid++;
-    outbox_drop(p, t, unit_at(p, b->drop_unit), DROP_INVALID, p->now_ns);
+    for (uint32_t s = t->policy.first; s < t->policy.next; s++) {
+        struct block *b = drop_policy_block(&t->policy, s);
+        if (b->fate == FATE_PENDING)
+            unit_invalidate(p, t, &p->units[b->drop_unit]);
+        else if (b->fate == FATE_NONE)
+            p->event_reserved--;
+    }
+    while (t->again != NONE)
+        unit_invalidate(p, t, &p->units[t->again]);
 }
 
 void test_end(struct penny *p, struct test *t, int word, const char *reason)
 {
     struct fraction f = final_fraction(t, word);
-    for (uint32_t s = t->policy.first; s < t->policy.next; s++) {
-        struct block *b = drop_policy_block(&t->policy, s);
-        if (b->fate == FATE_PENDING)
-            test_invalidate(p, t, b);
-        else if (b->fate == FATE_NONE)
-            p->event_reserved--;
-    }
+    end_pending(p, t);
     outbox_ended(p, t, word, reason, f);
     struct aggregate *a = &p->aggregates[t->aggregate];
     a->test = NONE;
@@ -87,18 +97,34 @@ void test_end(struct penny *p, struct test *t, int word, const char *reason)
     p->free_tests[p->free_test_count++] = (uint32_t)(t - p->tests);
 }
 
+/* Only what is revealed, and the clock: a drop that nobody answered for 250 ms speaks, too. */
 static bool is_nothing_against(const struct test *t)
 {
-    const struct verdict *v = &t->verdict;
-    return v->missed == 0 && v->unanswered == 0 && t->invalid == 0 &&
-           t->came <= REPEATS_AGAINST * (double)t->kept;
+    struct drop_counts drops = verdict_drops(&t->verdict);
+    return drops.unanswered == 0 && drops.invalid == 0 && t->policy.old == 0 &&
+           t->came <= REPEATS_AGAINST * (double)t->droppable;
 }
 
+static uint32_t budget_of(const struct penny_conf *c)
+{
+    return c->budget > c->max_drops ? c->budget : c->max_drops;
+}
+
+/* A repeat that took part in a draw counts as a drop, whatever its coin: so the budget holds, and
+ * its rest tells nothing. Where genuine traffic is proven and some drops are long unanswered, those
+ * will tell whether there is other traffic: no more are needed until then. */
 uint32_t test_blocks_limit(const struct penny *p, const struct test *t)
 {
-    const struct penny_conf *c = p->conf;
-    unsigned budget = c->budget > c->max_drops ? c->budget : c->max_drops;
-    return is_nothing_against(t) ? c->max_drops : budget;
+    if (t->policy.old >= WAIT_FOR && t->verdict.genuine >= t->verdict.log_threshold)
+        return t->policy.next - 1;
+    uint32_t limit = is_nothing_against(t) ? p->conf->max_drops : budget_of(p->conf);
+    return limit > t->repeats_drawn ? limit - t->repeats_drawn : 0;
+}
+
+bool test_may_draw_repeat(const struct penny *p, const struct test *t)
+{
+    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && units_have_room(p) &&
+           outbox_room(p) > 0;
 }
 
 void test_end_likeliest(struct penny *p, struct test *t, const char *why)
@@ -108,41 +134,51 @@ void test_end_likeliest(struct penny *p, struct test *t, const char *why)
     test_end(p, t, word, reason);
 }
 
-static void end_with_word(struct penny *p, struct test *t, int word)
+static bool is_spent(const struct penny *p, const struct test *t)
 {
-    char reason[96];
-    const struct verdict *v = &t->verdict;
-    snprintf(reason, sizeof reason, "%u of %u drops came again, %u of %u kept segments", v->returns,
-             v->returns + v->unanswered, v->repeats, v->controls);
-    test_end(p, t, word, reason);
+    const struct drop_policy *d = &t->policy;
+    return d->first == d->next && t->again == NONE && d->next - 1 >= test_blocks_limit(p, t) &&
+           d->old == 0;
 }
 
 /* True if the test ended. */
 bool test_judge(struct penny *p, struct test *t)
 {
+    if (t->number == 0)
+        return true;
     int word = verdict_word(&t->verdict, p->conf->max_drops);
     if (word >= 0) {
-        end_with_word(p, t, word);
+        char reason[96];
+        verdict_reason(&t->verdict, reason, sizeof reason);
+        test_end(p, t, word, reason);
         return true;
     }
-    struct drop_policy *d = &t->policy;
-    if (d->first == d->next && d->next - 1 >= test_blocks_limit(p, t)) {
-        test_end_likeliest(p, t, "all drops spent");
-        return true;
-    }
-    return false;
+    if (!is_spent(p, t))
+        return false;
+    test_end_likeliest(p, t, "all drops spent");
+    return true;
 }
 
-/* Drops go to the `half` evidence in order of drawing. */
-void test_settle(struct test *t)
+/* In order of drawing, not of resolution: a return is known within a round trip, its absence after
+ * the window, so the first drops known are the returned ones. */
+static void settle(struct test *t)
 {
-    while (t->settle < t->policy.next) {
-        struct block *b = drop_policy_block(&t->policy, t->settle);
-        if (b->fate == FATE_NONE || b->fate == FATE_PENDING)
+    while (t->settle < t->drops) {
+        uint8_t fate = t->fate[t->settle % FATES_MAX];
+        if (fate == FATE_PENDING)
             return;
-        verdict_settle(&t->verdict, b->fate == FATE_RETURNED, (uint32_t)t->kept, (uint32_t)t->came);
+        verdict_settle(&t->verdict, fate == FATE_RETURNED);
         t->settle++;
     }
+}
+
+void test_know(struct test *t, const struct unit *u, enum block_fate fate)
+{
+    struct block *b = drop_policy_block(&t->policy, u->block);
+    b->fate = (uint8_t)fate;
+    t->fate[b->drop_order % FATES_MAX] = (uint8_t)fate;
+    drop_policy_known(&t->policy, b);
+    settle(t);
 }
 
 void test_close_blocks(struct test *t)

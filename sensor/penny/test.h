@@ -4,6 +4,9 @@
 
 #include "sensor/penny/engine.h"
 
+#define REPEAT_DRAW   2 /* one of so many repeats is withheld, by independent coins */
+#define REPEAT_CHANCE (1.0 / REPEAT_DRAW)
+
 /* NULL if all tests are taken or there is no room for its events: the aggregate waits. */
 struct test *test_start(struct penny *p, uint32_t aggregate);
 
@@ -17,11 +20,12 @@ bool test_judge(struct penny *p, struct test *t);
 /* Most blocks that it may open, by what is known so far. */
 uint32_t test_blocks_limit(const struct penny *p, const struct test *t);
 
-/* The withheld unit of this block is no evidence. */
-void test_invalidate(struct penny *p, struct test *t, struct block *b);
+/* Has the budget, and all memory, room for one more repeat that may be withheld? */
+bool test_may_draw_repeat(const struct penny *p, const struct test *t);
 
-/* Drops that are known go to the `half` evidence in order of drawing. */
-void test_settle(struct test *t);
+/* What became of a block's withheld unit is known: reveals it, and gives fates that are next in
+ * order of drawing to the verdict. */
+void test_know(struct test *t, const struct unit *u, enum block_fate fate);
 
 /* Blocks that are over become closed cohorts. */
 void test_close_blocks(struct test *t);

@@ -13,7 +13,7 @@
 #define ALIVES     10
 #define RTO_MIN_NS UINT64_C(200000000)
 
-enum act { ACT_NEW, ACT_AGAIN, ACT_ALIVE };
+enum act { ACT_NEW, ACT_AGAIN, ACT_ALIVE, ACT_HELLO };
 
 struct item {
     uint64_t at_ns;
@@ -104,10 +104,15 @@ static void new_life(struct sim *s, struct sim_flow *f)
     f->life++;
 }
 
+static uint64_t rtt_of(const struct sim_senders *senders)
+{
+    return senders->rtt_ns != 0 ? senders->rtt_ns : RTT_NS;
+}
+
 /* The closed loop: what did not arrive is sent again, after three later segments or a timeout. */
 static void after_loss(struct sim *s, struct sim_flow *f, struct item was, uint64_t now_ns)
 {
-    uint64_t rtt = f->senders->rtt_ns != 0 ? f->senders->rtt_ns : RTT_NS;
+    uint64_t rtt = rtt_of(f->senders);
     uint64_t rto = (RTO_MIN_NS + rtt) << (was.tries < 6 ? was.tries : 6);
     uint64_t fast = rtt + (uint64_t)(3 * (double)SIM_S / f->senders->rate);
     uint64_t wait = was.tries == 0 && fast < rto ? fast : rto;
@@ -124,6 +129,13 @@ static bool is_elsewhere(struct sim *s, const struct sim_senders *senders, uint6
            (senders->moves_at_ns != 0 && now_ns >= senders->moves_at_ns);
 }
 
+static void note_drop(struct sim *s, struct sim_flow *f, uint64_t now_ns)
+{
+    if (f->dropped_at_ns != 0 && now_ns - f->dropped_at_ns < s->out->least_gap_ns)
+        s->out->least_gap_ns = now_ns - f->dropped_at_ns;
+    f->dropped_at_ns = now_ns;
+}
+
 static void transmit(struct sim *s, struct item was, uint64_t now_ns)
 {
     struct sim_flow *f = &s->flows[was.flow];
@@ -132,10 +144,9 @@ static void transmit(struct sim *s, struct item was, uint64_t now_ns)
     bool is_lost = may_be_lost && chance(s) < f->senders->loss_up;
     if (!is_lost && !is_elsewhere(s, f->senders, now_ns)) {
         bool is_dropped = offer(s, was.port, was.seq, SEGMENT, TCP_ACK, now_ns) == FRAME_DROP;
-        if (is_dropped && f->dropped_at_ns != 0 && now_ns - f->dropped_at_ns < s->out->least_gap_ns)
-            s->out->least_gap_ns = now_ns - f->dropped_at_ns;
-        if (is_dropped)
-            f->dropped_at_ns = now_ns;
+        if (is_dropped && was.act == ACT_NEW)
+            note_drop(s, f, now_ns);
+        s->out->repeats_dropped += is_dropped && was.act == ACT_AGAIN;
         is_lost = is_dropped || chance(s) < f->senders->loss_down;
     }
     if (is_genuine && is_lost)
@@ -174,9 +185,21 @@ static uint64_t wait_for_next(struct sim *s, struct sim_flow *f)
     return (uint64_t)wait;
 }
 
+/* SYN now; ACK and data a round trip later. */
+static void hello(struct sim *s, struct item item)
+{
+    struct sim_flow *f = &s->flows[item.flow];
+    offer(s, f->port, f->next_seq - 1, 0, TCP_SYN, item.at_ns);
+    item.at_ns += rtt_of(f->senders);
+    item.act = ACT_NEW;
+    push(s, item);
+}
+
 static void step(struct sim *s, struct item item)
 {
     struct sim_flow *f = &s->flows[item.flow];
+    if (item.act == ACT_HELLO)
+        hello(s, item);
     if (item.act == ACT_ALIVE)
         offer(s, item.port, item.seq, 1, TCP_ACK, item.at_ns);
     if (item.act == ACT_AGAIN && (f->senders->is_genuine || item.life == f->life))
@@ -185,6 +208,8 @@ static void step(struct sim *s, struct item item)
         return;
     if (f->senders->is_reused && f->sent == 0)
         offer(s, f->port, f->next_seq - 1, 0, TCP_SYN, item.at_ns);
+    if (f->senders->shakes_hands && f->sent == 0)
+        offer(s, f->port, f->next_seq, 0, TCP_ACK, item.at_ns);
     item.seq = f->next_seq;
     item.life = f->life;
     item.port = f->port;
@@ -227,6 +252,7 @@ void sim_conf(struct penny_conf *conf)
                                 .max_drops = 12,
                                 .budget = 60,
                                 .timeout_ns = 3 * SIM_S,
+                                .timeout_min_ns = 3 * SIM_S / 2,
                                 .gap_ns = SIM_S / 2,
                                 .open_blocks = 5,
                                 .alpha = 1e-4,
@@ -249,7 +275,8 @@ static void start_flows(struct sim *s)
             f->senders = senders;
             new_life(s, f);
             uint64_t at = SIM_S + (uint64_t)(chance(s) * (double)SIM_S / senders->rate);
-            push(s, (struct item){.at_ns = at, .flow = s->flow_count++});
+            enum act act = senders->shakes_hands ? ACT_HELLO : ACT_NEW;
+            push(s, (struct item){.at_ns = at, .act = act, .flow = s->flow_count++});
         }
     }
 }

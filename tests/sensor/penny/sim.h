@@ -18,6 +18,7 @@ struct sim_senders {
     double loss_up, loss_down; /* before and (genuine only) behind the sensor */
     enum sim_end end;          /* after `segments`, then a new flow takes over */
     unsigned segments;
+    bool shakes_hands;    /* SYN and ACK before the first data, a round trip apart */
     bool is_reused;       /* the new flow takes the old one's ports, with a SYN, a second later */
     bool keeps_alive;     /* a silent flow still sends one old byte, ten times, 0.5 s apart */
     unsigned pause_every; /* segments between two pauses … */
@@ -39,8 +40,10 @@ struct sim_case {
 struct sim_result {
     bool has_ended;
     struct event_test_ended ended;
-    uint64_t took_ns, drop_events, least_gap_ns;
-    uint64_t hash; /* of all events */
+    uint64_t took_ns, drop_events;
+    uint64_t least_gap_ns;    /* between two first copies of one flow that were withheld */
+    uint64_t repeats_dropped; /* segments that were sent before and are withheld all the same */
+    uint64_t hash;            /* of all events */
 };
 
 void sim_conf(struct penny_conf *conf);

@@ -1,4 +1,5 @@
 /* What the engine withholds, what it never withholds, and what it says. */
+#include <math.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -203,6 +204,7 @@ static void a_fin_does_not_excuse_a_missing_return(void **state)
 static void an_invalid_drop_leaves_its_block_without_evidence(void **state)
 {
     (void)state;
+    conf.open_blocks = 1; /* the next flow fills the rest of the same block */
     start();
     uint32_t first = segment.seq;
     struct packet lost = until_drop(), reset = segment;
@@ -210,6 +212,7 @@ static void an_invalid_drop_leaves_its_block_without_evidence(void **state)
     reset.tcp_flags = TCP_RST;
     offer(reset);
     segment.src_port++;
+    now_ns += SIM_S;
     for (uint32_t i = 0; i < 2 + 20 - drawn; i++) {
         assert_int_equal(offer(segment), FRAME_FORWARD);
         segment.seq += segment.payload_len;
@@ -221,7 +224,7 @@ static void an_invalid_drop_leaves_its_block_without_evidence(void **state)
     assert_true(next_event(EVENT_test_ended, &e));
     assert_int_equal(e.test_ended.droppable, 20);
     assert_int_equal(e.test_ended.invalid, 1);
-    assert_true(e.test_ended.genuine_evidence == 0);
+    assert_true(fabs(e.test_ended.genuine_evidence) < 1e-12);
 }
 
 static void a_flow_that_falls_silent_makes_its_drop_invalid(void **state)
@@ -382,6 +385,7 @@ static void nothing_is_withheld_whose_event_has_no_room(void **state)
     conf.max_tests = 1;
     conf.retest_after_ns = 0;
     conf.max_duration_ns = SIM_S;
+    conf.gap_ns = 50 * MS;
     start();
     unsigned drops = 0;
     for (unsigned i = 0; i < 20000; i++, now_ns += 10 * MS) { /* nobody takes events */

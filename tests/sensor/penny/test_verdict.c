@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "sensor/penny/drop_policy.h"
 #include "sensor/penny/verdict.h"
+#include "shared/base/hash.h"
 
 static void near(double got, double want, double within)
 {
@@ -16,18 +16,33 @@ static void near(double got, double want, double within)
     assert_true(fabs(got - want) <= within);
 }
 
+static void keep_one(struct verdict *v, unsigned depth, double chance, bool came)
+{
+    verdict_draw(v, depth, false);
+    verdict_reveal(v, depth, chance, false, came, 1);
+}
+
+static void withhold_one(struct verdict *v, unsigned depth, double chance, bool came)
+{
+    verdict_draw(v, depth, true);
+    verdict_reveal(v, depth, chance, true, came, 1);
+    if (depth == 0)
+        verdict_settle(v, came);
+}
+
 /* By hand: 0.05 (rho - c) … each alternative's rho / (0.05 rho + 0.95 c), weighted. */
 static void one_return_multiplies_the_evidence_as_computed_by_hand(void **state)
 {
     (void)state;
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
-    verdict_reveal(&v, 0.05, true, true, 1);
+    verdict_reveal(&v, 0, 0.05, true, true, 1);
     double want = .40 * .97 / .05135 + .12 * .96 / .0765 + .10 * .95 / .1425 + .08 * .95 / .285 +
                   .10 * .5 / .0288 + .08 * .5 / .101 + .07 * .2 / .0138 + .05 * .25 / .1075;
-    near(v.genuine, log(want), 1e-12);
+    near(v.trial[0].genuine, log(want), 1e-12);
+    near(v.genuine, log(.9 * want + .1), 1e-12);
     /* open: q = .5 as no control is known: .5 (.5/.95) + .3 (.5/.95) + .2 (.75/.95) */
-    near(v.open, log(.8 * .5 / .95 + .2 * .75 / .95), 1e-12);
+    near(v.trial[0].open, log(.8 * .5 / .95 + .2 * .75 / .95), 1e-12);
 }
 
 static void a_unit_whose_value_is_certain_changes_no_evidence(void **state)
@@ -35,11 +50,11 @@ static void a_unit_whose_value_is_certain_changes_no_evidence(void **state)
     (void)state;
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
-    verdict_reveal(&v, 0, false, true, 1);
-    near(v.genuine, 0, 0);
-    assert_int_equal(v.controls, 1);
-    assert_int_equal(v.repeats, 1);
-    verdict_reveal(&v, 1, true, true, 1); /* the last of a block: it had to be the one */
+    verdict_reveal(&v, 0, 0, false, true, 1);
+    near(v.genuine, 0, 1e-12);
+    assert_int_equal(v.trial[0].controls, 1);
+    assert_int_equal(v.trial[0].repeats, 1);
+    verdict_reveal(&v, 0, 1, true, true, 1); /* the last of a block: it had to be the one */
     near(v.genuine, 0, 1e-12);
 }
 
@@ -48,9 +63,9 @@ static struct verdict after(unsigned returns, unsigned unanswered, unsigned kept
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
     for (unsigned i = 0; i < kept; i++)
-        verdict_reveal(&v, 0.05, false, i < came, 1);
+        keep_one(&v, 0, 0.05, i < came);
     for (unsigned i = 0; i < returns + unanswered; i++)
-        verdict_reveal(&v, 0.05, true, i < returns, 1);
+        withhold_one(&v, 0, 0.05, i < returns);
     return v;
 }
 
@@ -99,14 +114,15 @@ static void wilson_gives_the_published_values(void **state)
 static void the_fraction_has_newcombes_interval(void **state)
 {
     (void)state;
-    struct fraction f = fraction_of(56, 70, 48, 80, 1.96);
+    struct reach reach = {.95, .997, .997};
+    struct fraction f = fraction_of(56, 70, 48, 80, 1.96, reach);
     near(f.value * (.997 - .6), 0.2, 1e-9); /* scaled: the kept ones repeat at 0.6 */
     near(f.low * .997, 0.0524, 1e-4);
-    near(f.high * (.997 - .6), 0.3339, 1e-4);
-    f = fraction_of(10, 10, 12, 100, 1.96); /* a lossy path, wholly genuine */
+    near(f.high * (.95 - .6), 0.3339, 1e-4);
+    f = fraction_of(10, 10, 12, 100, 1.96, reach); /* a lossy path, wholly genuine */
     near(f.value, 1, 1e-3);
     near(f.high, 1, 0);
-    f = fraction_of(10, 10, 100, 100, 1.96); /* repeats everything: nothing is known */
+    f = fraction_of(10, 10, 100, 100, 1.96, reach); /* repeats everything: nothing is known */
     near(f.low, 0, 0);
     near(f.high, 1, 0);
 }
@@ -122,7 +138,7 @@ static bool open_loop_reaches(uint64_t seed, double repeat, double threshold)
         unsigned place = (unsigned)prf_below(&prf, 20);
         for (unsigned i = 0, known = 0; i < 20; i++) {
             bool came = (double)prf_below(&prf, 1000000) < repeat * 1e6;
-            verdict_reveal(&v, known ? 0 : 1.0 / (20 - i), i == place, came, 1);
+            verdict_reveal(&v, 0, known ? 0 : 1.0 / (20 - i), i == place, came, 1);
             known |= i == place;
             if (v.genuine >= threshold)
                 return true;
@@ -143,52 +159,6 @@ static void no_open_loop_sender_reaches_the_threshold_more_often_than_allowed(vo
     }
 }
 
-static void every_place_of_a_block_is_withheld_equally_often_and_exactly_one_is(void **state)
-{
-    (void)state;
-    struct drop_policy d;
-    drop_policy_init(&d, prf_init(9, 9), 0.05, 5, 500000000);
-    unsigned count[20] = {0};
-    for (unsigned block = 0; block < 4000; block++) {
-        unsigned drops = 0;
-        for (unsigned i = 0; i < 20; i++) {
-            struct turn turn = {0};
-            uint32_t serial;
-            bool is_dropped = drop_policy_take(&d, &turn, 1, &serial);
-            count[i] += is_dropped;
-            drops += is_dropped;
-        }
-        assert_int_equal(drops, 1);
-        d.first = d.next;
-    }
-    double chi = 0;
-    for (unsigned i = 0; i < 20; i++)
-        chi += (count[i] - 200.0) * (count[i] - 200.0) / 200;
-    assert_true(chi < 43.8); /* 19 degrees of freedom, 0.1 % */
-}
-
-static void a_flows_turns_are_a_gap_apart_and_no_more_blocks_are_open_than_allowed(void **state)
-{
-    (void)state;
-    struct drop_policy d;
-    drop_policy_init(&d, prf_init(9, 9), 0.5, 2, 1000);
-    struct turn turn = {0};
-    uint32_t serial;
-    assert_true(drop_policy_may_take(&d, &turn, 12, 10));
-    drop_policy_take(&d, &turn, 10, &serial);
-    assert_false(drop_policy_may_take(&d, &turn, 12, 11)); /* leave room for other flows */
-    assert_true(drop_policy_may_take(&d, &turn, 12, 10 + SPREAD_NS));
-    drop_policy_take(&d, &turn, 20, &serial);
-    assert_false(drop_policy_may_take(&d, &turn, 12, 1019));
-    assert_true(drop_policy_may_take(&d, &turn, 12, 1020));
-    assert_false(drop_policy_may_take(&d, &turn, 1, 1020)); /* the limit of blocks */
-    struct turn other = {0};
-    drop_policy_take(&d, &other, 20, &serial);
-    drop_policy_take(&d, &other, 20, &serial);
-    assert_false(drop_policy_may_take(&d, &turn, 12, 5000));
-    assert_int_equal(serial, 2);
-}
-
 static void four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_after_nine(void **s)
 {
     (void)s;
@@ -197,8 +167,9 @@ static void four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_
     v.flows = 100;
     for (unsigned i = 1; i <= 9; i++) {
         assert_int_equal(verdict_word(&v, 12), -1);
-        verdict_reveal(&v, 0.05, true, true, 1);
-        verdict_settle(&v, true, 20 * i, 0);
+        for (unsigned j = 0; j < 19; j++)
+            keep_one(&v, 0, 0, false);
+        withhold_one(&v, 0, 0.05, true);
         assert_true((v.genuine >= log(1e4)) == (i >= 4));
     }
     assert_int_equal(verdict_word(&v, 12), VERDICT_GENUINE);
@@ -210,20 +181,20 @@ static void a_single_flow_needs_four_returns_and_one_silent_flow_four_silences(v
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
     v.flows = v.cleared = 1;
+    for (unsigned i = 0; i < 76; i++)
+        keep_one(&v, 0, 0, false);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(verdict_word(&v, 12), -1);
-        verdict_reveal(&v, 0.05, true, true, 1);
-        verdict_settle(&v, true, 19, 0);
+        withhold_one(&v, 0, 0.05, true);
     }
     assert_int_equal(verdict_word(&v, 12), VERDICT_GENUINE);
     verdict_init(&v, 1e-4, 0.05);
     v.flows = v.silent = 1;
     for (unsigned i = 0; i < 76; i++)
-        verdict_reveal(&v, 0, false, false, 1);
+        keep_one(&v, 0, 0, false);
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(verdict_word(&v, 12), -1);
-        verdict_reveal(&v, 0.05, true, false, 1);
-        verdict_settle(&v, false, 19, 0);
+        withhold_one(&v, 0, 0.05, false);
     }
     assert_int_equal(verdict_word(&v, 12), VERDICT_SPOOFED);
 }
@@ -237,8 +208,9 @@ static void answers_of_a_sender_that_repeats_by_habit_do_not_name_a_mixture_genu
     verdict_init(&v, 1e-4, 0.05);
     v.flows = v.cleared = 2;
     for (unsigned i = 1; i <= 40; i++) {
-        verdict_reveal(&v, 0.05, true, true, 1);
-        verdict_settle(&v, true, 20 * i, 9 * i);
+        for (unsigned j = 0; j < 19; j++)
+            keep_one(&v, 0, 0.05, j < 9);
+        withhold_one(&v, 0, 0.05, true);
         assert_int_equal(verdict_word(&v, 12), -1);
     }
 }
@@ -250,13 +222,77 @@ static void a_miss_says_little_of_a_flow_that_hardly_passes_here(void **state)
     verdict_init(&whole, 1e-4, 0.05);
     verdict_init(&part, 1e-4, 0.05);
     for (unsigned i = 0; i < 10; i++) {
-        verdict_reveal(&whole, 0.05, true, false, 1);
-        verdict_reveal(&part, 0.05, true, false, .4);
+        verdict_reveal(&whole, 0, 0.05, true, false, 1);
+        verdict_reveal(&part, 0, 0.05, true, false, .4);
     }
     assert_true(whole.open > log(1e4));
     assert_true(part.open < log(1e2));
-    verdict_reveal(&part, 0.05, true, true, 0);
+    verdict_reveal(&part, 0, 0.05, true, true, 0);
     assert_true(isfinite(part.open));
+}
+
+/* A sender that sends everything twice: the second trial, of withheld repeats, tells. */
+static struct verdict of_a_repeater(bool is_genuine, unsigned drops)
+{
+    struct verdict v;
+    verdict_init(&v, 1e-4, 0.05);
+    v.flows = 1;
+    for (unsigned i = 0; i < drops; i++) {
+        for (unsigned j = 0; j < 19; j++)
+            keep_one(&v, 0, 1.0 / 20, true);
+        withhold_one(&v, 0, 1.0 / 20, true);
+        if (i % 2 == 0)
+            keep_one(&v, 1, .5, false);
+        else
+            withhold_one(&v, 1, .5, is_genuine);
+        v.silent = !is_genuine && i > 0;
+        v.cleared = is_genuine;
+    }
+    return v;
+}
+
+static void a_sender_that_repeats_everything_is_told_by_its_withheld_repeats(void **state)
+{
+    (void)state;
+    struct verdict v = of_a_repeater(false, 2);
+    assert_false(verdict_repeats_much(&v, 0) && v.trial[0].drawn < 40);
+    assert_int_equal(verdict_word(&v, 12), -1);
+    v = of_a_repeater(false, 16);
+    assert_true(verdict_repeats_much(&v, 0));
+    assert_int_equal(verdict_word(&v, 12), VERDICT_SPOOFED);
+    assert_true(verdict_probability(&v) < .2);
+    v = of_a_repeater(true, 28); /* a path that doubles every packet */
+    assert_int_equal(verdict_word(&v, 12), VERDICT_GENUINE);
+    assert_true(verdict_fraction(&v, VERDICT_MIXED).value > .9);
+    char reason[96];
+    verdict_reason(&v, reason, sizeof reason);
+    assert_string_equal(reason, "a repeater: 14 of 14 withheld repeats came again, 0 of 14 kept");
+}
+
+/* The bound over all depths: each repeat of a withheld segment is a fresh trial. */
+static void a_repeater_with_many_copies_reaches_the_threshold_no_more_often(void **state)
+{
+    (void)state;
+    unsigned reached = 0;
+    for (uint64_t seed = 0; seed < 1500; seed++) {
+        struct prf prf = prf_init(seed, 4);
+        struct verdict v;
+        verdict_init(&v, 1e-4, 0.05);
+        bool is_reached = false;
+        for (unsigned i = 0; i < 60 && !is_reached; i++) {
+            withhold_one(&v, 0, 1, true); /* of no weight: what was kept came again, too */
+            bool came = true;
+            for (unsigned depth = 1; depth < VERDICT_DEPTHS && came; depth++) {
+                came = prf_below(&prf, 2) == 0;
+                bool is_withheld = prf_below(&prf, 2) == 0;
+                verdict_draw(&v, depth, is_withheld);
+                verdict_reveal(&v, depth, .5, is_withheld, came, 1);
+            }
+            is_reached = v.genuine >= log(20);
+        }
+        reached += is_reached;
+    }
+    assert_true(reached <= 1500 * .05 + 26);
 }
 
 int main(void)
@@ -269,11 +305,11 @@ int main(void)
         cmocka_unit_test(wilson_gives_the_published_values),
         cmocka_unit_test(the_fraction_has_newcombes_interval),
         cmocka_unit_test(no_open_loop_sender_reaches_the_threshold_more_often_than_allowed),
-        cmocka_unit_test(every_place_of_a_block_is_withheld_equally_often_and_exactly_one_is),
-        cmocka_unit_test(a_flows_turns_are_a_gap_apart_and_no_more_blocks_are_open_than_allowed),
         cmocka_unit_test(
             four_returns_prove_genuine_traffic_but_name_many_flows_genuine_only_after_nine),
         cmocka_unit_test(answers_of_a_sender_that_repeats_by_habit_do_not_name_a_mixture_genuine),
+        cmocka_unit_test(a_sender_that_repeats_everything_is_told_by_its_withheld_repeats),
+        cmocka_unit_test(a_repeater_with_many_copies_reaches_the_threshold_no_more_often),
         cmocka_unit_test(a_miss_says_little_of_a_flow_that_hardly_passes_here),
         cmocka_unit_test(a_single_flow_needs_four_returns_and_one_silent_flow_four_silences),
     };
