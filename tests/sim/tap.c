@@ -15,6 +15,7 @@ void tap_conf(struct penny_conf *conf)
                                 .max_drops = 12,
                                 .budget = 60,
                                 .timeout_ns = 3 * SECOND_NS,
+                                .timeout_min_ns = 3 * SECOND_NS / 2,
                                 .gap_ns = SECOND_NS / 2,
                                 .open_blocks = 5,
                                 .alpha = 1e-4,
