@@ -81,7 +81,10 @@ static void closed_loop(struct crowd *c, uint16_t flow, uint32_t seq, uint32_t t
 {
     struct crowd_flow *f = &c->flows[flow];
     const struct senders *s = f->senders;
+    bool is_doubled = dice_hits(&c->dice, s->doubled);
     bool is_lost = !reaches_receiver(c, f, seq, now_ns);
+    if (is_doubled && reaches_receiver(c, f, seq, now_ns + 1000))
+        is_lost = false;
     if (is_lost ? tries < MOST_TRIES && !dice_hits(&c->dice, s->miss)
                 : tries == 0 && dice_hits(&c->dice, s->repeat))
         push_again(c, flow, seq, tries + 1, delay_ns(c, s) << tries, now_ns);

@@ -46,7 +46,8 @@ struct senders {
     bool is_midstream; /* sent for a while before the sensor began */
 
     /* engine layer: a withheld segment never comes again with this probability */
-    double miss; /* e */
+    double miss;    /* e */
+    double doubled; /* e: share of which the path before the sensor makes two at once */
 
     /* how the open loop repeats */
     double repeat;         /* e: share of the segments */
