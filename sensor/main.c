@@ -323,6 +323,14 @@ static int complain(int err, const struct note *note)
     return err == ERR_CONF || err == ERR_USAGE ? 2 : 1;
 }
 
+static void warn_of_rule(const struct penny_conf *penny)
+{
+    if (penny->mode == PENNY_ACTIVE && penny->rule == PENNY_PAPER)
+        log_warn(
+            "event=rule_paper reason=\"penny.rule is paper, for comparison: its bound does not "
+            "hold against senders that repeat their segments\"");
+}
+
 static int run(struct sensor *s)
 {
     struct note note = {0};
@@ -342,6 +350,7 @@ static int run(struct sensor *s)
     }
     log_info("event=started name=%s pop=%s driver=%s queues=%u", s->conf.name, s->conf.pop,
              s->ops->name, s->count);
+    warn_of_rule(&s->conf.penny);
     wait_for_end(s, &signals);
     log_info("event=stopping reason=\"%s\"", s->stop_reason);
     sigdelset(&signals, SIGHUP); /* stays blocked: who rotates logs does not mean to kill */
@@ -370,6 +379,7 @@ static int capture(struct sensor *s, uint64_t seed)
         is_asked |= strncmp(s->cli.settings[i], "penny.mode=", 11) == 0;
     if (!is_asked)
         s->conf.penny.mode = PENNY_OFF;
+    warn_of_rule(&s->conf.penny);
     return capture_run(&s->conf, s->capture, seed);
 }
 

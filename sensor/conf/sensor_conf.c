@@ -29,7 +29,7 @@ static const char *const forward_words[] = {"af_xdp", "dpdk", "tun", "raw", "non
 static const char *const xdp_mode_words[] = {"auto", "native", "skb", NULL};
 static const char *const zero_copy_words[] = {"auto", "on", "off", NULL};
 static const char *const penny_mode_words[] = {"active", "passive", "off", NULL};
-static const char *const rule_words[] = {"randomised", NULL};
+static const char *const rule_words[] = {"randomised", "paper", NULL}; /* enum penny_rule */
 static const char *const log_words[] = {"error", "warn", "info", "debug", NULL};
 
 /* clang-format off */
@@ -84,7 +84,7 @@ static const struct conf_row rows[] = {
     {"penny.mode", CONF_WORD, AT(conf.penny.mode), .value = "active", .words = penny_mode_words,
      .help = "active withholds segments; off tests nothing. passive (judging without withholding) comes with a later release; until then it is refused."},
     {"penny.rule", CONF_WORD, AT(conf.penny.rule), .value = "randomised", .words = rule_words,
-     .help = "How a test comes to its verdict."},
+     .help = "How a test comes to its verdict. paper is the published rule, for comparison (docs/penny-paper.md): a sender that repeats its segments passes it as genuine."},
     {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),
      .help = "Source prefixes to watch from the start."},
     {"penny.drop_probability", CONF_REAL, AT(conf.penny.drop_probability), .value = "0.05", .min = 0.001, .max = 0.5,
@@ -93,6 +93,10 @@ static const struct conf_row rows[] = {
      .help = "Most withheld per test while nothing speaks against genuine."},
     {"penny.budget", CONF_UNSIGNED, AT(conf.penny.budget), .value = "60", .min = 1, .max = 10000, .unit = "segments",
      .help = "Most ever withheld per test; at least max_drops."},
+    {"penny.flow_budget", CONF_UNSIGNED, AT(conf.penny.flow_budget), .value = "40", .min = 1, .max = 10000, .unit = "segments",
+     .help = "Most ever withheld of one flow per test."},
+    {"penny.drops_per_second", CONF_UNSIGNED, AT(conf.penny.drops_per_s), .value = "1000", .min = 1, .max = 1000000, .unit = "segments",
+     .help = "Most withheld per second over all tests of a worker."},
     {"penny.timeout", CONF_DURATION, AT(conf.penny.timeout_ns), .value = "3s", .min = MILLISECONDS(100), .max = SECONDS(60),
      .help = "How long a withheld segment may take to come again."},
     {"penny.timeout_min", CONF_DURATION, AT(conf.penny.timeout_min_ns), .value = "1500ms", .min = MILLISECONDS(100), .max = SECONDS(60),
@@ -207,6 +211,17 @@ static void check_forward(struct conf *c, const struct source_conf *s)
                    "\"%s\" is source.interface too; traffic would turn back", s->interface);
 }
 
+static void check_paper(struct conf *c, const struct penny_conf *p)
+{
+    if (p->max_drops > PAPER_DROPS_MAX)
+        conf_wrong(c, "penny.max_drops",
+                   "%u, but penny.rule is paper, which judges over at most %u", p->max_drops,
+                   PAPER_DROPS_MAX);
+    if (p->flow_idle_ns <= 2 * p->timeout_ns)
+        conf_wrong(c, "penny.flow_idle",
+                   "must be longer than twice penny.timeout where penny.rule is paper");
+}
+
 static void check_penny(struct conf *c, const struct sensor_conf *s)
 {
     const struct penny_conf *p = &s->penny;
@@ -217,6 +232,8 @@ static void check_penny(struct conf *c, const struct sensor_conf *s)
         conf_wrong(c, "penny.max_duration", "must be longer than penny.timeout");
     if (p->flow_idle_ns <= p->timeout_ns)
         conf_wrong(c, "penny.flow_idle", "must be longer than penny.timeout");
+    if (p->rule == PENNY_PAPER)
+        check_paper(c, p);
 }
 
 /* A mirror cannot withhold anything: what it does not forward reached its receiver all the same. */

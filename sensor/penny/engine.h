@@ -78,6 +78,7 @@ struct penny {
     const struct penny_conf *conf;
     const struct ingress_table *ingress;
     uint64_t seed, now_ns;
+    uint64_t rate_at_ns; /* draws of the past take up the time until then: at most a second ahead */
     struct lpm watched;
     struct prefix *prefixes; /* sorted */
     uint32_t prefix_count, watch;
@@ -97,5 +98,6 @@ struct penny {
     struct prf ids;
     struct announced announced[PREFETCHED_MAX];
     uint32_t announced_tail, announced_flows, announced_head; /* in; led on to its flow; decided */
+    struct paper *paper; /* paper.h; NULL unless that is the rule */
     struct penny_stats stats;
 };

@@ -4,7 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RULE "randomised"
+/* Both fields of an event have this room. */
+static void say_rule(const struct penny *p, char *rule, size_t room)
+{
+    snprintf(rule, room, "%s", p->conf->rule == PENNY_PAPER ? "paper" : "randomised");
+}
 
 uint32_t outbox_room(const struct penny *p)
 {
@@ -37,43 +41,61 @@ void outbox_started(struct penny *p, const struct test *t)
     e->prefix = t->prefix;
     e->ingress = p->ingress->row[t->ingress];
     e->mode = TEST_ACTIVE;
-    memcpy(e->rule, RULE, sizeof RULE);
+    say_rule(p, e->rule, sizeof e->rule);
     e->started_at = (int64_t)t->started_ns;
 }
 
-void outbox_drop(struct penny *p, const struct test *t, const struct unit *u, uint8_t outcome,
-                 uint64_t now_ns)
+static void drop_add(struct penny *p, const struct test *t, const struct flow_key *key,
+                     const struct seq_cover *cover, uint64_t dropped_ns, uint8_t outcome,
+                     uint64_t now_ns)
 {
     struct event_drop *e = &event_add(p, EVENT_drop)->drop;
-    const struct flow_key *key = &p->flows.flows[u->flow].key;
     memcpy(e->test_id, t->id, sizeof e->test_id);
     memcpy(e->src.bytes, key->src, sizeof key->src);
     memcpy(e->dst.bytes, key->dst, sizeof key->dst);
     e->src.family = e->dst.family = (uint8_t)key->family;
     e->src_port = key->src_port;
     e->dst_port = key->dst_port;
-    e->seq = u->cover.start;
-    e->length = u->cover.len;
-    e->dropped_at = (int64_t)u->drawn_ns;
+    e->seq = cover->start;
+    e->length = cover->len;
+    e->dropped_at = (int64_t)dropped_ns;
     e->outcome = outcome;
-    e->answered_after = outcome == DROP_RETRANSMITTED ? now_ns - u->drawn_ns : SPAN_NONE;
+    e->answered_after = outcome == DROP_RETRANSMITTED ? now_ns - dropped_ns : SPAN_NONE;
+}
+
+void outbox_drop(struct penny *p, const struct test *t, const struct unit *u, uint8_t outcome,
+                 uint64_t now_ns)
+{
+    drop_add(p, t, &p->flows.flows[u->flow].key, &u->cover, u->drawn_ns, outcome, now_ns);
+}
+
+void outbox_paper_drop(struct penny *p, const struct test *t, const struct paper_drop *d,
+                       uint8_t outcome)
+{
+    drop_add(p, t, &d->key, &d->cover, d->at_ns, outcome, p->now_ns);
+}
+
+static struct event_test_ended *ended_add(struct penny *p, const struct test *t, int word,
+                                          const char *reason)
+{
+    struct event_test_ended *e = &event_add(p, EVENT_test_ended)->test_ended;
+    memcpy(e->test_id, t->id, sizeof e->test_id);
+    e->prefix = t->prefix;
+    e->ingress = p->ingress->row[t->ingress];
+    e->mode = TEST_ACTIVE;
+    say_rule(p, e->rule, sizeof e->rule);
+    e->started_at = (int64_t)t->started_ns;
+    e->ended_at = (int64_t)p->now_ns;
+    e->verdict = (uint8_t)word;
+    snprintf(e->reason, sizeof e->reason, "%s", reason);
+    return e;
 }
 
 void outbox_ended(struct penny *p, const struct test *t, int word, const char *reason,
                   struct fraction f)
 {
-    struct event_test_ended *e = &event_add(p, EVENT_test_ended)->test_ended;
+    struct event_test_ended *e = ended_add(p, t, word, reason);
     const struct verdict *v = &t->verdict;
-    struct drop_counts drops = verdict_drops(v);
-    memcpy(e->test_id, t->id, sizeof e->test_id);
-    e->prefix = t->prefix;
-    e->ingress = p->ingress->row[t->ingress];
-    e->mode = TEST_ACTIVE;
-    memcpy(e->rule, RULE, sizeof RULE);
-    e->started_at = (int64_t)t->started_ns;
-    e->ended_at = (int64_t)p->now_ns;
-    e->verdict = (uint8_t)word;
-    snprintf(e->reason, sizeof e->reason, "%s", reason);
     e->genuine_probability = verdict_probability(v);
     e->genuine_fraction = f.value;
     e->genuine_low = f.low;
@@ -82,10 +104,27 @@ void outbox_ended(struct penny *p, const struct test *t, int word, const char *r
     e->open_evidence = v->open;
     e->flows = v->flows;
     e->droppable = t->droppable;
-    e->drops = drops.withheld;
-    e->retransmitted = drops.returns;
-    e->unanswered = drops.unanswered;
-    e->invalid = drops.invalid;
+    e->drops = v->drops.withheld;
+    e->retransmitted = v->drops.returns;
+    e->unanswered = v->drops.unanswered;
+    e->invalid = v->drops.invalid;
     e->controls = v->trial[0].controls;
     e->duplicates = v->trial[0].repeats;
+}
+
+void outbox_paper_ended(struct penny *p, const struct test *t, int word, const char *reason,
+                        const struct paper_sum *sum)
+{
+    struct event_test_ended *e = ended_add(p, t, word, reason);
+    e->genuine_probability = sum->probability;
+    e->genuine_fraction = .5;
+    e->genuine_high = 1;
+    e->flows = sum->flows;
+    e->droppable = sum->droppable;
+    e->drops = sum->drops;
+    e->retransmitted = sum->returned;
+    e->unanswered = sum->unanswered;
+    e->invalid = sum->invalid;
+    e->controls = sum->droppable - sum->drops;
+    e->duplicates = sum->duplicates;
 }

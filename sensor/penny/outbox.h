@@ -4,6 +4,7 @@
 #pragma once
 
 #include "sensor/penny/engine.h"
+#include "sensor/penny/paper.h"
 
 /* Events that can still be reserved. */
 uint32_t outbox_room(const struct penny *p);
@@ -14,3 +15,11 @@ void outbox_drop(struct penny *p, const struct test *t, const struct unit *u, ui
                  uint64_t now_ns);
 void outbox_ended(struct penny *p, const struct test *t, int word, const char *reason,
                   struct fraction f);
+
+/* The same for the paper's rule, which knows no e-values and no fraction: 0, and anywhere in [0,
+ * 1].
+ */
+void outbox_paper_drop(struct penny *p, const struct test *t, const struct paper_drop *d,
+                       uint8_t outcome);
+void outbox_paper_ended(struct penny *p, const struct test *t, int word, const char *reason,
+                        const struct paper_sum *sum);

@@ -8,6 +8,7 @@
 
 #include "sensor/penny/engine.h"
 #include "sensor/penny/outbox.h"
+#include "sensor/penny/paper.h"
 #include "sensor/penny/test.h"
 #include "sensor/penny/unit.h"
 
@@ -36,7 +37,8 @@ static int tests_new(struct penny *p)
     uint64_t block = conf->drop_probability > 0 ? (uint64_t)(1 / conf->drop_probability) + 1 : 250;
     uint64_t blocks = BLOCKS_PER_TEST * (uint64_t)conf->open_blocks;
     uint64_t units = p->test_max * blocks * block;
-    uint32_t events = power_of_two(p->test_max * (blocks + 3), EVENTS_MAX);
+    uint64_t open = conf->rule == PENNY_PAPER ? PAPER_DROPS_MAX : blocks;
+    uint32_t events = power_of_two(p->test_max * (open + 3), EVENTS_MAX);
     p->events = calloc(events, sizeof *p->events);
     p->tests = calloc(p->test_max, sizeof *p->tests);
     p->free_tests = calloc(p->test_max, sizeof *p->free_tests);
@@ -73,6 +75,8 @@ int penny_new(const struct penny_conf *conf, const struct ingress_table *ingress
     if (err == 0)
         err = tests_new(p);
     if (err == 0)
+        err = paper_new(p);
+    if (err == 0)
         err = penny_watch(p, conf->prefixes, conf->prefix_count);
     if (err != 0) {
         penny_free(p);
@@ -89,6 +93,7 @@ void penny_free(struct penny *p)
     lpm_clear(&p->watched);
     flow_table_clear(&p->flows);
     handshakes_clear(&p->handshakes);
+    paper_free(p);
     free(p->prefixes);
     free(p->aggregates);
     free(p->units);
@@ -240,11 +245,20 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
     uint32_t serial = drop_policy_offer(&t->policy, bidder, test_blocks_limit(p, t), p->now_ns);
     if (serial == 0)
         return FRAME_FORWARD;
+    if (serial != flow->turn.block && test_flow_is_spent(p, flow))
+        return FRAME_FORWARD;
+    if (serial == t->policy.next && !test_rate_allows(p)) {
+        p->stats.rate_limited++;
+        return FRAME_FORWARD;
+    }
     if (!has_room(p, t, serial)) {
         p->stats.no_room++;
         return FRAME_FORWARD;
     }
-    p->event_reserved += serial == t->policy.next;
+    if (serial == t->policy.next) {
+        p->event_reserved++;
+        test_rate_spend(p);
+    }
     bool is_dropped = drop_policy_take(&t->policy, serial, &flow->turn, p->now_ns);
     struct unit *u = unit_new(p, t, flow, serial);
     seq_cover_init(&u->cover, packet->seq, packet->payload_len);
@@ -271,6 +285,8 @@ static enum verdict_frame flow_data(struct penny *p, struct flow *flow, const st
     if (t == NULL)
         return FRAME_FORWARD;
     join_test(flow, t);
+    if (p->paper != NULL)
+        return paper_data(p, t, flow, packet, class, is_droppable(flow, packet, class));
     if (!is_droppable(flow, packet, class))
         return FRAME_FORWARD;
     if ((flow->flags & FLOW_DATA) == 0) {
@@ -286,6 +302,7 @@ static enum verdict_frame flow_packet(struct penny *p, struct flow *flow,
     flow->last_seen_ns = p->now_ns;
     if (packet->tcp_flags & TCP_RST) {
         units_reset(p, flow);
+        paper_reset(p, flow);
         flow_table_remove(&p->flows, flow);
         return FRAME_FORWARD;
     }
@@ -352,9 +369,8 @@ static void test_time_over(struct penny *p, struct test *t)
         test_end(p, t, VERDICT_INCONCLUSIVE, "no TCP data");
     else if (v->genuine < v->log_threshold && v->open < v->log_threshold &&
              t->policy.next - 1 < p->conf->max_drops) {
-        struct drop_counts drops = verdict_drops(v);
         snprintf(why, sizeof why, "too little traffic: %u of %u drops resolved",
-                 drops.returns + drops.unanswered, p->conf->max_drops);
+                 v->drops.returns + v->drops.unanswered, p->conf->max_drops);
         test_end(p, t, VERDICT_INCONCLUSIVE, why);
     } else
         test_end_likeliest(p, t, "time is over");
@@ -372,7 +388,9 @@ static void tick_test(struct penny *p, struct test *t)
 {
     if (t->number == 0)
         return;
-    if (p->now_ns - t->started_ns >= p->conf->max_duration_ns)
+    if (p->paper != NULL)
+        paper_tick(p, t);
+    else if (p->now_ns - t->started_ns >= p->conf->max_duration_ns)
         test_time_over(p, t);
     else if (is_quiet(p, t))
         test_end_likeliest(p, t, "traffic stopped");
@@ -401,7 +419,9 @@ void penny_finish(struct penny *p, uint64_t now_ns)
         if (t->number == 0)
             continue;
         const struct verdict *v = &t->verdict;
-        if (v->genuine >= v->log_threshold || v->open >= v->log_threshold)
+        if (p->paper != NULL)
+            paper_stop(p, t, "sensor stopped");
+        else if (v->genuine >= v->log_threshold || v->open >= v->log_threshold)
             test_end_likeliest(p, t, "sensor stopped");
         else
             test_end(p, t, VERDICT_INCONCLUSIVE, "sensor stopped");

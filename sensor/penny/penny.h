@@ -10,22 +10,25 @@
  * and seed are arguments. All memory is taken in penny_new and penny_watch.
  *
  * What is withheld: new data in order (no SYN, FIN, RST, URG, no fragment, at least two bytes) of a
- * flow of which one segment in order was seen before; never anything that came before.
- * drop_policy.h says which of these take part in the draw, verdict.h what follows from their coming
- * again. What counts as coming again: payload of at least two bytes (one byte is a keep-alive or a
- * zero-window probe), in whatever parts. A reset makes the flow's open units invalid; so does
- * silence in the whole second half of the window, unless a FIN was seen.
- * Harm: at most open_blocks segments per timeout and test, gap_ns apart within a flow, never more
- * than the budget.
+ * flow of which one segment in order was seen before; and the repeat of what was withheld, when its
+ * sender repeats much of what was not. drop_policy.h says which of these take part in the draw,
+ * verdict.h what follows from their coming again. What counts as coming again: payload of at least
+ * two bytes (one byte is a keep-alive or a zero-window probe), in whatever parts. A reset makes the
+ * flow's open units invalid; so does silence in the whole second half of the window, unless a FIN
+ * was seen.
+ * Harm: one of 20 units; gap_ns apart within a flow; flow_budget, budget and drops_per_s bound what
+ * a flow, a test and all tests lose.
  *
- * Limits. Passive mode and the paper's own rule are not part of this release: in any mode but
- * PENNY_ACTIVE everything is forwarded and nothing is said. A sender that repeats nearly everything
- * ends inconclusive, as do flows of fewer than three segments, and spoofers whose flows all end by
- * RST or fall silent within half a window, and flows of which the most pass elsewhere (balanced per
- * packet: seq_track.h). The window must exceed the senders' retransmission timeout: a genuine flow
- * that retransmits only after it (round trips of seconds) and sends on meanwhile counts as not
- * reacting, and enough of these are called spoofed. Nothing tells an attacker on the path who sees
- * the acknowledgements, or whose receiver behind us reports to him: that is a closed loop. */
+ * All this is the default rule, `randomised`; PENNY_PAPER is in paper.h. Passive mode is not part
+ * of this release: in any mode but PENNY_ACTIVE everything is forwarded and nothing is said.
+ *
+ * Limits. Inconclusive end: flows of fewer than three segments, spoofers whose flows all end by RST
+ * or fall silent within half a window, flows of which the most pass elsewhere (balanced per packet:
+ * seq_track.h), senders of five and more copies of everything. The window must exceed the senders'
+ * retransmission timeout: a genuine flow that retransmits only after it (round trips of seconds)
+ * and sends on meanwhile counts as not reacting, and enough of these are called spoofed. Nothing
+ * tells an attacker on the path who sees the acknowledgements, or whose receiver behind us reports
+ * to him: that is a closed loop. */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"
@@ -37,6 +40,7 @@ enum penny_mode { PENNY_ACTIVE, PENNY_PASSIVE, PENNY_OFF };
 enum penny_rule { PENNY_RANDOMISED, PENNY_PAPER };
 
 #define PENNY_PREFIXES_MAX 1024
+#define PAPER_DROPS_MAX    12 /* the paper's rule judges over as many */
 
 struct penny_conf {
     enum penny_mode mode;
@@ -44,8 +48,10 @@ struct penny_conf {
     struct prefix prefixes[PENNY_PREFIXES_MAX]; /* watched from the start */
     size_t prefix_count;
     double drop_probability;  /* (0, 0.5]; a block has round(1/p) segments, one is withheld */
-    unsigned max_drops;       /* per test while nothing speaks against genuine */
+    unsigned max_drops;       /* per test while nothing speaks against genuine; paper: <= 12 */
     unsigned budget;          /* per test while the word is open: the most that is ever withheld */
+    unsigned flow_budget;     /* blocks and repeats that one flow gives to, per test; 0: no bound */
+    unsigned drops_per_s;     /* over all tests; 0: no bound */
     uint64_t timeout_ns;      /* window of a unit; of a repeat that is withheld again, or longer */
     uint64_t timeout_min_ns;  /* least window where the round-trip time is known; 0: timeout_ns */
     uint64_t gap_ns;          /* least time between a flow's turns */
@@ -87,6 +93,7 @@ void penny_finish(struct penny *p, uint64_t now_ns);
 struct penny_stats {
     uint64_t tests;         /* started */
     uint64_t flows_refused; /* segments with data whose flow found the table full */
+    uint64_t rate_limited;  /* droppable segments that found this second's drops spent */
     uint64_t no_room;       /* droppable segments that found no room for a unit or its event */
 };
 void penny_stats(const struct penny *p, struct penny_stats *out);

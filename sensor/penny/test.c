@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "sensor/penny/outbox.h"
+#include "sensor/penny/paper.h"
 #include "sensor/penny/unit.h"
+#include "shared/base/clock.h"
 
 #define WAIT_FOR        6 /* drops without an answer: if they stay so, the open evidence stands */
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
@@ -38,6 +40,8 @@ struct test *test_start(struct penny *p, uint32_t aggregate)
     verdict_init(&t->verdict, p->conf->alpha, p->conf->miss_max);
     p->aggregates[aggregate].test = slot;
     p->event_reserved += 2;
+    if (p->paper != NULL)
+        paper_start(p, t);
     outbox_started(p, t);
     return t;
 }
@@ -85,11 +89,19 @@ static void end_pending(struct penny *p, struct test *t)
         unit_invalidate(p, t, &p->units[t->again]);
 }
 
-void test_end(struct penny *p, struct test *t, int word, const char *reason)
+static void end_randomised(struct penny *p, struct test *t, int word, const char *reason)
 {
     struct fraction f = final_fraction(t, word);
     end_pending(p, t);
     outbox_ended(p, t, word, reason, f);
+}
+
+void test_end(struct penny *p, struct test *t, int word, const char *reason)
+{
+    if (p->paper != NULL)
+        paper_end(p, t, word, reason);
+    else
+        end_randomised(p, t, word, reason);
     struct aggregate *a = &p->aggregates[t->aggregate];
     a->test = NONE;
     a->not_before_ns = p->now_ns + p->conf->retest_after_ns;
@@ -100,8 +112,8 @@ void test_end(struct penny *p, struct test *t, int word, const char *reason)
 /* Only what is revealed, and the clock: a drop that nobody answered for 250 ms speaks, too. */
 static bool is_nothing_against(const struct test *t)
 {
-    struct drop_counts drops = verdict_drops(&t->verdict);
-    return drops.unanswered == 0 && drops.invalid == 0 && t->policy.old == 0 &&
+    const struct drop_counts *drops = &t->verdict.drops;
+    return drops->unanswered == 0 && drops->invalid == 0 && t->policy.old == 0 &&
            t->came <= REPEATS_AGAINST * (double)t->droppable;
 }
 
@@ -121,10 +133,24 @@ uint32_t test_blocks_limit(const struct penny *p, const struct test *t)
     return limit > t->repeats_drawn ? limit - t->repeats_drawn : 0;
 }
 
+bool test_rate_allows(const struct penny *p)
+{
+    return p->conf->drops_per_s == 0 || p->rate_at_ns < p->now_ns + NS_PER_S;
+}
+
+void test_rate_spend(struct penny *p)
+{
+    if (p->conf->drops_per_s == 0)
+        return;
+    if (p->rate_at_ns < p->now_ns)
+        p->rate_at_ns = p->now_ns;
+    p->rate_at_ns += NS_PER_S / p->conf->drops_per_s;
+}
+
 bool test_may_draw_repeat(const struct penny *p, const struct test *t)
 {
-    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && units_have_room(p) &&
-           outbox_room(p) > 0;
+    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && test_rate_allows(p) &&
+           units_have_room(p) && outbox_room(p) > 0;
 }
 
 void test_end_likeliest(struct penny *p, struct test *t, const char *why)

@@ -20,6 +20,16 @@ bool test_judge(struct penny *p, struct test *t);
 /* Most blocks that it may open, by what is known so far. */
 uint32_t test_blocks_limit(const struct penny *p, const struct test *t);
 
+/* The flow gave to as many draws as one flow may. */
+static inline bool test_flow_is_spent(const struct penny *p, const struct flow *flow)
+{
+    return p->conf->flow_budget != 0 && flow->turn.rounds >= p->conf->flow_budget;
+}
+
+/* A draw costs one drop of this second's. Whatever the coin: the rest must not tell it. */
+bool test_rate_allows(const struct penny *p);
+void test_rate_spend(struct penny *p);
+
 /* Has the budget, and all memory, room for one more repeat that may be withheld? */
 bool test_may_draw_repeat(const struct penny *p, const struct test *t);
 

@@ -184,7 +184,7 @@ void unit_invalidate(struct penny *p, struct test *t, struct unit *u)
 {
     u->is_resolved = true;
     if (u->is_dropped) {
-        t->verdict.trial[u->depth].invalid++;
+        verdict_invalid(&t->verdict, u->depth);
         outbox_drop(p, t, u, DROP_INVALID, p->now_ns);
         if (u->depth > 0)
             again_unlink(p, t, u);
@@ -219,6 +219,7 @@ static void unit_over(struct penny *p, struct unit *u)
             test_close_blocks(t);
         }
     }
+    p->event_reserved -= u->depth > 0 && !u->is_dropped;
     flow_unlink(p, u);
     u->queue_next = p->unit_free;
     p->unit_free = index_of(p, u);
@@ -256,9 +257,10 @@ void units_due(struct penny *p)
 
 /* The sender repeats so much that the return of this drop says little: does its repeat take part in
  * a draw of its own? Nothing here depends on a coin that is not revealed. */
-static bool is_repeat_drawn(const struct penny *p, const struct test *t, const struct unit *u)
+static bool is_repeat_drawn(const struct penny *p, const struct test *t, const struct flow *flow,
+                            const struct unit *u)
 {
-    return u->is_dropped && u->depth + 1 < VERDICT_DEPTHS &&
+    return u->is_dropped && !test_flow_is_spent(p, flow) && u->depth + 1 < VERDICT_DEPTHS &&
            verdict_repeats_much(&t->verdict, u->depth) && test_may_draw_repeat(p, t);
 }
 
@@ -276,13 +278,14 @@ static bool draw_repeat(struct penny *p, struct test *t, struct flow *flow, cons
     seq_cover_init(&u->cover, was.start + (uint32_t)from, (uint32_t)(to - from));
     u->is_dropped = prf_below(&t->repeats, REPEAT_DRAW) == 0;
     t->repeats_drawn++;
+    flow->turn.rounds++;
+    test_rate_spend(p);
     t->droppable++;
     t->last_unit_ns = p->now_ns;
     verdict_draw(&t->verdict, depth, u->is_dropped);
-    if (u->is_dropped) {
-        p->event_reserved++;
+    p->event_reserved++; /* for either coin: the room that is left must not tell it */
+    if (u->is_dropped)
         again_link(p, t, u);
-    }
     return u->is_dropped;
 }
 
@@ -301,7 +304,7 @@ bool units_cover(struct penny *p, struct flow *flow, uint32_t seq, uint32_t len,
         resolve(p, t, u, true);
         if (test_judge(p, t))
             continue;
-        if (is_old && !is_taken && is_repeat_drawn(p, t, u)) {
+        if (is_old && !is_taken && is_repeat_drawn(p, t, flow, u)) {
             is_taken = true;
             is_withheld = draw_repeat(p, t, flow, u, seq, len);
         }

@@ -119,6 +119,8 @@ void verdict_reveal(struct verdict *v, unsigned depth, double chance, bool was_w
         open_update(v, t, came_again, visible);
         t->returns += came_again;
         t->unanswered += !came_again;
+        v->drops.returns += came_again;
+        v->drops.unanswered += !came_again;
     } else {
         t->controls++;
         t->repeats += came_again;
@@ -141,19 +143,6 @@ static unsigned speaking(const struct verdict *v)
            v->trial[depth + 1].returns + v->trial[depth + 1].unanswered > 0)
         depth++;
     return depth;
-}
-
-struct drop_counts verdict_drops(const struct verdict *v)
-{
-    struct drop_counts sum = {0};
-    for (unsigned d = 0; d < VERDICT_DEPTHS; d++) {
-        const struct trial *t = &v->trial[d];
-        sum.withheld += t->withheld;
-        sum.returns += t->returns;
-        sum.unanswered += t->unanswered;
-        sum.invalid += t->invalid;
-    }
-    return sum;
 }
 
 void verdict_settle(struct verdict *v, bool returned)
@@ -262,7 +251,7 @@ static bool share_reached(const struct verdict *v, uint32_t part)
 
 static bool has_genuine(const struct verdict *v)
 {
-    return v->genuine >= v->log_threshold && verdict_drops(v).returns >= RETURNS_MIN;
+    return v->genuine >= v->log_threshold && v->drops.returns >= RETURNS_MIN;
 }
 
 static bool has_open(const struct verdict *v)

@@ -89,10 +89,16 @@ struct trial {
     uint32_t invalid;             /* withheld, and nobody can tell */
 };
 
+/* All drops: of every depth. */
+struct drop_counts {
+    uint32_t withheld, returns, unanswered, invalid;
+};
+
 struct verdict {
     double log_threshold; /* A */
     double miss_max;
     struct trial trial[VERDICT_DEPTHS];
+    struct drop_counts drops;
     double genuine, open;     /* ln, over all depths */
     double visible;           /* of drops of depth 0 with a value: sum of what passes here */
     uint32_t settled, missed; /* withheld, in order of drawing; not returned, or invalid */
@@ -120,6 +126,14 @@ static inline void verdict_draw(struct verdict *v, unsigned depth, bool is_withh
 {
     v->trial[depth].drawn++;
     v->trial[depth].withheld += is_withheld;
+    v->drops.withheld += is_withheld;
+}
+
+/* A withheld unit is no evidence. */
+static inline void verdict_invalid(struct verdict *v, unsigned depth)
+{
+    v->trial[depth].invalid++;
+    v->drops.invalid++;
 }
 
 /* A unit resolved with a value. chance: that it is a withheld one, by what was revealed before.
@@ -163,10 +177,3 @@ double verdict_probability(const struct verdict *v);
 /* Fraction to report: closed cohorts plus what the caller adds from blocks whose drop is settled;
  * where at least 95 % of the flows were themselves tested, their share bounds it as well. */
 struct fraction verdict_fraction(const struct verdict *v, int word);
-
-/* All drops: of every depth. */
-struct drop_counts {
-    uint32_t withheld, returns, unanswered, invalid;
-};
-
-struct drop_counts verdict_drops(const struct verdict *v);

@@ -347,6 +347,19 @@ static void genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not(void *
                      1);
 }
 
+static void exceeded_duplicates_are_kept_as_a_verdict_and_shown_as_inconclusive(void **state)
+{
+    (void)state;
+    push_verdict("198.18.7.0/24", VERDICT_DUPLICATES_EXCEEDED, 0.5, 9);
+    wait_for("SELECT count(*) FROM penstock.penny_test"
+             " WHERE prefix = '198.18.7.0/24' AND verdict = 'duplicates_exceeded'",
+             1);
+    wait_for("SELECT count(*) FROM penstock.ingress_of('198.18.7.1')"
+             " WHERE state = 'inconclusive' AND genuine_probability = 0.5",
+             1);
+    assert_int_equal(number("SELECT count(*) FROM penstock.alert"), 1);
+}
+
 /* How many come until none came for 200 ms; the first one may take first_ms. The server sends them
  * when the session that listens is idle: a moment after the row is to be seen. */
 static unsigned notifications(int first_ms)
@@ -412,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_killed_sensor_is_silent_and_its_next_run_notes_the_gap),
         cmocka_unit_test(each_event_counts_once_whatever_is_killed),
         cmocka_unit_test(genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not),
+        cmocka_unit_test(exceeded_duplicates_are_kept_as_a_verdict_and_shown_as_inconclusive),
         cmocka_unit_test(an_acknowledgement_outlives_new_evidence_and_a_restart),
         cmocka_unit_test(a_policy_read_again_ends_the_alert),
         cmocka_unit_test(both_sides_end_cleanly_and_without_a_gap),

@@ -185,6 +185,18 @@ static void a_sound_configuration_passes_the_check(void **state)
     assert_int_equal(sensor("-c %s --check --set penny.mode=active 2>&1", path), 2);
 }
 
+static void who_asks_for_the_papers_rule_is_warned_once(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        sensor("--capture %s --set penny.mode=active --set penny.rule=paper 2>&1", file), 0);
+    assert_int_equal(lines_with("warn event=rule_paper"), 1);
+    assert_int_equal(sensor("--capture %s --set penny.mode=active 2>&1", file), 0);
+    assert_int_equal(lines_with("event=rule_paper"), 0);
+    assert_int_equal(sensor("--capture %s --set penny.rule=paper 2>&1", file), 0);
+    assert_int_equal(lines_with("event=rule_paper"), 0);
+}
+
 /* A run over a capture instead of an interface: everything but privileges. The collector is away.
  */
 static int run(const char *capture, const char *more)
@@ -282,6 +294,7 @@ int main(void)
         cmocka_unit_test(bad_usage_and_bad_configuration_end_with_2),
         cmocka_unit_test(help_version_and_explain_end_with_0),
         cmocka_unit_test(a_sound_configuration_passes_the_check),
+        cmocka_unit_test(who_asks_for_the_papers_rule_is_warned_once),
         cmocka_unit_test(a_run_without_a_collector_starts_and_ends_cleanly),
         cmocka_unit_test(a_source_that_fails_ends_the_run_with_1),
         cmocka_unit_test(a_metrics_address_that_is_none_is_found_by_the_check_too),

@@ -223,6 +223,8 @@ static void what_does_not_fit_together_is_told(void **state)
         {"scan.bins=48", "--set: scan.bins: 48 does not divide scan.bits, 1024"},
         {"penny.budget=11", "--set: penny.budget: 11 is less than penny.max_drops, 12"},
         {"penny.flow_idle=2s", "--set: penny.flow_idle: must be longer than penny.timeout"},
+        {"penny.rule=fair", "--set: penny.rule: expected one of randomised, paper, got \"fair\""},
+        {"penny.rule=paper", ""},
         {"penny.max_duration=3s", "--set: penny.max_duration: must be longer than penny.timeout"},
         {"penny.prefixes=[10.0.0.0/8, 10.0.0.0/8]",
          "--set: penny.prefixes[2]: 10.0.0.0/8 stands twice in the list"},
@@ -240,6 +242,22 @@ static void what_does_not_fit_together_is_told(void **state)
         assert_string_equal(note.text, cases[i].sentence);
         assert_int_equal(err, cases[i].sentence[0] == '\0' ? 0 : ERR_CONF);
     }
+}
+
+static void the_papers_rule_takes_no_more_than_its_twelve_drops(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD(NEEDED, "penny.rule=paper", "penny.max_drops=12"), 0);
+    assert_int_equal(conf.penny.rule, PENNY_PAPER);
+    assert_says(
+        LOAD(NEEDED, "penny.rule=paper", "penny.max_drops=13"),
+        "--set: penny.max_drops: 13, but penny.rule is paper, which judges over at most 12");
+    assert_says(
+        LOAD(NEEDED, "penny.rule=paper", "penny.flow_idle=6s"),
+        "--set: penny.flow_idle: must be longer than twice penny.timeout where penny.rule is "
+        "paper");
+    assert_int_equal(LOAD(NEEDED, "penny.max_drops=13", "penny.flow_idle=6s"), 0);
+    assert_int_equal(conf.penny.rule, PENNY_RANDOMISED);
 }
 
 static void an_endpoint_is_a_kind_a_host_and_a_port(void **state)
@@ -356,6 +374,7 @@ int main(void)
         cmocka_unit_test(ingress_rows_that_never_match_are_refused),
         cmocka_unit_test(at_most_63_ingress_rows_are_taken),
         cmocka_unit_test(what_does_not_fit_together_is_told),
+        cmocka_unit_test(the_papers_rule_takes_no_more_than_its_twelve_drops),
         cmocka_unit_test(an_endpoint_is_a_kind_a_host_and_a_port),
         cmocka_unit_test(a_mirror_runs_with_penny_off_only),
         cmocka_unit_test(the_file_s_mistakes_have_lines_and_settings_come_last),

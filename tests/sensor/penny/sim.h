@@ -35,6 +35,9 @@ struct sim_case {
     uint32_t first_seq; /* of every flow, moved by a few thousand; 0: random */
     uint64_t stop_ns;   /* traffic ends; 0: 130 s */
     double alpha;       /* 0: 1e-4 */
+    enum penny_rule rule;
+    unsigned budget; /* 0: 60 */
+    unsigned skip;   /* tests to end, one after the other, before the one that is reported */
 };
 
 struct sim_result {

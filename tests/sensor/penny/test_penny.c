@@ -411,6 +411,60 @@ static void nothing_is_withheld_whose_event_has_no_room(void **state)
     assert_true(stats.no_room > 0);
 }
 
+static unsigned drops_of(unsigned flows, unsigned segments)
+{
+    unsigned drops = 0;
+    for (unsigned i = 0; i < segments; i++, now_ns += MS) {
+        struct packet p = segment;
+        p.src_port = (uint16_t)(5000 + i % flows);
+        p.seq += i / flows * p.payload_len;
+        drops += offer(p) == FRAME_DROP;
+    }
+    return drops;
+}
+
+static void no_flow_loses_more_than_its_budget_in_one_test(void **state)
+{
+    (void)state;
+    conf.flow_budget = 3;
+    start();
+    assert_in_range(drops_of(1, 20000), 2, 3);
+}
+
+static void no_more_is_withheld_in_a_second_than_the_rate_over_all_tests(void **state)
+{
+    (void)state;
+    conf.drops_per_s = 2;
+    start();
+    unsigned drops = drops_of(200, 3000); /* nobody answers: ten times as many would be withheld */
+    assert_in_range(drops, 4, 8);
+    struct penny_stats stats;
+    penny_stats(penny, &stats);
+    assert_true(stats.rate_limited > 0);
+}
+
+/* Sends every segment twice: a repeater, which is no return of what was withheld. */
+static void the_repeat_of_a_withheld_segment_is_withheld_too_when_the_sender_repeats_all(void **s)
+{
+    (void)s;
+    start();
+    unsigned first = 0, again = 0;
+    for (unsigned i = 0; i < 4000; i++, now_ns += 10 * MS) {
+        struct packet p = segment;
+        bool is_first = offer(p) == FRAME_DROP;
+        bool is_again = offer(p) == FRAME_DROP;
+        first += is_first;
+        again += is_again;
+        assert_true(is_first || !is_again); /* what arrived is let through as often as it comes */
+        segment.seq += segment.payload_len;
+    }
+    assert_in_range(again, first / 5, first);
+    penny_finish(penny, now_ns);
+    struct event e;
+    assert_true(next_event(EVENT_test_ended, &e));
+    assert_int_equal(e.test_ended.verdict, VERDICT_SPOOFED);
+}
+
 static void a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle(void **state)
 {
     (void)state;
@@ -488,6 +542,9 @@ int main(void)
         T(finish_makes_pending_drops_invalid_and_ends_every_test),
         T(the_watch_list_changes_while_tests_run),
         T(nothing_is_withheld_whose_event_has_no_room),
+        T(no_flow_loses_more_than_its_budget_in_one_test),
+        T(no_more_is_withheld_in_a_second_than_the_rate_over_all_tests),
+        T(the_repeat_of_a_withheld_segment_is_withheld_too_when_the_sender_repeats_all),
         T(a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle),
         T(the_flow_table_finds_what_was_added_and_nothing_else),
     };
