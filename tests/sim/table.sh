@@ -16,18 +16,21 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 status=0
 
-# put LAYER: replaces what stands between that layer's markers
+# put TABLE OPTION…: replaces what stands between that table's markers
 put() {
-    "$sim" --layer "$1" --markdown "${@:2}" >"$work/table" || status=1
+    local table=$1
+    shift
+    "$sim" --markdown "$@" >"$work/table" || status=1
     [ "$(wc -l <"$work/table")" -gt 10 ] || { echo "sim_penny printed no table" >&2; exit 1; }
-    awk -v begin="<!-- $1 layer: tests/sim/table.sh writes this -->" -v end="<!-- end of $1 layer -->" \
+    awk -v begin="<!-- table $table: tests/sim/table.sh writes this -->" -v end="<!-- end of table $table -->" \
         -v table="$work/table" '
         $0 == begin { print; while ((getline line < table) > 0) print line; skip = 1; seen = 1 }
         $0 == end { skip = 0 }
         !skip { if ($0 != begin) print }
-        END { exit !seen }' "$page" >"$work/page" || { echo "$page has no markers of $1" >&2; exit 1; }
+        END { exit !seen }' "$page" >"$work/page" || { echo "$page has no markers of $table" >&2; exit 1; }
     cat "$work/page" >"$page"
 }
-put engine "$@"
-put full "$@"
+put full --layer full "$@"
+put engine --layer engine "$@"
+put paper --layer full --rule paper --tests 200 "$@"
 exit $status

@@ -14,6 +14,8 @@ void tap_conf(struct penny_conf *conf)
                                 .drop_probability = 0.05,
                                 .max_drops = 12,
                                 .budget = 60,
+                                .flow_budget = 40,
+                                .drops_per_s = 1000,
                                 .timeout_ns = 3 * SECOND_NS,
                                 .timeout_min_ns = 3 * SECOND_NS / 2,
                                 .gap_ns = SECOND_NS / 2,
