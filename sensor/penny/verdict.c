@@ -78,10 +78,16 @@ static double repeat_rate(double came, double kept)
     return fmin(.5, (came + .5) / (kept + 1));
 }
 
+/* Of all kept units, also those not resolved: repeats are known first. */
+static double repeats_now(const struct trial *t)
+{
+    return repeat_rate(t->repeats, t->drawn - t->withheld);
+}
+
 static void open_update(const struct verdict *v, struct trial *t, bool came_again, double visible)
 {
     double miss = fmin(v->miss_max + (1 - v->miss_max) * (1 - visible), MISS_TELLS);
-    double rates[VERDICT_OPEN_ALTERNATIVES] = {1 - repeat_rate(t->repeats, t->controls), .5, .25};
+    double rates[VERDICT_OPEN_ALTERNATIVES] = {1 - repeats_now(t), .5, .25};
     for (unsigned i = 0; i < VERDICT_OPEN_ALTERNATIVES; i++) {
         double rate = fmax(rates[i], miss); /* fewer misses than genuine is no alternative */
         t->open_log[i] += came_again ? log((1 - rate) / (1 - miss)) : log(rate / miss);
@@ -149,12 +155,6 @@ void verdict_settle(struct verdict *v, bool returned)
 {
     v->settled++;
     v->missed += !returned;
-}
-
-/* Of all kept units, also those not resolved: repeats are known first. */
-static double repeats_now(const struct trial *t)
-{
-    return repeat_rate(t->repeats, t->drawn - t->withheld);
 }
 
 /* R/D = f + (1 - f) s and k/C >= (1 - f) s: at most share + k/C come again when f is `share`. Of
@@ -368,7 +368,7 @@ int verdict_last(const struct verdict *v, const char *why, char *reason, size_t 
 static double fraction_odds_log(const struct verdict *v)
 {
     const struct trial *t = &v->trial[speaking(v)];
-    double q = (t->repeats + .5) / (t->controls + 1), top = 1 - v->miss_max;
+    double q = (t->repeats + .5) / (t->drawn - t->withheld + 1), top = 1 - v->miss_max;
     double each[SHARES];
     for (unsigned i = 0; i < SHARES; i++) {
         double r = q + (i + .5) / SHARES * (top - q);

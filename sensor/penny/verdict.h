@@ -17,8 +17,8 @@
  * share v of its flow passes here, m = 1 - (1 - m0) v instead: the rest of the retransmissions took
  * the other path, as every other byte of the flow did. Drops in
  * order of resolution (returns resolve first, which only lowers it: no rate is below m), a mixture
- * of unanswered rates: 1 - q (the sender repeats kept segments at rate q, estimated from controls
- * resolved before; weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a
+ * of unanswered rates: 1 - q (the sender repeats kept segments at rate q, by what came again of all
+ * of them so far; weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a
  * 50:50 mixture drifts away from its own detection (a return costs log(q/(1-m0)), about -4.5, an
  * unanswered drop brings 3).
  *
