@@ -453,7 +453,8 @@ static const char about[] =
     "unless\n"
     "--set penny.mode=active asks for it; its verdict then says nothing about the traffic, for "
     "what\n"
-    "it withheld went its way when the capture was made.";
+    "it withheld went its way when the capture was made. --set penny.mode=passive with\n"
+    "--set penny.prefixes=[…] watches the capture's flows, as on a mirror.";
 
 static const char synopsis[] = "-c FILE [--set KEY=VALUE …]\n"
                                "-c FILE --check\n"

@@ -1,5 +1,5 @@
 /* Evidence: what the Penny tests say about an aggregate (prefix at one ingress), as numbers that
- * a map entry carries. Pure. */
+ * a map entry carries. Pure. Passive tests are no proof; nobody shows them to it (fold.c). */
 #pragma once
 
 #include "collector/ingress/ingress.h"

@@ -101,6 +101,8 @@ const char *fold_why_not(const struct event *e)
         return place_why_not(&e->test_started.prefix, &e->test_started.ingress);
     case EVENT_test_ended:
         return place_why_not(&e->test_ended.prefix, &e->test_ended.ingress);
+    case EVENT_passive_total:
+        return place_why_not(&e->passive_total.prefix, &e->passive_total.ingress);
     default:
         return NULL;
     }
@@ -254,6 +256,14 @@ static struct event drawn_back(const struct event *e, int64_t now)
     return back;
 }
 
+/* What passive mode saw is kept in SQL, but it proves nothing: the map stays as it is, also without
+ * `testing`, for such a test may run for days. */
+static bool is_passive(const struct event *e)
+{
+    return (e->type == EVENT_test_started && e->test_started.mode == TEST_PASSIVE) ||
+           (e->type == EVENT_test_ended && e->test_ended.mode == TEST_PASSIVE);
+}
+
 static int fold_map(struct fold *f, const char *sensor, const struct event *e)
 {
     const struct sensor_row *from = roster_find(f->roster, sensor);
@@ -261,6 +271,8 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e)
     struct ingress_row *row = NULL;
     bool is_new = false;
     int err;
+    if (is_passive(e))
+        return 0;
     switch (e->type) {
     case EVENT_tally:
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);

@@ -71,6 +71,70 @@ static void row_scan_window(struct record *r, const struct event *e)
     field_bigint(r, x->probes);
 }
 
+static void row_passive_flow(struct record *r, const struct event *e)
+{
+    const struct event_passive_flow *x = &e->passive_flow;
+    field_uuid(r, x->test_id);
+    field_addr(r, &x->src);
+    field_addr(r, &x->dst);
+    field_integer(r, x->src_port);
+    field_integer(r, x->dst_port);
+    field_time(r, x->started_at);
+    field_time(r, x->ended_at);
+    field_text_or_null(r, WORD_OF(passive_start_words, x->start_reason));
+    field_text_or_null(r, WORD_OF(passive_end_words, x->end_reason));
+    field_bigint(r, x->data);
+    field_bigint(r, x->pure_ack);
+    field_bigint(r, x->keep_alives);
+    field_bigint(r, x->in_order);
+    field_bigint(r, x->out_of_order);
+    field_bigint(r, x->duplicates);
+    field_bigint(r, x->gaps);
+    field_bigint(r, x->gaps_late);
+    field_bigint(r, x->gaps_open);
+    field_bigint(r, x->gaps_forgotten);
+    field_bigint(r, x->bytes);
+    field_bigint(r, x->unseen);
+    field_probability(r, x->coverage);
+    field_boolean(r, x->rst);
+    field_boolean(r, x->syn_only);
+}
+
+static void row_passive_total(struct record *r, const struct event *e)
+{
+    const struct event_passive_total *x = &e->passive_total;
+    field_uuid(r, x->test_id);
+    field_prefix(r, &x->prefix);
+    row_ingress(r, &x->ingress);
+    field_time(r, x->started_at);
+    field_time(r, x->ended_at);
+    field_bigint(r, x->flows);
+    field_bigint(r, x->flows_listed);
+    field_bigint(r, x->flows_refused);
+    field_bigint(r, x->flows_mid_stream);
+    field_bigint(r, x->flows_syn_only);
+    field_bigint(r, x->ended_fin);
+    field_bigint(r, x->ended_rst);
+    field_bigint(r, x->ended_idle);
+    field_bigint(r, x->ended_replaced);
+    field_bigint(r, x->ended_stopped);
+    field_bigint(r, x->data);
+    field_bigint(r, x->pure_ack);
+    field_bigint(r, x->keep_alives);
+    field_bigint(r, x->in_order);
+    field_bigint(r, x->out_of_order);
+    field_bigint(r, x->duplicates);
+    field_bigint(r, x->gaps);
+    field_bigint(r, x->gaps_late);
+    field_bigint(r, x->gaps_unfilled);
+    field_bigint(r, x->gaps_open);
+    field_bigint(r, x->gaps_forgotten);
+    field_bigint(r, x->bytes);
+    field_bigint(r, x->unseen);
+    field_probability(r, x->coverage);
+    field_real(r, x->likelihood_ratio);
+}
+
 /* Every event table begins with these five. */
 #define EVENT_COLUMNS      "sensor, epoch, event_seq, at, pop, "
 #define EVENT_COLUMN_COUNT 5
@@ -102,6 +166,24 @@ static const struct copy_table {
                            "started_at, ended_at, direction, total_entropy, bin_entropy, probes)"
                            " FROM STDIN (FORMAT binary)",
                            6, row_scan_window},
+    [TABLE_PASSIVE_FLOW] =
+        {EVENT_passive_flow, "passive_flow_entry",
+         "COPY penstock.passive_flow_entry (" EVENT_COLUMNS
+         "test_id, src, dst, src_port, dst_port, started_at, ended_at,"
+         " start_reason, end_reason, data, pure_ack, keep_alives, in_order,"
+         " out_of_order, duplicates, gaps, gaps_late, gaps_open,"
+         " gaps_forgotten, bytes, unseen, coverage, rst, syn_only) FROM STDIN (FORMAT binary)",
+         24, row_passive_flow},
+    [TABLE_PASSIVE_TOTAL] = {EVENT_passive_total, "passive_total_entry",
+                             "COPY penstock.passive_total_entry (" EVENT_COLUMNS
+                             "test_id, prefix, router, interface, vlan, mac, peer_as,"
+                             " started_at, ended_at, flows, flows_listed, flows_refused,"
+                             " flows_mid_stream, flows_syn_only, ended_fin, ended_rst,"
+                             " ended_idle, ended_replaced, ended_stopped, data, pure_ack,"
+                             " keep_alives, in_order, out_of_order, duplicates, gaps, gaps_late,"
+                             " gaps_unfilled, gaps_open, gaps_forgotten, bytes, unseen, coverage,"
+                             " likelihood_ratio) FROM STDIN (FORMAT binary)",
+                             34, row_passive_total},
 };
 
 /* Which partition holds that time: as penstock.partition_add() cuts them. */

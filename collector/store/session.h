@@ -5,7 +5,15 @@
 #include "collector/store/store.h"
 
 /* Event tables that are filled by COPY. */
-enum event_table { TABLE_STATUS, TABLE_TALLY, TABLE_DROP, TABLE_SCAN_WINDOW, TABLE_COUNT };
+enum event_table {
+    TABLE_STATUS,
+    TABLE_TALLY,
+    TABLE_DROP,
+    TABLE_SCAN_WINDOW,
+    TABLE_PASSIVE_FLOW,
+    TABLE_PASSIVE_TOTAL,
+    TABLE_COUNT
+};
 
 /* Partitions per table: one for all that is before 2026, 300 months, one for all that is after. */
 #define PARTITION_COUNT 302

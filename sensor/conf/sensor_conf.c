@@ -82,7 +82,7 @@ static const struct conf_row rows[] = {
      .help = "Which packets came in where; the first row that matches wins. Where the last row does not match everything, one is added: this sensor's name as router, the source's interface."},
 
     {"penny.mode", CONF_WORD, AT(conf.penny.mode), .value = "active", .words = penny_mode_words,
-     .help = "active withholds segments; off tests nothing. passive (judging without withholding) comes with a later release; until then it is refused."},
+     .help = "active withholds segments; passive withholds nothing and only watches flows (docs/passive.md), also on a mirror; off does neither."},
     {"penny.rule", CONF_WORD, AT(conf.penny.rule), .value = "randomised", .words = rule_words,
      .help = "How a test comes to its verdict. paper is the published rule, for comparison (docs/penny-paper.md): a sender that repeats its segments passes it as genuine."},
     {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),
@@ -119,6 +119,12 @@ static const struct conf_row rows[] = {
      .help = "Most tests at once, per worker."},
     {"penny.flow_idle", CONF_DURATION, AT(conf.penny.flow_idle_ns), .value = "30s", .min = SECONDS(1), .max = SECONDS(3600),
      .help = "A flow silent for so long is forgotten; longer than timeout."},
+    {"penny.passive_flows", CONF_UNSIGNED, AT(conf.penny.passive_flows), .value = "1000", .min = 1, .max = 1e9, .unit = "flows",
+     .help = "Passive mode: a test ends when so many flows have ended (or after max_duration)."},
+    {"penny.passive_idle", CONF_DURATION, AT(conf.penny.passive_idle_ns), .value = "60s", .min = SECONDS(1), .max = SECONDS(86400),
+     .help = "Passive mode: a test ends after so long without a packet; longer than flow_idle, so that its flows end first."},
+    {"penny.passive_rows", CONF_UNSIGNED, AT(conf.penny.passive_rows), .value = "1000", .min = 0, .max = 1e6, .unit = "flows",
+     .help = "Passive mode: flows per test that are sent one by one, as they end; the sums have all flows."},
 
     {"scan.enabled", CONF_BOOL, AT(conf.scan.enabled), .value = "true",
      .help = "Whether scans are looked for."},
@@ -194,8 +200,6 @@ static void check_release(struct conf *c, const struct keys *k)
         conf_wrong(c, "source.eal",
                    "arguments for DPDK, which is not in this release; leave them "
                    "out");
-    if (k->conf.penny.mode == PENNY_PASSIVE)
-        conf_wrong(c, "penny.mode", "passive comes with a later release; use active or off");
 }
 
 static void check_forward(struct conf *c, const struct source_conf *s)
@@ -232,6 +236,8 @@ static void check_penny(struct conf *c, const struct sensor_conf *s)
         conf_wrong(c, "penny.max_duration", "must be longer than penny.timeout");
     if (p->flow_idle_ns <= p->timeout_ns)
         conf_wrong(c, "penny.flow_idle", "must be longer than penny.timeout");
+    if (p->mode == PENNY_PASSIVE && p->passive_idle_ns <= p->flow_idle_ns)
+        conf_wrong(c, "penny.passive_idle", "must be longer than penny.flow_idle");
     if (p->rule == PENNY_PAPER)
         check_paper(c, p);
 }
@@ -242,7 +248,7 @@ static void check_wire(struct conf *c, const struct sensor_conf *s)
     if (s->penny.mode == PENNY_ACTIVE && s->source.forward == FORWARD_NONE)
         conf_wrong(c, "penny.mode",
                    "active needs a wire to withhold segments from, but "
-                   "forward.driver is none; use off");
+                   "forward.driver is none; use passive or off");
 }
 
 static void check_scan(struct conf *c, const struct scan_conf *s)

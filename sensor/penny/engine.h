@@ -100,4 +100,5 @@ struct penny {
     uint32_t announced_tail, announced_flows, announced_head; /* in; led on to its flow; decided */
     struct paper *paper; /* paper.h; NULL unless that is the rule */
     struct penny_stats stats;
+    struct passive *passive; /* NULL in active mode */
 };

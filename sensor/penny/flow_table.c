@@ -205,7 +205,10 @@ static void expire_one(struct flow_table *t, struct flow *flow, uint64_t now_ns)
 {
     uint64_t due = flow->last_seen_ns + t->idle_ns;
     if (due <= now_ns && flow->unit_first == FLOW_NONE) {
-        flow_table_remove(t, flow);
+        if (t->on_idle != NULL)
+            t->on_idle(t->on_idle_arg, flow);
+        else
+            flow_table_remove(t, flow);
         return;
     }
     wheel_unlink(t, flow);

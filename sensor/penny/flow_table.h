@@ -84,6 +84,9 @@ struct flow_table {
     struct hash_key hash_key;
     uint64_t idle_ns, step_ns, hand; /* hand: number of the next slot to look at */
     uint32_t wheel[FLOW_WHEEL];
+    /* NULL, or who removes a flow that was idle */
+    void (*on_idle)(void *arg, struct flow *flow);
+    void *on_idle_arg;
 };
 
 /* 0 or -ENOMEM; takes all memory. */

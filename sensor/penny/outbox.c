@@ -7,7 +7,8 @@
 /* Both fields of an event have this room. */
 static void say_rule(const struct penny *p, char *rule, size_t room)
 {
-    snprintf(rule, room, "%s", p->conf->rule == PENNY_PAPER ? "paper" : "randomised");
+    const char *name = p->conf->rule == PENNY_PAPER ? "paper" : "randomised";
+    snprintf(rule, room, "%s", p->passive != NULL ? PASSIVE_RULE : name);
 }
 
 uint32_t outbox_room(const struct penny *p)
@@ -17,7 +18,7 @@ uint32_t outbox_room(const struct penny *p)
 }
 
 /* Room for it was reserved. */
-static struct event *event_add(struct penny *p, uint8_t type)
+struct event *outbox_add(struct penny *p, uint8_t type)
 {
     p->event_reserved--;
     struct event *e = &p->events[p->event_tail++ & p->event_mask];
@@ -36,11 +37,11 @@ bool penny_take(struct penny *p, struct event *out)
 
 void outbox_started(struct penny *p, const struct test *t)
 {
-    struct event_test_started *e = &event_add(p, EVENT_test_started)->test_started;
+    struct event_test_started *e = &outbox_add(p, EVENT_test_started)->test_started;
     memcpy(e->test_id, t->id, sizeof e->test_id);
     e->prefix = t->prefix;
     e->ingress = p->ingress->row[t->ingress];
-    e->mode = TEST_ACTIVE;
+    e->mode = p->passive != NULL ? TEST_PASSIVE : TEST_ACTIVE;
     say_rule(p, e->rule, sizeof e->rule);
     e->started_at = (int64_t)t->started_ns;
 }
@@ -49,7 +50,7 @@ static void drop_add(struct penny *p, const struct test *t, const struct flow_ke
                      const struct seq_cover *cover, uint64_t dropped_ns, uint8_t outcome,
                      uint64_t now_ns)
 {
-    struct event_drop *e = &event_add(p, EVENT_drop)->drop;
+    struct event_drop *e = &outbox_add(p, EVENT_drop)->drop;
     memcpy(e->test_id, t->id, sizeof e->test_id);
     memcpy(e->src.bytes, key->src, sizeof key->src);
     memcpy(e->dst.bytes, key->dst, sizeof key->dst);
@@ -78,7 +79,7 @@ void outbox_paper_drop(struct penny *p, const struct test *t, const struct paper
 static struct event_test_ended *ended_add(struct penny *p, const struct test *t, int word,
                                           const char *reason)
 {
-    struct event_test_ended *e = &event_add(p, EVENT_test_ended)->test_ended;
+    struct event_test_ended *e = &outbox_add(p, EVENT_test_ended)->test_ended;
     memcpy(e->test_id, t->id, sizeof e->test_id);
     e->prefix = t->prefix;
     e->ingress = p->ingress->row[t->ingress];

@@ -6,10 +6,13 @@
 #include "sensor/penny/engine.h"
 #include "sensor/penny/paper.h"
 
+#define PASSIVE_RULE "natural_loss"
+
 /* Events that can still be reserved. */
 uint32_t outbox_room(const struct penny *p);
 
-/* Each takes one reserved event. */
+/* Each takes one reserved event; this one is blank but for its type. */
+struct event *outbox_add(struct penny *p, uint8_t type);
 void outbox_started(struct penny *p, const struct test *t);
 void outbox_drop(struct penny *p, const struct test *t, const struct unit *u, uint8_t outcome,
                  uint64_t now_ns);

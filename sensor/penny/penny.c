@@ -9,6 +9,7 @@
 #include "sensor/penny/engine.h"
 #include "sensor/penny/outbox.h"
 #include "sensor/penny/paper.h"
+#include "sensor/penny/passive.h"
 #include "sensor/penny/test.h"
 #include "sensor/penny/unit.h"
 
@@ -77,6 +78,8 @@ int penny_new(const struct penny_conf *conf, const struct ingress_table *ingress
     if (err == 0)
         err = paper_new(p);
     if (err == 0)
+        err = passive_new(p);
+    if (err == 0)
         err = penny_watch(p, conf->prefixes, conf->prefix_count);
     if (err != 0) {
         penny_free(p);
@@ -90,6 +93,7 @@ void penny_free(struct penny *p)
 {
     if (p == NULL)
         return;
+    passive_free(p);
     lpm_clear(&p->watched);
     flow_table_clear(&p->flows);
     handshakes_clear(&p->handshakes);
@@ -334,7 +338,7 @@ void penny_prefetch(struct penny *p, const struct packet *packet)
 
 enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, uint64_t now_ns)
 {
-    if (p->conf->mode != PENNY_ACTIVE || p->prefix_count == 0)
+    if (p->conf->mode == PENNY_OFF || p->prefix_count == 0)
         return FRAME_FORWARD;
     if (now_ns > p->now_ns)
         p->now_ns = now_ns;
@@ -345,6 +349,11 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
     uint32_t aggregate = flow != NULL ? flow->aggregate : find_aggregate(p, packet);
     if (aggregate == NONE)
         return FRAME_FORWARD;
+    if (p->conf->mode == PENNY_PASSIVE) {
+        if (is_tcp)
+            passive_packet(p, flow, packet, aggregate, hash);
+        return FRAME_FORWARD;
+    }
     struct test *t = aggregate_test(p, aggregate);
     if (flow != NULL)
         return flow_packet(p, flow, packet);
@@ -402,6 +411,10 @@ void penny_tick(struct penny *p, uint64_t now_ns)
         p->now_ns = now_ns;
     units_due(p);
     flow_table_expire(&p->flows, p->now_ns, TICK_FLOWS);
+    if (p->passive != NULL) {
+        passive_tick(p);
+        return;
+    }
     uint32_t most = p->test_max < TICK_TESTS ? p->test_max : TICK_TESTS;
     for (uint32_t i = 0; i < most; i++) {
         tick_test(p, &p->tests[p->tick_at]);
@@ -414,6 +427,10 @@ void penny_finish(struct penny *p, uint64_t now_ns)
     if (now_ns > p->now_ns)
         p->now_ns = now_ns;
     units_due(p);
+    if (p->passive != NULL) {
+        passive_finish(p);
+        return;
+    }
     for (uint32_t i = 0; i < p->test_max; i++) {
         struct test *t = &p->tests[i];
         if (t->number == 0)

@@ -1,4 +1,4 @@
-/* The Penny test, active mode: is what enters here, claiming to come from P, sent by somebody who
+/* The Penny test: is what enters here, claiming to come from P, sent by somebody who
  * listens to the answers? Withhold a few TCP segments; a closed-loop (genuine) sender sends them
  * again, an open-loop (spoofing) one does not.
  *
@@ -19,8 +19,9 @@
  * Harm: one of 20 units; gap_ns apart within a flow; flow_budget, budget and drops_per_s bound what
  * a flow, a test and all tests lose.
  *
- * All this is the default rule, `randomised`; PENNY_PAPER is in paper.h. Passive mode is not part
- * of this release: in any mode but PENNY_ACTIVE everything is forwarded and nothing is said.
+ * All this is the default rule, `randomised`; PENNY_PAPER is in paper.h. Passive mode (passive.h)
+ * watches the same aggregates and withholds nothing, whatever the rule; with PENNY_OFF nothing is
+ * said either.
  *
  * Limits. Inconclusive end: flows of fewer than three segments, spoofers whose flows all end by RST
  * or fall silent within half a window, flows of which the most pass elsewhere (balanced per packet:
@@ -63,6 +64,10 @@ struct penny_conf {
     unsigned max_flows;       /* size of the flow table */
     unsigned max_tests;       /* aggregates under test at once */
     uint64_t flow_idle_ns;    /* a flow silent for so long is forgotten */
+    /* passive mode: a test ends when so many flows have ended, or after so long without a packet */
+    unsigned passive_flows;
+    uint64_t passive_idle_ns;
+    unsigned passive_rows; /* flows per test that are told one by one; the sums have all */
 };
 
 struct penny;

@@ -3,23 +3,24 @@
 #include <math.h>
 #include <stdio.h>
 
-#define RETURNS_MIN   3
-#define HALF_ODDS     150.0 /* 1 / P(a 50:50 mixture is called genuine) */
-#define HALF_LEAST    20.0  /* for the likeliest word, and for a test without a miss */
-#define FLOW_SHARE    0.95
-#define REPEATS_FEW   0.05
-#define REPEATS_SOME  0.15
-#define SPOOFED_HIGH  0.1
-#define GENUINE_LEAST 0.9
-#define Z_ONE_SIDED   1.645
-#define Z_REPORT      1.960
-#define MISS_SEEN     0.003
-#define MISS_TELLS    0.99 /* a miss says nothing of a flow of which next to nothing passes here */
-#define SHARES        64 /* steps of an integral over the genuine share; more change the 4th digit */
-#define MUCH_SHARE    0.3 /* penny.md: escalate when more come again unasked … */
-#define MUCH_UNITS    40  /* … of so many first copies … */
-#define MUCH_REPEATS  6   /* … or of so many repeats */
-#define REPEATS_ALL   0.9 /* kept segments that come again: above it both arms look alike */
+#define RETURNS_MIN    3
+#define HALF_ODDS      150.0 /* 1 / P(a 50:50 mixture is called genuine) */
+#define HALF_LEAST     20.0  /* for the likeliest word, and for a test without a miss */
+#define FLOW_SHARE     0.95
+#define REPEATS_FEW    0.05
+#define REPEATS_SOME   0.15
+#define SPOOFED_HIGH   0.1
+#define GENUINE_LEAST  0.9
+#define Z_ONE_SIDED    1.645
+#define Z_REPORT       1.960
+#define SPOOFED_LIKELY .5 /* most that the posterior of some genuine traffic may say */
+#define MISS_SEEN      0.003
+#define MISS_TELLS     0.99 /* a miss says nothing of a flow of which next to nothing passes here */
+#define SHARES         64 /* steps of an integral over the genuine share; more change the 4th digit */
+#define MUCH_SHARE     0.3 /* penny.md: escalate when more come again unasked … */
+#define MUCH_UNITS     40  /* … of so many first copies … */
+#define MUCH_REPEATS   6   /* … or of so many repeats */
+#define REPEATS_ALL    0.9 /* kept segments that come again: above it both arms look alike */
 
 static const struct alternative {
     double returns, repeats, weight;
@@ -284,7 +285,8 @@ int verdict_word(const struct verdict *v, uint32_t max_drops)
         return VERDICT_MIXED;
     if (genuine)
         return is_clearly_genuine(v, max_drops) ? VERDICT_GENUINE : -1;
-    return open && is_clearly_spoofed(v) ? VERDICT_SPOOFED : -1;
+    bool is_spoofed = open && is_clearly_spoofed(v) && verdict_probability(v) < SPOOFED_LIKELY;
+    return is_spoofed ? VERDICT_SPOOFED : -1;
 }
 
 void verdict_reason(const struct verdict *v, char *reason, size_t room)

@@ -40,7 +40,7 @@
  *                                   none stayed away: one flow is decided after 4 drops;
  *                                   only where r <= .05: who repeats by habit clears himself
  *              no miss in max_drops drops, r <= .15, and half >= log 20
- *   spoofed  open >= A, genuine < A, and one of
+ *   spoofed  open >= A, genuine < A, the posterior of some genuine traffic < .5, and one of
  *              high end <= 0.1      one-sided 95 % bound of the fraction: 25 drops without a return
  *              silent >= 0.95       share of flows of which a drop stayed unanswered
  * When the budget, the time or the traffic is over: the likeliest word, see verdict_last().

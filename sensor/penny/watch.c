@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sensor/penny/engine.h"
+#include "sensor/penny/passive.h"
 #include "sensor/penny/test.h"
 
 static int compare_prefixes(const void *a, const void *b)
@@ -40,6 +41,14 @@ static int build_watch(struct penny *p, struct penny *next, const struct prefix 
     return err;
 }
 
+static void end_unwatched(struct penny *p, struct test *t)
+{
+    if (p->passive != NULL)
+        passive_end_test(p, t, "no longer watched");
+    else
+        test_end(p, t, VERDICT_INCONCLUSIVE, "no longer watched");
+}
+
 /* Both lists are sorted: what is in both keeps its aggregates, what is gone ends its tests. */
 static void move_aggregates(struct penny *p, struct penny *next)
 {
@@ -51,7 +60,7 @@ static void move_aggregates(struct penny *p, struct penny *next)
         for (uint32_t j = 0; j < ingresses; j++) {
             struct aggregate *old = &p->aggregates[i * ingresses + j];
             if (old->test != NONE && !stays)
-                test_end(p, &p->tests[old->test], VERDICT_INCONCLUSIVE, "no longer watched");
+                end_unwatched(p, &p->tests[old->test]);
             if (!stays)
                 continue;
             next->aggregates[at * ingresses + j] = *old;

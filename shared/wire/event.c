@@ -24,6 +24,7 @@
 #define ARG_UUID(arg)   0, NULL
 #define ARG_WORD(arg)   0, #arg
 #define ARG_REALS(arg)  arg, NULL
+#define ARG_BOOL(arg)   0, NULL
 
 #define INGRESS_ROW(ev, name, type, arg, sentence) \
     {#name, FIELD_##type, offsetof(struct event, ev.ingress.name), ARG_##type(arg), "", sentence},
@@ -298,6 +299,9 @@ static void print_value(FILE *out, const struct field *f, const void *value)
         return;
     case FIELD_REALS:
         print_reals(out, value, f->limit);
+        return;
+    case FIELD_BOOL:
+        fputs(*(const bool *)value ? "true" : "false", out);
         return;
     }
 }

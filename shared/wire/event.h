@@ -43,8 +43,17 @@ enum {
     VERDICT_MIXED,
     VERDICT_DUPLICATES_EXCEEDED,
     VERDICT_INCONCLUSIVE
-};                                 /* words: verdict */
-enum { SCAN_SERVER, SCAN_CLIENT }; /* words: scan_direction */
+};                                        /* words: verdict */
+enum { SCAN_SERVER, SCAN_CLIENT };        /* words: scan_direction */
+enum { PASSIVE_SYN, PASSIVE_MID_STREAM }; /* words: passive_start */
+enum {
+    PASSIVE_FIN,
+    PASSIVE_RST,
+    PASSIVE_IDLE,
+    PASSIVE_REPLACED,
+    PASSIVE_STOPPED,
+    PASSIVE_SHUTDOWN
+}; /* words: passive_end */
 
 /* Member declarations by type. */
 #define EVENT_MEMBER_U64(name, arg)                   uint64_t name;
@@ -59,6 +68,7 @@ enum { SCAN_SERVER, SCAN_CLIENT }; /* words: scan_direction */
 #define EVENT_MEMBER_UUID(name, arg)                  uint8_t name[16];
 #define EVENT_MEMBER_WORD(name, arg)                  uint8_t name;
 #define EVENT_MEMBER_REALS(name, arg)                 struct reals name;
+#define EVENT_MEMBER_BOOL(name, arg)                  bool name;
 
 #define EVENT(name, number, sentence)                 struct event_##name {
 #define FIELD(event, name, type, arg, unit, sentence) EVENT_MEMBER_##type(name, arg)

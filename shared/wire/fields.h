@@ -17,7 +17,8 @@ enum field_type {
     FIELD_MAC,
     FIELD_UUID,
     FIELD_WORD,
-    FIELD_REALS
+    FIELD_REALS,
+    FIELD_BOOL
 };
 
 struct field {

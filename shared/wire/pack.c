@@ -125,6 +125,15 @@ static int pack_reals(struct pack *p, const struct reals *r, size_t limit)
     return 0;
 }
 
+static int pack_bool(struct pack *p, bool value)
+{
+    if (value)
+        msgpack_pack_true(&p->packer);
+    else
+        msgpack_pack_false(&p->packer);
+    return 0;
+}
+
 static int pack_value(struct pack *p, const struct field *f, const void *value)
 {
     switch (f->type) {
@@ -155,6 +164,8 @@ static int pack_value(struct pack *p, const struct field *f, const void *value)
         return pack_word(p, f->list, *(const uint8_t *)value);
     case FIELD_REALS:
         return pack_reals(p, value, f->limit);
+    case FIELD_BOOL:
+        return pack_bool(p, *(const bool *)value);
     }
     return ERR_FORMAT;
 }
@@ -442,6 +453,14 @@ static int unpack_reals(const msgpack_object *o, size_t limit, struct reals *out
     return 0;
 }
 
+static int unpack_bool(const msgpack_object *o, bool *out)
+{
+    if (o->type != MSGPACK_OBJECT_BOOLEAN)
+        return ERR_FORMAT;
+    *out = o->via.boolean;
+    return 0;
+}
+
 int unpack_field(const struct field *f, const msgpack_object *value, void *base)
 {
     void *out = (char *)base + f->offset;
@@ -470,6 +489,8 @@ int unpack_field(const struct field *f, const msgpack_object *value, void *base)
         return unpack_word(value, f->list, out);
     case FIELD_REALS:
         return unpack_reals(value, f->limit, out);
+    case FIELD_BOOL:
+        return unpack_bool(value, out);
     }
     return ERR_FORMAT;
 }

@@ -28,5 +28,9 @@ for capture in "$golden"/*.pcap "$golden"/*.pcapng; do
     check "$name gives the events of ${expected##*/}" gives "$expected" "$sensor" --capture "$capture" "${arguments[@]}"
 done
 
+word() { grep '"event":"test_ended"' "$golden/$1.jsonl" | grep -o 'passive, [^"]*'; }
+check "passive: real TCP's losses come again late" grep -q "likely genuine" <<<"$(word passive_lossy_tcp)"
+check "passive: a spoofer's never do" grep -q ": 0 of .*likely open loop" <<<"$(word passive_lossy_spoofed)"
+
 scan=$(grep '"direction":"server"' "$golden/nmap_1024_4500.jsonl" | head -n 1)
 check "nmap of ports 1024-4500: the known answer, total entropy 0.435906" grep -qE '"total_entropy":0\.43590[56]' <<<"$scan"

@@ -84,6 +84,9 @@ static inline void random_field(struct prf *prf, const struct field *f, void *va
     case FIELD_UUID:
         random_bytes(prf, value, 16);
         break;
+    case FIELD_BOOL:
+        *(bool *)value = prf_below(prf, 2) == 1;
+        break;
     case FIELD_WORD: {
         unsigned words = 0;
         while (event_word(f->list, words) != NULL)

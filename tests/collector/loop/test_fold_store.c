@@ -105,7 +105,7 @@ static bool next_event(struct prf *coin, struct event *e)
 {
     static uint8_t bytes[WIRE_EVENT_MAX];
     size_t used;
-    const struct event_kind *kind = event_kind(1 + (unsigned)prf_below(coin, EVENT_scan_window));
+    const struct event_kind *kind = event_kind(1 + (unsigned)prf_below(coin, EVENT_passive_total));
     random_event(coin, kind, e);
     for (size_t i = 0; i < kind->count; i++)
         bend_field(coin, &kind->fields[i], (char *)e + kind->fields[i].offset);

@@ -510,6 +510,38 @@ static void a_test_speaks_for_every_row_below_its_prefix(void **state)
     assert_int_equal(db_row("10.2.0.0/24")->state, STATE_UNVERIFIED);
 }
 
+static void a_passive_test_is_kept_and_changes_nothing_in_the_map(void **state)
+{
+    (void)state;
+    expect_at("10.2.0.0/24", "FRA");
+    hello();
+    struct event seen = tally("10.1.0.0/24", 5),
+                 proven = test_ended("10.3.0.0/24", VERDICT_SPOOFED),
+                 ended = test_ended("10.1.0.0/16", VERDICT_INCONCLUSIVE),
+                 lying = test_ended("10.2.0.0/24", VERDICT_GENUINE), again = ended;
+    struct event began = {.at = now, .type = EVENT_test_started};
+    began.test_started = (struct event_test_started){.mode = TEST_PASSIVE,
+                                                     .prefix = ended.test_ended.prefix,
+                                                     .ingress = ended.test_ended.ingress,
+                                                     .started_at = now};
+    ended.test_ended.mode = lying.test_ended.mode = again.test_ended.mode = TEST_PASSIVE;
+    again.test_ended.prefix = proven.test_ended.prefix;
+    send_one(&seen, 1);
+    send_one(&proven, 2);
+    send_one(&began, 3);
+    send_one(&ended, 4);
+    send_one(&again, 5);
+    send_one(&lying, 6);
+    assert_int_equal(db_row("10.1.0.0/24")->state, STATE_UNVERIFIED);
+    assert_true(db_row("10.1.0.0/24")->tests == 0 && !db_row("10.1.0.0/24")->has_evidence);
+    assert_int_equal(db_row("10.3.0.0/24")->state, STATE_SPOOFED);
+    assert_true(db_row("10.3.0.0/24")->tests == 1);
+    assert_null(db_row("10.1.0.0/16"));
+    assert_null(db_row("10.2.0.0/24")); /* whatever it says, and where it was not expected */
+    assert_int_equal(db.alert_count, 0);
+    assert_int_equal(db.event_count, 6);
+}
+
 static void genuine_traffic_at_the_wrong_place_becomes_an_alert_and_spoofed_does_not(void **state)
 {
     (void)state;
@@ -816,6 +848,7 @@ int main(void)
         PROMISE(a_tail_that_cannot_be_read_blocks_nothing),
         PROMISE(bytes_behind_the_last_event_are_set_aside),
         PROMISE(a_test_speaks_for_every_row_below_its_prefix),
+        PROMISE(a_passive_test_is_kept_and_changes_nothing_in_the_map),
         PROMISE(genuine_traffic_at_the_wrong_place_becomes_an_alert_and_spoofed_does_not),
         PROMISE(an_alert_survives_a_restart_and_is_not_raised_twice),
         PROMISE(a_new_policy_is_applied_to_rows_that_are_there),

@@ -222,7 +222,7 @@ static void migrations_apply_once_and_record_themselves(void **state)
     ok(store_check_version(f->store, &note));
     assert_string_equal(ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
                                        " FROM penstock.schema_version"),
-                        "1sensors 2ingress 3penny 4scan 5alerts");
+                        "1sensors 2ingress 3penny 4scan 5alerts 6passive");
     ok(store_migrate(f->store, &applied, &note));
     assert_int_equal(applied, 0);
 }
@@ -319,6 +319,10 @@ static const char *const contract[][2] = {
     {"penny_drop",
      "test_id src dst src_port dst_port seq length dropped_at outcome answered_after"},
     {"scan_window", "sensor pop started_at ended_at direction total_entropy bin_entropy probes"},
+    {"passive_flow",
+     "test_id sensor pop src dst src_port dst_port started_at ended_at start_reason end_reason data"
+     " pure_ack keep_alives in_order out_of_order duplicates gaps gaps_late gaps_open"
+     " gaps_forgotten bytes unseen coverage rst syn_only"},
     {"sensor", "name pop version first_seen last_seen epoch last_seq state"},
     {"sensor_gap", "sensor from_seq to_seq reason at"},
     {"alert",
@@ -352,7 +356,8 @@ static void contract_columns_have_the_contract_s_types(void **state)
             " WHEN column_name = 'prefix' THEN 'cidr'"
             " WHEN column_name IN ('src', 'dst') THEN 'inet'"
             " WHEN column_name IN ('peer_as', 'epoch', 'last_seq', 'seq') THEN 'bigint'"
-            " WHEN column_name ~ '^genuine_|^share$|^confidence$' THEN 'double precision'"
+            " WHEN column_name ~ '^genuine_|^share$|^confidence$|^coverage$' THEN 'double "
+            "precision'"
             " WHEN column_name = 'answered_after' THEN 'interval'"
             " WHEN column_name = 'bin_entropy' THEN 'ARRAY'"
             " WHEN column_name IN ('expected', 'evidence') AND table_name = 'alert' THEN 'jsonb'"
@@ -392,7 +397,8 @@ static void event_tables_have_brin_but_no_unique_index_and_no_default_partition(
     assert_string_equal(ask(f->client,
                             "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace ="
                             " 'penstock'::regnamespace ORDER BY 1"),
-                        "ingress_tally\npenny_drop_entry\nscan_window_entry\nsensor_status");
+                        "ingress_tally\npassive_flow_entry\npassive_total_entry\npenny_drop_entry\n"
+                        "scan_window_entry\nsensor_status");
     assert_string_equal(
         ask(f->client,
             "SELECT relname FROM pg_class t JOIN pg_partitioned_table p ON p.partrelid = t.oid"
@@ -541,6 +547,109 @@ static void scan_windows_come_back_as_they_were(void **state)
                         "|0.3333333333333333|{}|77");
 }
 
+static struct event passive_flow(uint64_t seq, const char *src, const char *dst)
+{
+    struct event e = event(EVENT_passive_flow, seq);
+    e.passive_flow = (struct event_passive_flow){.test_id = {0x12, [15] = 0x34},
+                                                 .src = addr(src),
+                                                 .dst = addr(dst),
+                                                 .src_port = 443,
+                                                 .dst_port = 65535,
+                                                 .started_at = NOV2026 - SECOND,
+                                                 .ended_at = NOV2026,
+                                                 .start_reason = PASSIVE_MID_STREAM,
+                                                 .end_reason = PASSIVE_REPLACED,
+                                                 .data = 1,
+                                                 .pure_ack = 2,
+                                                 .keep_alives = 3,
+                                                 .in_order = 4,
+                                                 .out_of_order = 5,
+                                                 .duplicates = 6,
+                                                 .gaps = 7,
+                                                 .gaps_late = 8,
+                                                 .gaps_open = 9,
+                                                 .gaps_forgotten = 10,
+                                                 .bytes = 11,
+                                                 .unseen = 12,
+                                                 .coverage = .25,
+                                                 .rst = true};
+    return e;
+}
+
+static void passive_flows_of_both_families_come_back_as_they_were(void **state)
+{
+    struct fixture *f = *state;
+    struct event v4 = passive_flow(1, "203.0.113.9", "198.51.100.1");
+    struct event v6 = passive_flow(2, "2001:db8:77::9", "2001:db8::1");
+    v6.passive_flow.rst = false;
+    v6.passive_flow.syn_only = true;
+    v6.passive_flow.start_reason = PASSIVE_SYN;
+    v6.passive_flow.end_reason = PASSIVE_IDLE;
+    store_event(f, &v4);
+    store_event(f, &v6);
+    assert_string_equal(
+        ask(f->client, "SELECT * FROM penstock.passive_flow ORDER BY src"),
+        "12000000-0000-0000-0000-000000000034|ams1|AMS|203.0.113.9|198.51.100.1|443|65535"
+        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|mid_stream|replaced"
+        "|1|2|3|4|5|6|7|8|9|10|11|12|0.25|t|f\n"
+        "12000000-0000-0000-0000-000000000034|ams1|AMS|2001:db8:77::9|2001:db8::1|443|65535"
+        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|syn|idle"
+        "|1|2|3|4|5|6|7|8|9|10|11|12|0.25|f|t");
+}
+
+static void the_sums_of_a_passive_test_come_back_as_they_were(void **state)
+{
+    struct fixture *f = *state;
+    struct event e = event(EVENT_passive_total, 1);
+    e.passive_total = (struct event_passive_total){.test_id = {0x12, [15] = 0x34},
+                                                   .prefix = prefix("203.0.113.0/24"),
+                                                   .ingress = place,
+                                                   .started_at = NOV2026 - SECOND,
+                                                   .ended_at = NOV2026,
+                                                   .flows = 1,
+                                                   .flows_listed = 2,
+                                                   .flows_refused = 3,
+                                                   .flows_mid_stream = 4,
+                                                   .flows_syn_only = 5,
+                                                   .ended_fin = 6,
+                                                   .ended_rst = 7,
+                                                   .ended_idle = 8,
+                                                   .ended_replaced = 9,
+                                                   .ended_stopped = 10,
+                                                   .data = 11,
+                                                   .pure_ack = 12,
+                                                   .keep_alives = 13,
+                                                   .in_order = 14,
+                                                   .out_of_order = 15,
+                                                   .duplicates = 16,
+                                                   .gaps = 17,
+                                                   .gaps_late = 18,
+                                                   .gaps_unfilled = 19,
+                                                   .gaps_open = 20,
+                                                   .gaps_forgotten = 21,
+                                                   .bytes = 22,
+                                                   .unseen = 23,
+                                                   .coverage = .5,
+                                                   .likelihood_ratio = -1.5};
+    store_event(f, &e);
+    assert_string_equal(
+        ask(f->client, "SELECT * FROM penstock.passive_total"),
+        "12000000-0000-0000-0000-000000000034|ams1|AMS|203.0.113.0/24|ams1-r1|xe-0/0/1|101"
+        "|02:00:00:00:00:07|4294967295|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00"
+        "|1|2|3|4|5|6|7|8|9|10|11|12|13|14|15|16|17|18|19|20|21|22|23|0.5|-1.5");
+}
+
+static void a_flow_that_a_sensor_sends_again_after_a_rollback_is_one_row(void **state)
+{
+    struct fixture *f = *state;
+    struct event e = passive_flow(1, "203.0.113.9", "198.51.100.1");
+    ok(store_begin(f->store, &note));
+    ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    store_rollback(f->store);
+    store_event(f, &e);
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.passive_flow"), "1");
+}
+
 static struct event test_started(uint64_t seq, const char *src)
 {
     struct event e = event(EVENT_test_started, seq);
@@ -644,6 +753,12 @@ static void what_a_sensor_may_say_never_fails_a_batch(void **state)
     e.test_ended.genuine_low = 0.0 / (double)(e.seq - 3);
     e.test_ended.genuine_evidence = 1e308 * 10;
     ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+    e = passive_flow(4, "203.0.113.9", "198.51.100.1");
+    e.passive_flow.start_reason = e.passive_flow.end_reason = 200;
+    e.passive_flow.src_port = e.passive_flow.bytes = UINT64_MAX;
+    e.passive_flow.started_at = INT64_MIN;
+    e.passive_flow.coverage = -1e300 * 1e300;
+    ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
     struct ingress_row nowhere = {.pop = "AMS"};
     ok(store_put_ingress(f->store, &nowhere, &note));
     ok(store_commit(f->store, &note));
@@ -707,7 +822,8 @@ static void partitions_of_this_month_and_the_next_are_made_ahead(void **state)
         ask(f->client, "SELECT bool_and(to_regclass('penstock.' || t || to_char(now() AT TIME ZONE"
                        " 'UTC' + n * interval '1 month', '\"_y\"YYYY\"m\"MM')) IS NOT NULL)"
                        " FROM unnest(ARRAY['sensor_status', 'ingress_tally', 'penny_drop_entry',"
-                       " 'scan_window_entry']) t, generate_series(0, 1) n"),
+                       " 'scan_window_entry', 'passive_flow_entry', 'passive_total_entry']) t, "
+                       "generate_series(0, 1) n"),
         "t");
 }
 
@@ -1580,6 +1696,9 @@ int main(void)
         on_schema(sensor_status_comes_back_as_it_was),
         on_schema(drops_of_both_families_come_back_as_they_were),
         on_schema(scan_windows_come_back_as_they_were),
+        on_schema(passive_flows_of_both_families_come_back_as_they_were),
+        on_schema(the_sums_of_a_passive_test_come_back_as_they_were),
+        on_schema(a_flow_that_a_sensor_sends_again_after_a_rollback_is_one_row),
         on_schema(a_test_is_one_row_from_its_beginning_to_its_end),
         on_schema(a_test_whose_beginning_was_lost_is_stored_by_its_end),
         on_schema(what_a_sensor_may_say_never_fails_a_batch),

@@ -192,7 +192,7 @@ static void what_does_not_fit_together_is_told(void **state)
         const char *setting, *sentence;
     } cases[] = {
         {"forward.driver=none", "penny.mode: active needs a wire to withhold segments from, but "
-                                "forward.driver is none; use off"},
+                                "forward.driver is none; use passive or off"},
         {"sensor.name=ams 1",
          "--set: sensor.name: a name must be UTF-8 without spaces, quotes and backslashes"},
         {"sensor.name=ams\xff",
@@ -200,8 +200,7 @@ static void what_does_not_fit_together_is_told(void **state)
         {"penny.prefixes=[10.0.0.0/8",
          "--set: penny.prefixes: this is not YAML: while parsing a flow sequence, did not find "
          "expected ',' or ']'"},
-        {"penny.mode=passive",
-         "--set: penny.mode: passive comes with a later release; use active or off"},
+        {"penny.mode=passive", ""},
         {"source.eal=[--no-pci]",
          "--set: source.eal: arguments for DPDK, which is not in this release; leave them out"},
         {"source.eal=[]", ""},
@@ -223,6 +222,7 @@ static void what_does_not_fit_together_is_told(void **state)
         {"scan.bins=48", "--set: scan.bins: 48 does not divide scan.bits, 1024"},
         {"penny.budget=11", "--set: penny.budget: 11 is less than penny.max_drops, 12"},
         {"penny.flow_idle=2s", "--set: penny.flow_idle: must be longer than penny.timeout"},
+        {"penny.passive_idle=30s", ""},
         {"penny.rule=fair", "--set: penny.rule: expected one of randomised, paper, got \"fair\""},
         {"penny.rule=paper", ""},
         {"penny.max_duration=3s", "--set: penny.max_duration: must be longer than penny.timeout"},
@@ -281,13 +281,26 @@ static void an_endpoint_is_a_kind_a_host_and_a_port(void **state)
     }
 }
 
-static void a_mirror_runs_with_penny_off_only(void **state)
+static void a_mirror_runs_with_penny_passive_or_off(void **state)
 {
     (void)state;
-    assert_int_equal(LOAD(NEEDED, "forward.driver=none", "penny.mode=passive"), ERR_CONF);
+    assert_int_equal(LOAD(NEEDED, "forward.driver=none", "penny.mode=passive"), 0);
+    assert_int_equal(conf.penny.mode, PENNY_PASSIVE);
+    assert_int_equal(conf.penny.passive_flows, 1000);
+    assert_int_equal(conf.penny.passive_rows, 1000);
+    assert_true(conf.penny.passive_idle_ns == UINT64_C(60000000000));
     assert_int_equal(LOAD(NEEDED, "forward.driver=none", "forward.interface=", "penny.mode=off"),
                      0);
     assert_int_equal(conf.source.forward, FORWARD_NONE);
+}
+
+static void a_passive_test_outlives_its_idle_flows(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD(NEEDED, "penny.mode=passive", "penny.passive_idle=30s"), ERR_CONF);
+    assert_string_equal(note.text,
+                        "--set: penny.passive_idle: must be longer than penny.flow_idle");
+    assert_int_equal(LOAD(NEEDED, "penny.mode=passive", "penny.passive_idle=31s"), 0);
 }
 
 static void the_file_s_mistakes_have_lines_and_settings_come_last(void **state)
@@ -376,7 +389,8 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_together_is_told),
         cmocka_unit_test(the_papers_rule_takes_no_more_than_its_twelve_drops),
         cmocka_unit_test(an_endpoint_is_a_kind_a_host_and_a_port),
-        cmocka_unit_test(a_mirror_runs_with_penny_off_only),
+        cmocka_unit_test(a_mirror_runs_with_penny_passive_or_off),
+        cmocka_unit_test(a_passive_test_outlives_its_idle_flows),
         cmocka_unit_test(the_file_s_mistakes_have_lines_and_settings_come_last),
         cmocka_unit_test(a_file_that_cannot_be_read_is_not_said_to_lack_its_keys_too),
         cmocka_unit_test(what_explain_prints_can_be_loaded),

@@ -438,9 +438,9 @@ static void statistics_that_cannot_be_read_again_turn_nothing_back(void **state)
         assert_int_equal(find(b, EVENT_sensor_status, i)->sensor_status.missed, 0);
 }
 
-static void play_a_test(struct bench *b)
+static void play_a_test(struct bench *b, enum penny_mode mode)
 {
-    b->penny.mode = PENNY_ACTIVE;
+    b->penny.mode = mode;
     b->penny.prefix_count = 1;
     assert_int_equal(prefix_parse("198.51.100.0/24", &b->penny.prefixes[0]), 0);
     for (unsigned i = 0; i < SCRIPT_MAX; i++)
@@ -452,7 +452,7 @@ static void play_a_test(struct bench *b)
 static void the_penny_test_withholds_segments_of_watched_prefixes(void **state)
 {
     struct bench *b = *state;
-    play_a_test(b);
+    play_a_test(b, PENNY_ACTIVE);
     uint64_t dropped = 0;
     for (unsigned i = 0; i < b->script.given_back; i++)
         dropped += b->script.verdicts[i] == FRAME_DROP;
@@ -464,13 +464,28 @@ static void the_penny_test_withholds_segments_of_watched_prefixes(void **state)
     assert_int_equal(count_of(b, EVENT_test_ended), 1);
 }
 
+static void passive_mode_withholds_nothing_and_tells_of_flows(void **state)
+{
+    struct bench *b = *state;
+    b->penny.passive_flows = b->penny.passive_rows = 100;
+    b->penny.passive_idle_ns = 60 * NS_PER_S;
+    play_a_test(b, PENNY_PASSIVE);
+    assert_int_equal(counter(b, COUNTER_dropped), 0);
+    assert_int_equal(counter(b, COUNTER_forwarded), SCRIPT_MAX);
+    assert_int_equal(count_of(b, EVENT_drop), 0);
+    assert_int_equal(count_of(b, EVENT_test_started), 1);
+    assert_int_equal(count_of(b, EVENT_passive_flow), 4);
+    assert_int_equal(count_of(b, EVENT_passive_total), 1);
+    assert_int_equal(count_of(b, EVENT_test_ended), 1);
+}
+
 static void the_same_capture_gives_the_same_events(void **state)
 {
     struct bench *b = *state;
     void *again;
     setup(&again);
-    play_a_test(b);
-    play_a_test(again);
+    play_a_test(b, PENNY_ACTIVE);
+    play_a_test(again, PENNY_ACTIVE);
     struct bench *c = again;
     assert_int_equal(b->count, c->count);
     for (size_t i = 0; i < b->count; i++) {
@@ -751,6 +766,7 @@ int main(void)
         TEST(a_status_comes_every_interval_and_its_sums_are_whole),
         TEST(statistics_that_cannot_be_read_again_turn_nothing_back),
         TEST(the_penny_test_withholds_segments_of_watched_prefixes),
+        TEST(passive_mode_withholds_nothing_and_tells_of_flows),
         TEST(the_same_capture_gives_the_same_events),
         TEST(where_the_kernel_counts_frames_are_not_counted_again),
         TEST(openings_are_taken_though_nobody_looks_for_scans),

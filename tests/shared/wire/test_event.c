@@ -94,6 +94,15 @@ static void spans_are_seconds(void **state)
     free(line);
 }
 
+static void booleans_are_true_and_false(void **state)
+{
+    (void)state;
+    struct event e = {.type = EVENT_passive_flow, .passive_flow.syn_only = true};
+    char *line = print(&e);
+    assert_non_null(strstr(line, "\"rst\":false,\"syn_only\":true}"));
+    free(line);
+}
+
 static void an_unknown_type_or_word_prints_as_null(void **state)
 {
     (void)state;
@@ -210,6 +219,7 @@ int main(void)
         cmocka_unit_test(text_of_any_bytes_stays_one_line_of_json),
         cmocka_unit_test(numbers_print_with_twelve_digits_and_infinity_is_null),
         cmocka_unit_test(spans_are_seconds),
+        cmocka_unit_test(booleans_are_true_and_false),
         cmocka_unit_test(an_unknown_type_or_word_prints_as_null),
         cmocka_unit_test(times_print_over_the_whole_range),
         cmocka_unit_test(shifting_moves_every_time_that_is_set_and_nothing_else),

@@ -186,6 +186,8 @@ static void a_bad_event_is_set_aside_and_the_next_one_is_read(void **state)
         BAD("\x82\xa1t\x05\xa6prefix\xc4\x05\x0a\0\0\1\x18", ERR_FORMAT), /* host bits */
         BAD("\x82\xa1t\x05\xa6prefix\xc4\x05\x0a\0\0\0\x21", ERR_FORMAT), /* /33 */
         BAD("\x82\xa1t\x05\xa6router\xd9\x20xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", ERR_TOO_LONG),
+        BAD("\x82\xa1t\x0a\xa3rst\x01", ERR_FORMAT),                   /* 1 is not true */
+        BAD("\x82\xa1t\x0a\xa3rst\xc0", ERR_FORMAT),                   /* nor is nil false */
         BAD("\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0", ERR_TOO_LONG), /* nine deep */
 #undef BAD
     };

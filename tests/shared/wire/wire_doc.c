@@ -19,6 +19,7 @@ static const char *const type_text[] = {
     [FIELD_UUID] = "bin of 16",
     [FIELD_WORD] = "string",
     [FIELD_REALS] = "array of float",
+    [FIELD_BOOL] = "boolean",
 };
 
 static void print_type(const struct field *f)
