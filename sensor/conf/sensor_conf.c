@@ -109,6 +109,8 @@ static const struct conf_row rows[] = {
      .help = "Bound on the chance of a wrong verdict."},
     {"penny.miss_max", CONF_REAL, AT(conf.penny.miss_max), .value = "0.05", .min = 0.001, .max = 0.5, .unit = "share",
      .help = "Most of the withheld segments that wholly genuine traffic leaves unanswered."},
+    {"penny.reordering_max", CONF_REAL, AT(conf.penny.reordering_max), .value = "0.5", .min = 0.01, .max = 1, .unit = "share",
+     .help = "Data segments out of order beyond which a test ends inconclusive."},
     {"penny.max_duration", CONF_DURATION, AT(conf.penny.max_duration_ns), .value = "120s", .min = SECONDS(1), .max = SECONDS(86400),
      .help = "A test without a verdict by then ends inconclusive; longer than timeout."},
     {"penny.retest_after", CONF_DURATION, AT(conf.penny.retest_after_ns), .value = "1h", .min = 0, .max = SECONDS(30 * 86400),

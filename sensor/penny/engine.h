@@ -72,6 +72,7 @@ struct test {
     uint32_t again;          /* first withheld repeat that is not known */
     uint32_t repeats_drawn;  /* units of depth 1 and beyond */
     uint64_t droppable, kept, came;
+    uint64_t data, disordered; /* segments with data; of those, not at the end of what was seen */
 };
 
 struct penny {

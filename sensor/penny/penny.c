@@ -291,6 +291,8 @@ static enum verdict_frame flow_data(struct penny *p, struct flow *flow, const st
     join_test(flow, t);
     if (p->paper != NULL)
         return paper_data(p, t, flow, packet, class, is_droppable(flow, packet, class));
+    t->data++;
+    t->disordered += class == SEQ_AHEAD || class == SEQ_PARTIAL || class == SEQ_FILL;
     if (!is_droppable(flow, packet, class))
         return FRAME_FORWARD;
     if ((flow->flags & FLOW_DATA) == 0) {

@@ -59,6 +59,7 @@ struct penny_conf {
     unsigned open_blocks;     /* most blocks open at once, per test */
     double alpha;             /* bound on a wrong word */
     double miss_max;          /* m0: most that a wholly genuine aggregate leaves unanswered */
+    double reordering_max;    /* share of data out of order beyond which no word is said; 0: none */
     uint64_t max_duration_ns; /* a test without a word by then ends inconclusive */
     uint64_t retest_after_ns; /* pause between two tests of one aggregate */
     unsigned max_flows;       /* size of the flow table */

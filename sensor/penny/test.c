@@ -1,5 +1,6 @@
 #include "sensor/penny/test.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +9,9 @@
 #include "sensor/penny/unit.h"
 #include "shared/base/clock.h"
 
-#define WAIT_FOR        6 /* drops without an answer: if they stay so, the open evidence stands */
+#define WAIT_FOR        6  /* drops without an answer: if they stay so, the open evidence stands */
+#define WAIT_FOR_ALL    28 /* the same where nothing came again: if they stay so, the word stands */
+#define DATA_TELLS      100  /* segments before their order is judged */
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
 
 static void make_id(struct penny *p, uint8_t id[static 16])
@@ -123,11 +126,12 @@ static uint32_t budget_of(const struct penny_conf *c)
 }
 
 /* A repeat that took part in a draw counts as a drop, whatever its coin: so the budget holds, and
- * its rest tells nothing. Where genuine traffic is proven and some drops are long unanswered, those
- * will tell whether there is other traffic: no more are needed until then. */
+ * its rest tells nothing. Where some drops are long unanswered, those will tell: no more are needed
+ * until then. */
 uint32_t test_blocks_limit(const struct penny *p, const struct test *t)
 {
-    if (t->policy.old >= WAIT_FOR && t->verdict.genuine >= t->verdict.log_threshold)
+    bool is_proven = t->verdict.genuine >= t->verdict.log_threshold;
+    if (t->policy.old >= (is_proven ? WAIT_FOR : WAIT_FOR_ALL))
         return t->policy.next - 1;
     uint32_t limit = is_nothing_against(t) ? p->conf->max_drops : budget_of(p->conf);
     return limit > t->repeats_drawn ? limit - t->repeats_drawn : 0;
@@ -167,11 +171,25 @@ static bool is_spent(const struct penny *p, const struct test *t)
            d->old == 0;
 }
 
+/* Where so much arrives out of order, holes and repeats are not what they seem. */
+static bool is_disordered(const struct penny *p, const struct test *t)
+{
+    return p->conf->reordering_max > 0 && t->data >= DATA_TELLS &&
+           (double)t->disordered > p->conf->reordering_max * (double)t->data;
+}
+
 /* True if the test ended. */
 bool test_judge(struct penny *p, struct test *t)
 {
     if (t->number == 0)
         return true;
+    if (is_disordered(p, t)) {
+        char reason[96];
+        snprintf(reason, sizeof reason, "%" PRIu64 " of %" PRIu64 " segments came out of order",
+                 t->disordered, t->data);
+        test_end(p, t, VERDICT_INCONCLUSIVE, reason);
+        return true;
+    }
     int word = verdict_word(&t->verdict, p->conf->max_drops);
     if (word >= 0) {
         char reason[96];

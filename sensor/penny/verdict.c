@@ -295,10 +295,10 @@ void verdict_reason(const struct verdict *v, char *reason, size_t room)
     const struct trial *t = &v->trial[depth];
     if (depth == 0)
         snprintf(reason, room, "%u of %u drops came again, %u of %u kept segments", t->returns,
-                 t->returns + t->unanswered, t->repeats, t->controls);
+                 t->returns + t->unanswered, t->repeats, t->drawn - t->withheld);
     else
         snprintf(reason, room, "a repeater: %u of %u withheld repeats came again, %u of %u kept",
-                 t->returns, t->returns + t->unanswered, t->repeats, t->controls);
+                 t->returns, t->returns + t->unanswered, t->repeats, t->drawn - t->withheld);
 }
 
 static int last_open(const struct verdict *v, const char *why, char *reason, size_t room)

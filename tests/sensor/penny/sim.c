@@ -265,6 +265,7 @@ void sim_conf(struct penny_conf *conf)
                                 .open_blocks = 5,
                                 .alpha = 1e-4,
                                 .miss_max = 0.05,
+                                .reordering_max = .5,
                                 .max_duration_ns = 120 * SIM_S,
                                 .retest_after_ns = 3600 * SIM_S,
                                 .max_flows = 4096,

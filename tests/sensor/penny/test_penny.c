@@ -465,6 +465,26 @@ static void the_repeat_of_a_withheld_segment_is_withheld_too_when_the_sender_rep
     assert_int_equal(e.test_ended.verdict, VERDICT_SPOOFED);
 }
 
+static void where_most_segments_come_out_of_order_no_word_is_said(void **state)
+{
+    (void)state;
+    start();
+    until_drop();
+    for (unsigned i = 0; i < 600; i++, now_ns += 10 * MS) {
+        static const int32_t order[] = {3, 1, -1, -3}; /* 0 1 2 3 come as 3 2 1 0 */
+        struct packet p = segment;
+        p.seq += (uint32_t)(order[i % 4] * 500);
+        segment.seq += 500;
+        offer(p);
+    }
+    wait_until_over();
+    penny_finish(penny, now_ns);
+    struct event e;
+    assert_true(next_event(EVENT_test_ended, &e));
+    assert_int_equal(e.test_ended.verdict, VERDICT_INCONCLUSIVE);
+    assert_non_null(strstr(e.test_ended.reason, "out of order"));
+}
+
 static void a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle(void **state)
 {
     (void)state;
@@ -545,6 +565,7 @@ int main(void)
         T(no_flow_loses_more_than_its_budget_in_one_test),
         T(no_more_is_withheld_in_a_second_than_the_rate_over_all_tests),
         T(the_repeat_of_a_withheld_segment_is_withheld_too_when_the_sender_repeats_all),
+        T(where_most_segments_come_out_of_order_no_word_is_said),
         T(a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle),
         T(the_flow_table_finds_what_was_added_and_nothing_else),
     };
