@@ -21,6 +21,7 @@ put() {
     local table=$1
     shift
     "$sim" --markdown "$@" >"$work/table" || status=1
+    printf '\nMade from %s: sim_penny --markdown %s\n' "$(git -C "${page%/*}" rev-parse --short HEAD)" "$*" >>"$work/table"
     [ "$(wc -l <"$work/table")" -gt 10 ] || { echo "sim_penny printed no table" >&2; exit 1; }
     awk -v begin="<!-- table $table: tests/sim/table.sh writes this -->" -v end="<!-- end of table $table -->" \
         -v table="$work/table" '

@@ -22,6 +22,7 @@ void tap_conf(struct penny_conf *conf)
                                 .open_blocks = 5,
                                 .alpha = 1e-4,
                                 .miss_max = 0.05,
+                                .reordering_max = 0.5,
                                 .max_duration_ns = 120 * SECOND_NS,
                                 .retest_after_ns = 3600 * SECOND_NS,
                                 .max_flows = 512,
