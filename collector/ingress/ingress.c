@@ -135,23 +135,11 @@ static uint32_t *slot_find(struct ingress_map *m, const struct prefix *prefix, c
     return &m->slots[i];
 }
 
-/* The trie's node where that prefix ends; NONE when no prefix at or below it is known. */
-static uint32_t trie_node(const struct lpm *trie, const struct prefix *p)
-{
-    uint32_t at = p->addr.family == ADDR_V4 ? 0 : 1;
-    for (unsigned i = 0; i < p->length; i++) {
-        at = trie->nodes[at].child[p->addr.bytes[i / 8] >> (7 - i % 8) & 1];
-        if (at == 0)
-            return NONE;
-    }
-    return at;
-}
-
 /* First row of exactly that prefix, or NONE (which is LPM_NONE, too). */
 static uint32_t group_of(const struct ingress_map *m, const struct prefix *p)
 {
-    uint32_t at = trie_node(&m->trie, p);
-    return at == NONE ? NONE : m->trie.nodes[at].value;
+    uint32_t at = lpm_below(&m->trie, p);
+    return at != LPM_NONE && m->trie.nodes[at].length == p->length ? m->trie.nodes[at].value : NONE;
 }
 
 static int row_make(struct ingress_map *m, const struct ingress_row *row, uint32_t *slot,
@@ -318,7 +306,7 @@ struct visit {
     void *arg;
 };
 
-/* At most 128 deep: one level per bit of a prefix. */
+/* At most 128 deep: each level has a longer prefix. */
 static void visit_below(const struct visit *v, uint32_t at)
 {
     for (uint32_t i = v->m->trie.nodes[at].value; i != NONE; i = v->m->nodes[i].next)
@@ -333,8 +321,8 @@ void ingress_map_each(struct ingress_map *m, const struct prefix *p, const char 
                       const struct ingress *at, void (*each)(void *arg, struct ingress_row *row),
                       void *arg)
 {
-    uint32_t top = trie_node(&m->trie, p);
-    if (top == NONE)
+    uint32_t top = lpm_below(&m->trie, p);
+    if (top == LPM_NONE)
         return;
     struct visit v = {.m = m, .pop = pop, .at = at, .each = each, .arg = arg};
     visit_below(&v, top);

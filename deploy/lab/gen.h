@@ -5,9 +5,10 @@
  *                             -> frame: its bytes (gen_frame.c)
  *                             -> sink: a capture file or an interface (gen_sink.c)
  *
- * The plan keeps no state per flow. Packet n belongs to flow n % flows and is that flow's packet
- * number n / flows; addresses, ports and sequence numbers are functions of those two and the seed.
- * So a million flows cost nothing, and the same options give the same bytes. */
+ * The plan keeps no state per flow. Packet n belongs to slot n % flows and is that slot's packet
+ * number n / flows; a slot holds one flow for ever, or one after the other (flow_packets).
+ * Addresses, ports and sequence numbers are functions of those two and the seed. So a million flows
+ * cost nothing, and the same options give the same bytes. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,11 +32,13 @@ struct gen_conf {
     uint16_t vlan[GEN_VLANS_MAX]; /* outermost first */
     struct prefix src, dst;
     uint16_t first_port, last_port; /* destination ports */
-    uint64_t flows;
-    uint64_t rate;        /* packets/s of all flows together, without copies */
-    uint64_t count;       /* packets in all, without copies */
-    uint64_t duration_ns; /* 0: the count alone ends it */
+    uint64_t flows;                 /* at a time */
+    uint64_t flow_packets;          /* after so many another flow takes the slot; 0: never */
+    uint64_t rate;                  /* packets/s of all flows together, without copies */
+    uint64_t count;                 /* packets in all, without copies */
+    uint64_t duration_ns;           /* 0: the count alone ends it */
     uint32_t payload_len;
+    uint64_t keep_alive_after; /* data packets of a flow, then only keep-alives; 0: never */
     bool syn, fin, rst, scan;
     bool has_start_seq;
     uint32_t start_seq;

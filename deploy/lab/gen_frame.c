@@ -93,6 +93,8 @@ size_t gen_frame(const struct gen_template *t, const struct gen_packet *p, uint8
     put_u32(tcp + 8, p->ack);
     tcp[13] = p->flags;
     uint64_t sum = sum_of(addresses, 2 * address_len) + IPPROTO_TCP + above + sum_of(tcp, 20);
-    put_u16(tcp + 16, checksum_of(sum + (p->payload_len > 0 ? t->payload_sum : 0)));
+    bool is_whole = p->payload_len == t->payload_len;
+    sum += is_whole ? t->payload_sum : sum_of(t->bytes + t->payload_at, p->payload_len);
+    put_u16(tcp + 16, checksum_of(sum));
     return len;
 }

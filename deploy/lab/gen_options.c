@@ -39,6 +39,8 @@ static const char help_text[] =
     "What in a flow:\n"
     "      --syn              a flow opens with SYN\n"
     "      --fin, --rst       a flow's last packet is FIN, or RST\n"
+    "      --flow-packets N   a flow ends after N packets, and a new one takes its place\n"
+    "      --keep-alives N    after N data segments a flow sends keep-alive probes only\n"
     "      --start-seq N      first sequence number of every flow (else drawn per flow);\n"
     "                         near 4294967295 numbers wrap\n"
     "      --duplicates HOW   none, all, random:SHARE (0..1), or first:N data segments of each\n"
@@ -78,6 +80,8 @@ enum option_id {
     OPT_SYN,
     OPT_FIN,
     OPT_RST,
+    OPT_FLOW_PACKETS,
+    OPT_KEEP_ALIVES,
     OPT_START_SEQ,
     OPT_DUPLICATES,
     OPT_DUPLICATE_DELAY,
@@ -105,6 +109,8 @@ static const struct option options[] = {
     {"syn", no_argument, NULL, OPT_SYN},
     {"fin", no_argument, NULL, OPT_FIN},
     {"rst", no_argument, NULL, OPT_RST},
+    {"flow-packets", required_argument, NULL, OPT_FLOW_PACKETS},
+    {"keep-alives", required_argument, NULL, OPT_KEEP_ALIVES},
     {"start-seq", required_argument, NULL, OPT_START_SEQ},
     {"duplicates", required_argument, NULL, OPT_DUPLICATES},
     {"duplicate-delay", required_argument, NULL, OPT_DUPLICATE_DELAY},
@@ -298,6 +304,10 @@ static int take(int id, const char *text, struct gen_conf *c)
     case OPT_RST:
         c->rst = true;
         return GEN_GO_ON;
+    case OPT_FLOW_PACKETS:
+        return take_number("flow-packets", text, 2, UINT32_MAX, &c->flow_packets);
+    case OPT_KEEP_ALIVES:
+        return take_number("keep-alives", text, 1, UINT32_MAX, &c->keep_alive_after);
     case OPT_START_SEQ:
         return take_seq(text, c);
     case OPT_DUPLICATES:
@@ -320,11 +330,14 @@ static int take(int id, const char *text, struct gen_conf *c)
     }
 }
 
-/* As many flows as there are pairs of source address and port. */
+/* As many flows as there are pairs of source address and port; also those that follow in time. */
 static bool flows_fit(const struct gen_conf *c)
 {
     unsigned host_bits = addr_bits(c->src.addr.family) - c->src.length;
-    return host_bits >= 32 || c->flows <= (uint64_t)GEN_PORTS << host_bits;
+    uint64_t flows = c->flows;
+    if (c->flow_packets > 0)
+        flows += c->count / c->flow_packets + c->flows;
+    return host_bits >= 32 || flows <= (uint64_t)GEN_PORTS << host_bits;
 }
 
 /* What the options mean together. */
@@ -338,15 +351,16 @@ static int settle(struct gen_conf *c)
         return complain("--src and --dst are of different families");
     if (c->fin && c->rst)
         return complain("--fin and --rst exclude each other");
-    if (c->scan && (c->syn || c->fin || c->rst || c->duplicate != DUPLICATE_NONE))
-        return complain("--syn-scan excludes --syn, --fin, --rst and --duplicates");
+    if (c->scan && (c->syn || c->fin || c->rst || c->duplicate != DUPLICATE_NONE ||
+                    c->flow_packets > 0 || c->keep_alive_after > 0))
+        return complain("--syn-scan excludes --syn, --fin, --rst, --duplicates, --flow-packets "
+                        "and --keep-alives");
+    if (c->keep_alive_after > 0 && c->payload_len == 0)
+        return complain("--keep-alives needs data: --payload of at least one byte");
     if (c->scan)
         c->payload_len = 0;
     if (c->flows == 0)
         c->flows = c->scan ? 1 : 10;
-    if (!flows_fit(c))
-        return complain("--flows: --src has no room for so many (%u per address)",
-                        (unsigned)GEN_PORTS);
     if (c->count == 0 && c->duration_ns == 0)
         c->duration_ns = 10 * NS_PER_S;
     if (c->duration_ns > 0) {
@@ -354,6 +368,9 @@ static int settle(struct gen_conf *c)
         if (c->count == 0 || c->count > fitting)
             c->count = fitting > 0 ? fitting : 1;
     }
+    if (!flows_fit(c))
+        return complain("--flows: --src has no room for so many (%u per address)",
+                        (unsigned)GEN_PORTS);
     return GEN_GO_ON;
 }
 

@@ -49,33 +49,75 @@ static void flow_tuple(const struct gen_plan *p, uint64_t flow, struct gen_packe
     out->dst_port = (uint16_t)(c->first_port + draw_below(p, DRAW_PORT, flow, ports));
 }
 
-/* Is this the flow's last packet of all? */
-static bool is_last(const struct gen_conf *c, uint64_t number)
+/* Whose packet a number is. */
+struct turn {
+    uint64_t flow, k; /* k: the flow's own count of packets */
+    enum { TURN_SYN, TURN_DATA, TURN_KEEP_ALIVE, TURN_END } what;
+};
+
+/* Flows that follow each other in a slot do not end all at once: the first of each slot is
+ * shorter, by the slot's own share of a flow. */
+static void turn_flow(const struct gen_conf *c, uint64_t slot, uint64_t turn, struct turn *out)
 {
-    return c->count - number <= c->flows;
+    *out = (struct turn){.flow = slot, .k = turn};
+    if (c->flow_packets == 0)
+        return;
+    uint64_t ahead = slot * c->flow_packets / c->flows;
+    uint64_t generation = (turn + ahead) / c->flow_packets;
+    out->flow = generation * c->flows + slot;
+    out->k = generation == 0 ? turn : (turn + ahead) % c->flow_packets;
+}
+
+static struct turn turn_of(const struct gen_conf *c, uint64_t number)
+{
+    struct turn t, next;
+    uint64_t slot = number % c->flows, turn = number / c->flows;
+    turn_flow(c, slot, turn, &t);
+    turn_flow(c, slot, turn + 1, &next);
+    bool is_last = next.flow != t.flow || c->count - number <= c->flows;
+    if (c->syn && t.k == 0)
+        t.what = TURN_SYN;
+    else if ((c->fin || c->rst) && is_last)
+        t.what = TURN_END;
+    else if (c->keep_alive_after > 0 && t.k - (c->syn ? 1 : 0) >= c->keep_alive_after)
+        t.what = TURN_KEEP_ALIVE;
+    else
+        t.what = TURN_DATA;
+    return t;
+}
+
+/* Payload bytes of a flow before its packet k; a SYN takes one turn and one number. */
+static uint64_t bytes_before(const struct gen_conf *c, uint64_t k)
+{
+    uint64_t packets = k - (c->syn ? 1 : 0);
+    if (c->keep_alive_after > 0 && packets > c->keep_alive_after)
+        packets = c->keep_alive_after;
+    return (c->syn ? 1 : 0) + packets * c->payload_len;
 }
 
 static void flow_packet(const struct gen_plan *p, uint64_t number, struct gen_packet *out)
 {
     const struct gen_conf *c = p->conf;
-    uint64_t flow = number % c->flows, k = number / c->flows;
-    uint64_t start = c->has_start_seq ? c->start_seq : draw(p, DRAW_SEQ, flow);
-    flow_tuple(p, flow, out);
-    if (c->syn && k == 0) {
+    struct turn turn = turn_of(c, number);
+    uint64_t start = c->has_start_seq ? c->start_seq : draw(p, DRAW_SEQ, turn.flow);
+    flow_tuple(p, turn.flow, out);
+    if (turn.what == TURN_SYN) {
         out->seq = (uint32_t)start;
         out->flags = SYN;
         return;
     }
-    /* a SYN takes one number and one turn */
-    out->seq = (uint32_t)(start + (c->syn ? 1 : 0) + (k - (c->syn ? 1 : 0)) * c->payload_len);
-    out->ack = (uint32_t)(draw(p, DRAW_SEQ, flow) >> 32);
-    bool ends = (c->fin || c->rst) && is_last(c, number);
-    if (ends) {
-        out->flags = (uint8_t)((c->fin ? FIN : RST) | ACK);
-        return;
+    out->seq = (uint32_t)(start + bytes_before(c, turn.k));
+    out->ack = (uint32_t)(draw(p, DRAW_SEQ, turn.flow) >> 32);
+    out->flags = ACK;
+    if (turn.what == TURN_END) {
+        out->flags |= c->fin ? FIN : RST;
+    } else if (turn.what == TURN_KEEP_ALIVE) {
+        out->seq--; /* the last byte once more */
+        out->payload_len = 1;
+    } else if (c->payload_len > 0) {
+        out->payload_len = c->payload_len;
+        out->flags |= PSH;
     }
-    out->payload_len = c->payload_len;
-    out->flags = c->payload_len > 0 ? PSH | ACK : ACK;
 }
 
 /* Each source tries port after port of one destination, then goes on to the next. */
@@ -97,12 +139,15 @@ static uint64_t time_of(const struct gen_conf *c, uint64_t number)
     return number / c->rate * NS_PER_S + number % c->rate * NS_PER_S / c->rate;
 }
 
-/* Only data is copied: no SYN, FIN, RST. */
+/* Only data is copied: no SYN, FIN, RST, keep-alive. */
 static bool has_copy(const struct gen_plan *p, uint64_t number)
 {
     const struct gen_conf *c = p->conf;
-    uint64_t k = number / c->flows, data = k - (c->syn ? 1 : 0);
-    if (c->scan || (c->syn && k == 0) || ((c->fin || c->rst) && is_last(c, number)))
+    if (c->scan)
+        return false;
+    struct turn turn = turn_of(c, number);
+    uint64_t data = turn.k - (c->syn ? 1 : 0);
+    if (turn.what != TURN_DATA)
         return false;
     switch (c->duplicate) {
     case DUPLICATE_NONE:

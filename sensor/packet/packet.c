@@ -128,12 +128,13 @@ static enum packet_reason parse_transport(struct cursor *c, struct packet *out, 
     return PACKET_OK;
 }
 
-/* As addr_v4(), into an address that is all zero. Building it beside and copying 17 bytes makes the
- * copy wait for the four just stored: 14 ns a packet instead of 7 (2026-11-21, two-core machine).
- */
+/* As addr_v4(), into an address that is all zero. Stored as the eight bytes in which a key reads it
+ * again a moment later: a read that spans two stores has to wait for both (docs/benchmarks.md). */
 static inline void put_v4(struct addr *a, const uint8_t *bytes)
 {
-    memcpy(a->bytes, bytes, 4);
+    uint8_t eight[8] = {0};
+    memcpy(eight, bytes, 4);
+    memcpy(a->bytes, eight, sizeof eight);
     a->family = ADDR_V4;
 }
 

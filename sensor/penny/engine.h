@@ -6,7 +6,7 @@
  *                a queue, oldest first, which is its own timer. A unit that resolved early stays
  *                until its window is over: so long its block is remembered.
  *   handshakes   handshake.h: when the SYN of a flow not yet known came, for its round-trip time
- *   flows        flow_table.h; each links its open units, oldest first
+ *   flows        flow_table.h; each links its open units, oldest first; sample.h: which ones
  *   events       outbox.h: a ring; a test reserves the room of two events, a block that of one
  *
  * Whatever is due is resolved before a packet is looked at, so a late tick changes nothing. */
@@ -21,13 +21,15 @@
 
 #define NONE           UINT32_MAX
 #define FATES_MAX      256 /* drops that wait for an earlier one: blocks remembered now or then */
-#define PREFETCH_LAG   8   /* packets until a bucket has arrived and leads on to its flow */
+#define PREFETCH_LAG   16  /* packets until a bucket has arrived and leads on to its flow */
 #define PREFETCHED_MAX 64  /* a burst */
 
-/* A packet that was announced by penny_prefetch: its hash need not be made twice. */
+/* A packet that was announced by penny_prefetch: where its flow probably is. */
 struct announced {
-    struct flow_key key;
+    const struct packet *packet; /* only compared */
     uint64_t hash;
+    uint32_t flow;  /* guessed; FLOW_NONE: there was none … */
+    uint32_t added; /* … when the table had taken in so many */
 };
 
 /* Lengths of windows: by the round-trip time of the flow's handshake, and for repeats that are
@@ -53,8 +55,9 @@ struct unit_queue {
 };
 
 struct aggregate {
-    uint32_t test; /* slot, NONE */
-    uint64_t not_before_ns;
+    uint32_t test;    /* slot, NONE */
+    uint8_t thinning; /* sample.h: of its flows the table takes one in 2^thinning */
+    uint64_t not_before_ns, thinned_ns;
 };
 
 struct test {
@@ -72,6 +75,7 @@ struct test {
     uint32_t again;          /* first withheld repeat that is not known */
     uint32_t repeats_drawn;  /* units of depth 1 and beyond */
     uint64_t droppable, kept, came;
+    uint64_t rest_until_ns;    /* no flow is asked for a segment before */
     uint64_t data, disordered; /* segments with data; of those, not at the end of what was seen */
 };
 
@@ -85,6 +89,7 @@ struct penny {
     uint32_t prefix_count, watch;
     struct aggregate *aggregates; /* prefix index times ingresses, plus ingress index */
     struct flow_table flows;
+    uint32_t sample_hand, sample_left; /* next flow to look at; looks until the round is over */
     struct handshakes handshakes;
     struct unit *units;
     uint32_t unit_count, unit_free; /* in the pool; first free one */
@@ -103,3 +108,8 @@ struct penny {
     struct penny_stats stats;
     struct passive *passive; /* NULL in active mode */
 };
+
+static inline enum told flow_told(const struct flow *flow)
+{
+    return (enum told)(flow->flags / FLOW_RETURNED & 3);
+}

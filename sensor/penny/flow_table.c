@@ -3,19 +3,27 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#define HUGE_PAGE (UINT64_C(1) << 21)
+
+/* Zeroed, in huge pages where the kernel has them (it is asked, and may refuse). */
 static void *lines_new(size_t count, size_t size)
 {
-    void *memory = aligned_alloc(64, count * size);
-    if (memory != NULL)
-        memset(memory, 0, count * size);
-    return memory;
+    size_t bytes = count * size, unit = bytes < HUGE_PAGE ? 64 : HUGE_PAGE;
+    bytes = (bytes + unit - 1) / unit * unit;
+    void *memory = aligned_alloc(unit, bytes);
+    if (memory == NULL)
+        return NULL;
+    if (unit == HUGE_PAGE)
+        madvise(memory, bytes, MADV_HUGEPAGE);
+    return memset(memory, 0, bytes);
 }
 
 int flow_table_init(struct flow_table *t, uint32_t max, uint64_t idle_ns, struct hash_key key)
 {
     uint32_t buckets = 2;
-    while (buckets < max / (FLOW_BUCKET / 2))
+    while (buckets < max / FLOW_FILL)
         buckets *= 2;
     *t = (struct flow_table){
         .flows = lines_new(max, sizeof *t->flows),
@@ -24,7 +32,7 @@ int flow_table_init(struct flow_table *t, uint32_t max, uint64_t idle_ns, struct
         .free_count = max,
         .max = max,
         .bucket_mask = buckets - 1,
-        .hash_key = key,
+        .hash_lanes = hash_lanes_of(key),
         .idle_ns = idle_ns,
         .step_ns = idle_ns / FLOW_WHEEL_STEPS + 1,
     };
@@ -47,65 +55,12 @@ void flow_table_clear(struct flow_table *t)
     *t = (struct flow_table){0};
 }
 
-void flow_key_set(struct flow_key *key, const struct packet *p)
-{
-    memcpy(key->src, p->src.bytes, sizeof key->src);
-    memcpy(key->dst, p->dst.bytes, sizeof key->dst);
-    key->src_port = p->src_port;
-    key->dst_port = p->dst_port;
-    key->ingress = p->ingress;
-    key->family = p->src.family;
-}
-
-uint64_t flow_table_hash(const struct flow_table *t, const struct flow_key *key)
-{
-    uint64_t words[5];
-    memcpy(words, key, sizeof words);
-    return hash_words(t->hash_key, words, 5);
-}
-
-static struct flow_bucket *first_bucket(const struct flow_table *t, uint64_t hash)
-{
-    return &t->buckets[hash & t->bucket_mask];
-}
-
-static struct flow_bucket *second_bucket(const struct flow_table *t, uint64_t hash)
-{
-    return &t->buckets[hash >> 24 & t->bucket_mask];
-}
-
-void flow_table_prefetch(const struct flow_table *t, uint64_t hash)
-{
-    __builtin_prefetch(first_bucket(t, hash));
-    __builtin_prefetch(second_bucket(t, hash));
-}
-
-static void prefetch_flows_of(const struct flow_table *t, const struct flow_bucket *b,
-                              uint64_t hash)
-{
-    for (unsigned i = 0; i < FLOW_BUCKET; i++) {
-        if (b->flow[i] == 0 || b->tag[i] != (uint16_t)(hash >> 48))
-            continue;
-        const char *line = (const char *)&t->flows[b->flow[i] - 1];
-        __builtin_prefetch(line, 1);
-        __builtin_prefetch(line + 64, 1);
-    }
-}
-
-void flow_table_prefetch_flow(const struct flow_table *t, uint64_t hash)
-{
-    prefetch_flows_of(t, first_bucket(t, hash), hash);
-    prefetch_flows_of(t, second_bucket(t, hash), hash);
-}
-
 static struct flow *find_in(struct flow_table *t, const struct flow_bucket *b,
                             const struct flow_key *key, uint64_t hash)
 {
-    for (unsigned i = 0; i < FLOW_BUCKET; i++) {
-        if (b->flow[i] == 0 || b->tag[i] != (uint16_t)(hash >> 48))
-            continue;
-        struct flow *flow = &t->flows[b->flow[i] - 1];
-        if (memcmp(&flow->key, key, sizeof *key) == 0)
+    for (unsigned m = flow_bucket_match(b, flow_tag(hash)); m != 0; m &= m - 1) {
+        struct flow *flow = &t->flows[b->flow[__builtin_ctz(m)]];
+        if (flow_key_equal(&flow->key, key))
             return flow;
     }
     return NULL;
@@ -113,34 +68,54 @@ static struct flow *find_in(struct flow_table *t, const struct flow_bucket *b,
 
 struct flow *flow_table_find(struct flow_table *t, const struct flow_key *key, uint64_t hash)
 {
-    struct flow *flow = find_in(t, first_bucket(t, hash), key, hash);
-    return flow != NULL ? flow : find_in(t, second_bucket(t, hash), key, hash);
+    const struct flow_bucket *first = flow_bucket_first(t, hash);
+    struct flow *flow = find_in(t, first, key, hash);
+    if (flow != NULL || first->elsewhere == 0)
+        return flow;
+    return find_in(t, flow_bucket_second(t, hash), key, hash);
 }
 
-static unsigned room_in(const struct flow_bucket *b)
+static bool bucket_put(struct flow_bucket *b, uint32_t index, uint64_t hash)
 {
-    unsigned room = 0;
-    for (unsigned i = 0; i < FLOW_BUCKET; i++)
-        room += b->flow[i] == 0;
-    return room;
+    unsigned room = flow_bucket_match(b, 0);
+    if (room == 0)
+        return false;
+    unsigned slot = (unsigned)__builtin_ctz(room);
+    b->flow[slot] = index;
+    b->tag[slot] = flow_tag(hash);
+    return true;
 }
 
-static void bucket_put(struct flow_bucket *b, uint32_t index, uint64_t hash)
+static bool bucket_take(struct flow_bucket *b, uint32_t index, uint64_t hash)
 {
-    for (unsigned i = 0; i < FLOW_BUCKET; i++) {
-        if (b->flow[i] == 0) {
-            b->flow[i] = index + 1;
-            b->tag[i] = (uint16_t)(hash >> 48);
-            return;
+    for (unsigned m = flow_bucket_match(b, flow_tag(hash)); m != 0; m &= m - 1) {
+        unsigned slot = (unsigned)__builtin_ctz(m);
+        if (b->flow[slot] == index) {
+            b->tag[slot] = 0;
+            return true;
         }
     }
+    return false;
 }
 
-static void bucket_take(struct flow_bucket *b, uint32_t index)
+static bool index_put(struct flow_table *t, uint32_t index, uint64_t hash)
 {
-    for (unsigned i = 0; i < FLOW_BUCKET; i++)
-        if (b->flow[i] == index + 1)
-            b->flow[i] = 0;
+    struct flow_bucket *first = flow_bucket_first(t, hash);
+    if (bucket_put(first, index, hash))
+        return true;
+    if (!bucket_put(flow_bucket_second(t, hash), index, hash))
+        return false;
+    first->elsewhere++;
+    return true;
+}
+
+static void index_take(struct flow_table *t, uint32_t index, uint64_t hash)
+{
+    struct flow_bucket *first = flow_bucket_first(t, hash);
+    if (bucket_take(first, index, hash))
+        return;
+    bucket_take(flow_bucket_second(t, hash), index, hash);
+    first->elsewhere--;
 }
 
 static void wheel_link(struct flow_table *t, struct flow *flow, uint64_t at_ns)
@@ -172,13 +147,15 @@ static void wheel_unlink(struct flow_table *t, struct flow *flow)
 struct flow *flow_table_add(struct flow_table *t, const struct flow_key *key, uint64_t hash,
                             uint64_t now_ns)
 {
-    struct flow_bucket *a = first_bucket(t, hash), *b = second_bucket(t, hash);
-    unsigned room_a = room_in(a), room_b = room_in(b);
-    if (t->free_count == 0 || room_a + room_b == 0)
+    if (t->free_count == 0)
+        return NULL;
+    uint32_t index = t->free[t->free_count - 1];
+    if (!index_put(t, index, hash))
         return NULL;
     if (t->hand == 0)
         t->hand = now_ns / t->step_ns;
-    uint32_t index = t->free[--t->free_count];
+    t->free_count--;
+    t->added++;
     struct flow *flow = &t->flows[index];
     *flow = (struct flow){.key = *key,
                           .hash = hash,
@@ -186,7 +163,6 @@ struct flow *flow_table_add(struct flow_table *t, const struct flow_key *key, ui
                           .is_used = true,
                           .unit_first = FLOW_NONE,
                           .unit_last = FLOW_NONE};
-    bucket_put(room_b > room_a ? b : a, index, hash);
     wheel_link(t, flow, now_ns + t->idle_ns);
     return flow;
 }
@@ -194,8 +170,7 @@ struct flow *flow_table_add(struct flow_table *t, const struct flow_key *key, ui
 void flow_table_remove(struct flow_table *t, struct flow *flow)
 {
     uint32_t index = flow_index(t, flow);
-    bucket_take(first_bucket(t, flow->hash), index);
-    bucket_take(second_bucket(t, flow->hash), index);
+    index_take(t, index, flow->hash);
     wheel_unlink(t, flow);
     flow->is_used = false;
     t->free[t->free_count++] = index;

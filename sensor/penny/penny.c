@@ -10,6 +10,7 @@
 #include "sensor/penny/outbox.h"
 #include "sensor/penny/paper.h"
 #include "sensor/penny/passive.h"
+#include "sensor/penny/sample.h"
 #include "sensor/penny/test.h"
 #include "sensor/penny/unit.h"
 
@@ -20,6 +21,7 @@
 #define EVENTS_MAX      8192
 #define TICK_FLOWS      4096 /* looked at per tick: 40,000 a second end at 100 ms */
 #define TICK_TESTS      64
+#define REST_NS         UINT64_C(1000000)
 #define BLOCKS_PER_TEST 4 /* remembered, in units of open_blocks, when all tests are busy */
 
 /* ---- memory ---- */
@@ -139,32 +141,47 @@ static struct announced *announced_at(struct penny *p, uint32_t position)
 }
 
 /* The bucket of the oldest packet that waits for it should be there: on to its flow. */
-static void lead_on(struct penny *p)
+static inline void lead_on(struct penny *p)
 {
-    flow_table_prefetch_flow(&p->flows, announced_at(p, p->announced_flows++)->hash);
+    struct announced *a = announced_at(p, p->announced_flows++);
+    a->flow = flow_table_guess(&p->flows, a->hash);
+    a->added = p->flows.added;
 }
 
-/* Packets are decided in the order in which they were announced; who does otherwise pays for a
- * second hash. */
-static uint64_t hash_of(struct penny *p, const struct flow_key *key)
+/* Packets are decided in the order in which they were announced. NULL for one that was not; who
+ * does otherwise than announced pays for a second hash. */
+static const struct announced *announcement_of(struct penny *p, const struct packet *packet)
 {
+    if (p->announced_head == p->announced_tail)
+        return NULL;
     if (p->announced_flows != p->announced_tail)
         lead_on(p);
-    if (p->announced_head != p->announced_tail) {
-        const struct announced *a = announced_at(p, p->announced_head++);
-        if (memcmp(&a->key, key, sizeof *key) == 0)
-            return a->hash;
-        p->announced_head = p->announced_flows = p->announced_tail;
-    }
-    return flow_table_hash(&p->flows, key);
+    const struct announced *a = announced_at(p, p->announced_head++);
+    if (a->packet == packet)
+        return a;
+    p->announced_head = p->announced_flows = p->announced_tail;
+    return NULL;
 }
 
-static struct flow *find_flow(struct penny *p, const struct packet *packet, uint64_t *hash)
+static struct flow *look_up(struct penny *p, const struct packet *packet, uint64_t *hash)
 {
+    const struct announced *a = announcement_of(p, packet);
+    *hash = a != NULL ? a->hash : flow_table_hash_of(&p->flows, packet);
+    if (a != NULL && a->flow != FLOW_NONE) {
+        struct flow *flow = &p->flows.flows[a->flow];
+        if (flow_key_is_of(&flow->key, packet) && flow->is_used)
+            return flow;
+    }
+    if (a != NULL && a->flow == FLOW_NONE && a->added == p->flows.added)
+        return NULL;
     struct flow_key key;
     flow_key_set(&key, packet);
-    *hash = hash_of(p, &key);
-    struct flow *flow = flow_table_find(&p->flows, &key, *hash);
+    return flow_table_find(&p->flows, &key, *hash);
+}
+
+static inline struct flow *find_flow(struct penny *p, const struct packet *packet, uint64_t *hash)
+{
+    struct flow *flow = look_up(p, packet, hash);
     if (flow != NULL && flow->watch != p->watch) { /* the list changed: whose is it now? */
         flow->aggregate = find_aggregate(p, packet);
         flow->watch = p->watch;
@@ -183,9 +200,24 @@ static uint32_t data_seq(const struct packet *packet)
     return packet->seq + ((packet->tcp_flags & TCP_SYN) != 0);
 }
 
+/* Flows outside the sample leave no trace but a count. */
+static bool is_taken_in(struct penny *p, const struct packet *packet, uint32_t aggregate,
+                        uint64_t hash)
+{
+    struct aggregate *a = &p->aggregates[aggregate];
+    if (sample_holds(a, hash))
+        return true;
+    if (is_data(packet)) {
+        sample_missed(p, a);
+        p->stats.not_sampled++;
+    }
+    return false;
+}
+
 static void add_flow(struct penny *p, struct test *t, const struct packet *packet,
                      uint32_t aggregate, uint64_t hash)
 {
+    sample_make_room(p);
     struct flow_key key;
     flow_key_set(&key, packet);
     struct flow *flow = flow_table_add(&p->flows, &key, hash, p->now_ns);
@@ -210,6 +242,7 @@ static void join_test(struct flow *flow, struct test *t)
     flow->test = t->number;
     flow->flags &= FLOW_FIN;
     flow->turn = (struct turn){.at_ns = flow->turn.at_ns};
+    flow->segments = 0;
 }
 
 static bool is_droppable(struct flow *flow, const struct packet *packet, enum seq_class class)
@@ -245,10 +278,16 @@ static void withhold(struct penny *p, struct test *t, struct flow *flow, const s
 static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flow,
                                const struct packet *packet)
 {
+    if (p->now_ns < t->rest_until_ns)
+        return FRAME_FORWARD;
     struct bidder bidder = {&flow->turn, flow_index(&p->flows, flow), t->verdict.flows};
     uint32_t serial = drop_policy_offer(&t->policy, bidder, test_blocks_limit(p, t), p->now_ns);
-    if (serial == 0)
+    if (serial == 0) {
+        if (t->policy.filling_count ==
+            0) /* nobody's turn: look again when something may be known */
+            t->rest_until_ns = p->now_ns + REST_NS;
         return FRAME_FORWARD;
+    }
     if (serial != flow->turn.block && test_flow_is_spent(p, flow))
         return FRAME_FORWARD;
     if (serial == t->policy.next && !test_rate_allows(p)) {
@@ -276,16 +315,18 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
     return is_dropped ? FRAME_DROP : FRAME_FORWARD;
 }
 
-static enum verdict_frame flow_data(struct penny *p, struct flow *flow, const struct packet *packet)
+/* t: the test of its aggregate, or NULL. */
+static enum verdict_frame flow_data(struct penny *p, struct flow *flow, struct test *t,
+                                    const struct packet *packet)
 {
     uint32_t seq = data_seq(packet);
     enum seq_class class = seq_track_add(&flow->track, seq, packet->payload_len);
-    if (class != SEQ_IN_ORDER && class != SEQ_AHEAD) {
+    if (class != SEQ_IN_ORDER && class != SEQ_AHEAD && flow->unit_first != FLOW_NONE) {
         bool is_old = class != SEQ_PARTIAL && (packet->tcp_flags & NEVER_WITHHELD) == 0;
         if (units_cover(p, flow, seq, packet->payload_len, is_old))
             return FRAME_DROP;
+        t = aggregate_test(p, flow->aggregate); /* it may have ended by this */
     }
-    struct test *t = aggregate_test(p, flow->aggregate);
     if (t == NULL)
         return FRAME_FORWARD;
     join_test(flow, t);
@@ -299,10 +340,12 @@ static enum verdict_frame flow_data(struct penny *p, struct flow *flow, const st
         flow->flags |= FLOW_DATA;
         t->verdict.flows++;
     }
+    flow->segments++;
+    t->verdict.segments[flow_told(flow)]++;
     return draw(p, t, flow, packet);
 }
 
-static enum verdict_frame flow_packet(struct penny *p, struct flow *flow,
+static enum verdict_frame flow_packet(struct penny *p, struct flow *flow, struct test *t,
                                       const struct packet *packet)
 {
     flow->last_seen_ns = p->now_ns;
@@ -318,7 +361,7 @@ static enum verdict_frame flow_packet(struct penny *p, struct flow *flow,
         seq_track_init(&flow->track, data_seq(packet));
         flow->flags &= (uint8_t)~FLOW_FIN;
     }
-    enum verdict_frame verdict = is_data(packet) ? flow_data(p, flow, packet) : FRAME_FORWARD;
+    enum verdict_frame verdict = is_data(packet) ? flow_data(p, flow, t, packet) : FRAME_FORWARD;
     if (packet->tcp_flags & TCP_FIN)
         flow->flags |= FLOW_FIN;
     return verdict;
@@ -331,8 +374,8 @@ void penny_prefetch(struct penny *p, const struct packet *packet)
     if (p->announced_tail - p->announced_head == PREFETCHED_MAX) /* nobody decides them */
         p->announced_head = p->announced_flows = p->announced_tail;
     struct announced *a = announced_at(p, p->announced_tail++);
-    flow_key_set(&a->key, packet);
-    a->hash = flow_table_hash(&p->flows, &a->key);
+    a->packet = packet;
+    a->hash = flow_table_hash_of(&p->flows, packet);
     flow_table_prefetch(&p->flows, a->hash);
     if (p->announced_tail - p->announced_flows > PREFETCH_LAG)
         lead_on(p);
@@ -344,7 +387,8 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
         return FRAME_FORWARD;
     if (now_ns > p->now_ns)
         p->now_ns = now_ns;
-    units_due(p);
+    if (p->now_ns >= p->next_due_ns)
+        units_due(p);
     bool is_tcp = packet->protocol == IPPROTO_TCP && !packet->is_fragment;
     uint64_t hash = 0;
     struct flow *flow = is_tcp ? find_flow(p, packet, &hash) : NULL;
@@ -356,10 +400,14 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
             passive_packet(p, flow, packet, aggregate, hash);
         return FRAME_FORWARD;
     }
+    if (flow != NULL && sample_has_left(&p->aggregates[aggregate], flow, hash)) {
+        flow_table_remove(&p->flows, flow);
+        flow = NULL;
+    }
     struct test *t = aggregate_test(p, aggregate);
     if (flow != NULL)
-        return flow_packet(p, flow, packet);
-    if (t == NULL || !is_tcp)
+        return flow_packet(p, flow, t, packet);
+    if (t == NULL || !is_tcp || !is_taken_in(p, packet, aggregate, hash))
         return FRAME_FORWARD;
     if ((packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
         handshake_syn(&p->handshakes, hash, p->now_ns);

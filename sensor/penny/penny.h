@@ -82,7 +82,8 @@ void penny_free(struct penny *p); /* NULL is fine */
  */
 int penny_watch(struct penny *p, const struct prefix *prefixes, size_t n);
 
-/* Touches the cache lines that penny_packet will need; for the first pass over a burst. */
+/* Touches the cache lines that penny_packet will need; for the first pass over a burst. The packet
+ * stays where and as it is until it is decided; packets are decided in this order. */
 void penny_prefetch(struct penny *p, const struct packet *packet);
 
 /* What to do with this packet: FRAME_FORWARD or FRAME_DROP. */
@@ -99,6 +100,7 @@ void penny_finish(struct penny *p, uint64_t now_ns);
 struct penny_stats {
     uint64_t tests;         /* started */
     uint64_t flows_refused; /* segments with data whose flow found the table full */
+    uint64_t not_sampled;   /* segments with data whose flow lies outside the sample */
     uint64_t rate_limited;  /* droppable segments that found this second's drops spent */
     uint64_t no_room;       /* droppable segments that found no room for a unit or its event */
 };

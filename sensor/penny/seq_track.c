@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#define FORGET_BEHIND (UINT32_C(1) << 30)
-
 void seq_track_init(struct seq_track *t, uint32_t next)
 {
     *t = (struct seq_track){.next = next};
@@ -17,7 +15,7 @@ static void forget_lowest(struct seq_track *t)
 
 static void forget_far(struct seq_track *t)
 {
-    while (t->count > 0 && t->next - t->hole[0].from > FORGET_BEHIND)
+    while (t->count > 0 && t->next - t->hole[0].from > SEQ_FAR)
         forget_lowest(t);
 }
 
@@ -30,7 +28,7 @@ static void push_hole(struct seq_track *t, uint32_t from, uint32_t to)
 
 static void advance(struct seq_track *t, uint32_t end)
 {
-    if (t->advanced > FORGET_BEHIND) {
+    if (t->advanced > SEQ_FAR) {
         t->advanced /= 2;
         t->hidden /= 2;
     }
@@ -69,7 +67,7 @@ static bool fill(struct seq_track *t, uint32_t seq, uint32_t end)
     return any;
 }
 
-enum seq_class seq_track_add(struct seq_track *t, uint32_t seq, uint32_t len)
+enum seq_class seq_track_add_slowly(struct seq_track *t, uint32_t seq, uint32_t len)
 {
     uint32_t end = seq + len;
     int32_t ahead = seq_diff(seq, t->next);

@@ -144,12 +144,9 @@ static void mark_flow(struct test *t, struct flow *flow, uint8_t outcome_flag)
 {
     if (flow->test != t->number)
         return; /* the watch list changed: the flow's marks speak of another test by now */
-    struct verdict *v = &t->verdict;
-    uint8_t was = flow->flags & (FLOW_RETURNED | FLOW_UNANSWERED);
+    t->verdict.segments[flow_told(flow)] -= flow->segments;
     flow->flags |= outcome_flag;
-    uint8_t is = flow->flags & (FLOW_RETURNED | FLOW_UNANSWERED);
-    v->cleared += (is == FLOW_RETURNED) - (was == FLOW_RETURNED);
-    v->silent += (is & FLOW_UNANSWERED) != (was & FLOW_UNANSWERED);
+    t->verdict.segments[flow_told(flow)] += flow->segments;
 }
 
 static void resolve_drop(struct penny *p, struct test *t, struct unit *u, bool came_again)

@@ -245,9 +245,21 @@ static struct fraction fraction_at(const struct verdict *v, double z)
     return f;
 }
 
-static bool share_reached(const struct verdict *v, uint32_t part)
+static double told_share(const struct verdict *v, enum told told)
 {
-    return !v->is_partial && v->flows > 0 && part >= FLOW_SHARE * v->flows;
+    uint64_t all = v->segments[TOLD_NOTHING] + v->segments[TOLD_RETURNED] +
+                   v->segments[TOLD_UNANSWERED] + v->segments[TOLD_BOTH];
+    return all > 0 ? (double)v->segments[told] / (double)all : 0;
+}
+
+static double cleared(const struct verdict *v)
+{
+    return v->is_partial ? 0 : told_share(v, TOLD_RETURNED);
+}
+
+static double silent(const struct verdict *v)
+{
+    return v->is_partial ? 0 : told_share(v, TOLD_UNANSWERED) + told_share(v, TOLD_BOTH);
 }
 
 static bool has_genuine(const struct verdict *v)
@@ -262,7 +274,7 @@ static bool has_open(const struct verdict *v)
 
 static bool is_clearly_spoofed(const struct verdict *v)
 {
-    return share_reached(v, v->silent) || fraction_at(v, Z_ONE_SIDED).high <= SPOOFED_HIGH;
+    return silent(v) >= FLOW_SHARE || fraction_at(v, Z_ONE_SIDED).high <= SPOOFED_HIGH;
 }
 
 /* A sender that repeats much by habit answers drops by habit too: then only `half` counts. */
@@ -274,7 +286,7 @@ static bool is_clearly_genuine(const struct verdict *v, uint32_t max_drops)
     if (v->missed > 0)
         return false;
     double repeats = repeats_now(&v->trial[0]);
-    return (share_reached(v, v->cleared) && repeats <= REPEATS_FEW) ||
+    return (cleared(v) >= FLOW_SHARE && repeats <= REPEATS_FEW) ||
            (v->settled >= max_drops && repeats <= REPEATS_SOME && half >= log(HALF_LEAST));
 }
 
@@ -386,9 +398,9 @@ double verdict_probability(const struct verdict *v)
 
 struct fraction verdict_fraction(const struct verdict *v, int word)
 {
-    if (word == VERDICT_GENUINE && share_reached(v, v->cleared))
-        return (struct fraction){1, (double)v->cleared / v->flows, 1};
-    if (word == VERDICT_SPOOFED && share_reached(v, v->silent))
-        return (struct fraction){0, 0, 1 - (double)v->silent / v->flows};
+    if (word == VERDICT_GENUINE && cleared(v) >= FLOW_SHARE)
+        return (struct fraction){1, cleared(v), 1};
+    if (word == VERDICT_SPOOFED && silent(v) >= FLOW_SHARE)
+        return (struct fraction){0, 0, 1 - silent(v)};
     return fraction_at(v, Z_REPORT);
 }

@@ -36,13 +36,13 @@
  *   mixed    genuine >= A, at least 3 returns, open >= A
  *   genuine  genuine >= A, at least 3 returns, and one of
  *              half >= H            9 drops without a miss, 13 with one
- *              cleared >= 0.95      share of the aggregate's flows of which a drop came again and
+ *              cleared >= 0.95      share of the traffic in flows of which a drop came again and
  *                                   none stayed away: one flow is decided after 4 drops;
  *                                   only where r <= .05: who repeats by habit clears himself
  *              no miss in max_drops drops, r <= .15, and half >= log 20
  *   spoofed  open >= A, genuine < A, the posterior of some genuine traffic < .5, and one of
  *              high end <= 0.1      one-sided 95 % bound of the fraction: 25 drops without a return
- *              silent >= 0.95       share of flows of which a drop stayed unanswered
+ *              silent >= 0.95       share of the traffic in flows with an unanswered drop
  * When the budget, the time or the traffic is over: the likeliest word, see verdict_last().
  *
  * Why not at once at 4 drops: 4 of 4 come again in 6 % of 50:50 mixtures, none of 5 in 33 % of
@@ -94,6 +94,9 @@ struct drop_counts {
     uint32_t withheld, returns, unanswered, invalid;
 };
 
+/* What became of a flow's drops in this test. */
+enum told { TOLD_NOTHING, TOLD_RETURNED, TOLD_UNANSWERED, TOLD_BOTH, TOLD };
+
 struct verdict {
     double log_threshold; /* A */
     double miss_max;
@@ -104,9 +107,10 @@ struct verdict {
     uint32_t settled, missed; /* withheld, in order of drawing; not returned, or invalid */
     /* closed blocks: each flow's first drop, and all kept units */
     uint32_t cohort_drops, cohort_returns, cohort_kept, cohort_came;
-    /* the aggregate's flows with data in this test: all; a drop came again and none stayed away; a
-     * drop stayed unanswered. is_partial: some were refused for want of room */
-    uint32_t flows, cleared, silent;
+    /* the aggregate's flows with data in this test: how many; and their droppable segments, by
+     * what is told of the flow. is_partial: some flows are not known for want of room */
+    uint32_t flows;
+    uint64_t segments[TOLD];
     bool is_partial;
 };
 
@@ -175,5 +179,6 @@ int verdict_last(const struct verdict *v, const char *why, char *reason, size_t 
 double verdict_probability(const struct verdict *v);
 
 /* Fraction to report: closed cohorts plus what the caller adds from blocks whose drop is settled;
- * where at least 95 % of the flows were themselves tested, their share bounds it as well. */
+ * where flows with at least 95 % of the traffic were themselves tested, their share bounds it as
+ * well. */
 struct fraction verdict_fraction(const struct verdict *v, int word);

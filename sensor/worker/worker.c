@@ -240,6 +240,7 @@ static void read_penny_stats(struct worker *w)
     penny_stats(w->penny, &stats);
     counter_set(&w->counters, COUNTER_penny_tests, stats.tests);
     counter_set(&w->counters, COUNTER_penny_flows_refused, stats.flows_refused);
+    counter_set(&w->counters, COUNTER_penny_not_sampled, stats.not_sampled);
     counter_set(&w->counters, COUNTER_penny_rate_limited, stats.rate_limited);
     counter_set(&w->counters, COUNTER_penny_no_room, stats.no_room);
 }

@@ -1,9 +1,9 @@
 /* Longest-prefix match over IPv4 and IPv6 prefixes: prefix -> 32-bit value.
  *
- * A plain binary trie, one node per bit, in one growing array; IPv4 and IPv6 have roots of their
- * own. A look-up costs one step per bit of the longest match (24 for a /24), without allocation.
- * It serves where look-ups are per flow or per event. Where every packet of a link passes, the
- * kernel's LPM map (or DPDK's rte_lpm) does this work. */
+ * A binary trie with compressed paths (Morrison's PATRICIA, 1968) in one growing array: a node is a
+ * prefix that was set, or one at which two others part; IPv4 and IPv6 have roots of their own. So a
+ * look-up takes as many steps as there are such nodes above the answer (about log2 of the number
+ * of prefixes, one for a single prefix), not one per bit, without allocation. */
 #pragma once
 
 #include <stddef.h>
@@ -14,8 +14,11 @@
 #define LPM_NONE UINT32_MAX
 
 struct lpm_node {
-    uint32_t child[2]; /* index; 0: none (the roots are nobody's child) */
-    uint32_t value;    /* LPM_NONE: no prefix ends here */
+    uint64_t bits[2];  /* of the prefix, the first bit highest; zero beyond its length */
+    uint64_t mask;     /* of the last word that the prefix reaches into */
+    uint32_t child[2]; /* index, by the bit after the prefix; 0: none (roots are nobody's child) */
+    uint32_t value;    /* LPM_NONE: two others part here, or it was removed */
+    uint8_t length;
 };
 
 struct lpm {
@@ -34,6 +37,9 @@ void lpm_remove(struct lpm *l, const struct prefix *p);
 
 /* Value of the longest prefix that contains a, or LPM_NONE. */
 uint32_t lpm_find(const struct lpm *l, const struct addr *a);
+
+/* The node at the top of everything that lies inside p (p itself included), or LPM_NONE. */
+uint32_t lpm_below(const struct lpm *l, const struct prefix *p);
 
 /* Value of the longest prefix that covers all of p, or LPM_NONE. */
 uint32_t lpm_find_cover(const struct lpm *l, const struct prefix *p);

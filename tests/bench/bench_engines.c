@@ -1,31 +1,56 @@
-/* What a packet costs: ns per packet of the Penny engine, in order, over a table of so many flows,
- * beside a floor measured in the same run: parsing and one prefetched look-up, with one count, in
- * a table of that size (one line per flow, nothing else).
+/* What a packet costs: ns per packet of the whole Penny engine (parse, track, decide), fed from
+ * memory, beside a floor measured in the same run: the same parsing, the same key and hash, one
+ * prefetched line of a table of four lines per flow, one comparison, one count. The floor resolves
+ * no collisions (who comes second into a line is not counted): with probing it was slower than the
+ * engine from 100,000 flows on, because the second line is not prefetched. Its table lies in huge
+ * pages like the engine's.
  *
- * Both walk all flows in turn, in an order that no hardware prefetcher follows, in bursts of 64 as
- * the worker does: parse all and prefetch, then decide all. One aggregate is under test all the
- * time. The two alternate five times; shown are the medians and the median of the ratios, of this
- * thread's own processor time: others may be at work here.
+ * Frames are made before the clock runs, a ring of them at a time, as a card would leave them. Both
+ * sides then work in bursts of 64 like the worker: parse all and prefetch, then decide all. The
+ * flows come in an order that no hardware prefetcher follows. Floor and engine alternate; shown are
+ * the medians of seven rounds and the median of the seven ratios, of this thread's own processor
+ * time: others may be at work here. Virtual time goes on by 1 us a packet, or by less where there
+ * are so many flows that each would send less than once a second.
  *
- *     bench_engines [flows…]      default: 10 1000 10000 100000 1000000 */
+ *   in order   every segment continues its flow; one aggregate is under test all the time
+ *   reordered  1 % of the segments come before their predecessor
+ *   lost       1 % never came here at first, and come ten segments late: holes, and their fillers
+ *   quiet      in order, between two tests: flows are known and followed, nothing is drawn
+ *   strangers  between two tests, flows that the table does not know
+ *   sampled    ten times as many flows as the table has room for, under test
+ *
+ *     bench_engines [--small-pages] [--mix NAME] [flows…]      default: 10 1000 10000 100000
+ * 1000000
+ *
+ * Then, where no flows were named: memory per flow, and new flows admitted per second. */
 #include <netinet/in.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "sensor/penny/flow_table.h"
 #include "sensor/penny/penny.h"
 #include "shared/base/clock.h"
 #include "tests/support/frames.h"
 
-#define PACKETS   2000000u
-#define ROUNDS    5
+#define PACKETS   400000u /* a round */
+#define ROUNDS    7
+#define RING      2048u /* frames that wait */
 #define PAYLOAD   100
-#define HEADERS   64               /* bytes of a frame that are copied: Ethernet, IPv4, TCP */
-#define GAP_NS    100              /* ten million packets a second */
-#define STEP      UINT64_C(618033) /* an odd number without the factor 5: reaches every flow */
+#define HEADERS   64               /* bytes of a frame that are there: Ethernet, IPv4, TCP */
+#define GAP_NS    1000             /* at least one million packets a second */
+#define STEP      UINT64_C(618033) /* odd, without the factor 5: reaches every flow */
 #define SOURCE_AT 26
+#define PORTS_AT  34
 #define SEQ_AT    38
+#define HUGE_PAGE (UINT64_C(1) << 21)
+#define CROWD     10 /* flows per place of the table, where there are too many */
+
+enum mix { IN_ORDER, REORDERED, LOST, QUIET, STRANGERS, SAMPLED, MIXES };
+static const char *const mix_name[MIXES] = {"in order", "reordered", "lost",
+                                            "quiet",    "strangers", "sampled"};
 
 struct floor_entry {
     alignas(64) struct flow_key key;
@@ -33,73 +58,106 @@ struct floor_entry {
 };
 
 struct bench {
-    uint32_t flows;
-    uint64_t at; /* packets made */
-    uint64_t drops;
-    uint8_t frame[BURST][HEADERS];
+    enum mix mix;
+    uint32_t flows; /* that send */
+    uint32_t dst_port;
+    uint64_t at;      /* packets made */
+    uint64_t forward; /* and decided upon */
     struct packet packet[BURST];
-    struct hash_key hash_key;
     struct floor_entry *entries;
     uint64_t slot_mask;
-    struct floor_entry *slot[BURST];
+    struct flow_table hash; /* only its key is used */
     struct penny *penny;
+    uint64_t now_ns, gap_ns, drops;
 };
+
+static uint8_t ring[RING][HEADERS];
+
+/* ---- frames ---- */
 
 static void put_u32(uint8_t *at, uint32_t value)
 {
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (24 - 8 * i));
+    uint32_t wire = htonl(value);
+    memcpy(at, &wire, sizeof wire);
 }
 
-/* Lets the next burst of frames arrive and parses it. */
+static uint32_t scramble(uint32_t x)
+{
+    return (uint32_t)((x + 1) * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+}
+
+/* Which segment a flow sends as its n-th. */
+static uint32_t segment_of(enum mix mix, uint32_t flow, uint32_t n)
+{
+    if (mix == REORDERED && scramble(flow ^ n / 2 << 20) % 50 == 0)
+        return n ^ 1;
+    if (mix != LOST)
+        return n;
+    uint32_t from = scramble(flow) % 100, at = (n + from) % 100, first = n + from - at;
+    if (at < 50 || at > 60)
+        return n + from;
+    return first + (at == 60 ? 50 : at + 1);
+}
+
+/* Lets the next frames arrive. */
 static void arrive(struct bench *b)
 {
-    for (unsigned i = 0; i < BURST; i++) {
+    for (unsigned i = 0; i < RING; i++) {
         bool is_new = b->at < 2 * (uint64_t)b->flows; /* admitted in another order than walked */
         uint32_t flow = (uint32_t)(b->at * (is_new ? 1 : STEP) % b->flows);
-        put_u32(b->frame[i] + SOURCE_AT, 0x0a000000 + flow);
-        put_u32(b->frame[i] + SEQ_AT, (uint32_t)(b->at / b->flows) * PAYLOAD);
-        struct frame frame = {b->frame[i], HEADERS, HEADERS + PAYLOAD, 0, 0};
-        if (packet_parse(&frame, &b->packet[i]) != PACKET_OK)
-            abort();
+        uint32_t n = (uint32_t)(b->at / b->flows);
+        put_u32(ring[i] + SOURCE_AT, 0x0a000000 + (flow & 0xff));
+        put_u32(ring[i] + PORTS_AT, flow >> 8 << 16 | b->dst_port);
+        put_u32(ring[i] + SEQ_AT, segment_of(b->mix, flow, n) * PAYLOAD);
         b->at++;
     }
 }
 
-static void floor_burst(struct bench *b)
+static void parse(uint8_t *bytes, struct packet *out)
 {
-    struct flow_key key[BURST];
-    arrive(b);
+    struct frame frame = {bytes, HEADERS, HEADERS + PAYLOAD, 0, 0};
+    if (packet_parse(&frame, out) != PACKET_OK)
+        abort();
+}
+
+/* ---- the two sides ---- */
+
+static void floor_burst(struct bench *b, uint8_t (*frames)[HEADERS])
+{
+    struct floor_entry *slot[BURST];
     for (unsigned i = 0; i < BURST; i++) {
-        uint64_t words[5];
-        flow_key_set(&key[i], &b->packet[i]);
-        memcpy(words, &key[i], sizeof words);
-        b->slot[i] = &b->entries[hash_words(b->hash_key, words, 5) & b->slot_mask];
-        __builtin_prefetch(b->slot[i], 1);
+        parse(frames[i], &b->packet[i]);
+        slot[i] = &b->entries[flow_table_hash_of(&b->hash, &b->packet[i]) & b->slot_mask];
+        __builtin_prefetch(slot[i], 1);
     }
     for (unsigned i = 0; i < BURST; i++) {
-        struct floor_entry *e = b->slot[i];
-        while (e->packets != 0 && memcmp(&e->key, &key[i], sizeof e->key) != 0)
-            e = e == &b->entries[b->slot_mask] ? b->entries : e + 1;
-        e->key = key[i];
-        e->packets++;
+        struct floor_entry *e = slot[i];
+        if (e->packets == 0) {
+            flow_key_set(&e->key, &b->packet[i]);
+            e->packets = 1;
+        }
+        e->packets += flow_key_is_of(&e->key, &b->packet[i]);
     }
 }
 
-static void engine_burst(struct bench *b)
+static void engine_burst(struct bench *b, uint8_t (*frames)[HEADERS])
 {
-    arrive(b);
-    for (unsigned i = 0; i < BURST; i++)
+    for (unsigned i = 0; i < BURST; i++) {
+        parse(frames[i], &b->packet[i]);
         penny_prefetch(b->penny, &b->packet[i]);
-    uint64_t now_ns = NS_PER_S + b->at * GAP_NS;
-    for (unsigned i = 0; i < BURST; i++)
-        b->drops += penny_packet(b->penny, &b->packet[i], now_ns) == FRAME_DROP;
-    struct event e;
-    if (b->at % (64 * BURST) == 0) {
-        penny_tick(b->penny, now_ns);
-        while (penny_take(b->penny, &e))
-            ;
     }
+    b->now_ns += BURST * b->gap_ns;
+    for (unsigned i = 0; i < BURST; i++)
+        b->drops += penny_packet(b->penny, &b->packet[i], b->now_ns) == FRAME_DROP;
+}
+
+/* As often as the worker does, in virtual time: every 10 ms. */
+static void tick(struct bench *b)
+{
+    struct event e;
+    penny_tick(b->penny, b->now_ns);
+    while (penny_take(b->penny, &e))
+        ;
 }
 
 static uint64_t thread_ns(void)
@@ -109,52 +167,112 @@ static uint64_t thread_ns(void)
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-static double measure(struct bench *b, void (*burst)(struct bench *), uint64_t packets)
+static double measure(struct bench *b, bool is_engine, uint64_t packets)
 {
-    uint64_t start = thread_ns();
-    for (uint64_t i = 0; i < packets; i += BURST)
-        burst(b);
-    return (double)(thread_ns() - start) / (double)packets;
+    uint64_t spent = 0, done = 0;
+    for (; done < packets; done += RING) {
+        arrive(b);
+        uint64_t start = thread_ns();
+        for (unsigned i = 0; i < RING; i += BURST)
+            (is_engine ? engine_burst : floor_burst)(b, ring + i);
+        if (is_engine && done / RING % 5 == 0)
+            tick(b);
+        spent += thread_ns() - start;
+    }
+    return (double)spent / (double)done;
 }
 
-static void *lines(size_t bytes)
+/* ---- preparation ---- */
+
+static void *huge(size_t bytes)
 {
-    void *memory = aligned_alloc(64, bytes);
+    bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void *memory = aligned_alloc(HUGE_PAGE, bytes);
     if (memory == NULL)
         abort();
+    madvise(memory, bytes, MADV_HUGEPAGE);
     return memset(memory, 0, bytes);
 }
 
-static void prepare(struct bench *b, uint32_t flows)
+static struct penny_conf conf_of(enum mix mix, uint32_t flows)
 {
-    static struct penny_conf conf = {.mode = PENNY_ACTIVE,
-                                     .prefix_count = 1,
-                                     .drop_probability = 0.05,
-                                     .max_drops = 12,
-                                     .budget = 60,
-                                     .timeout_ns = 3 * NS_PER_S,
-                                     .gap_ns = NS_PER_S / 2,
-                                     .open_blocks = 5,
-                                     .alpha = 1e-4,
-                                     .miss_max = 0.05,
-                                     .max_duration_ns = 120 * NS_PER_S,
-                                     .max_tests = 16,
-                                     .flow_idle_ns = 60 * NS_PER_S};
-    static const struct ingress_table ingress = {.count = 1};
-    prefix_parse("10.0.0.0/8", &conf.prefixes[0]);
-    conf.max_flows = flows < 1024 ? 1024 : flows;
-    uint64_t slots = 64;
-    while (slots < 2 * (uint64_t)flows)
-        slots *= 2;
+    bool rests = mix == QUIET || mix == STRANGERS;
+    struct penny_conf conf = {.mode = PENNY_ACTIVE,
+                              .prefix_count = 1,
+                              .drop_probability = 0.05,
+                              .max_drops = 12,
+                              .budget = 60,
+                              .timeout_ns = 3 * NS_PER_S,
+                              .gap_ns = NS_PER_S / 2,
+                              .open_blocks = 5,
+                              .alpha = 1e-4,
+                              .miss_max = 0.05,
+                              .max_duration_ns = rests ? 100 : 1000 * NS_PER_S,
+                              .retest_after_ns = rests ? 3600 * NS_PER_S : 0,
+                              .max_tests = 16,
+                              .max_flows = mix == SAMPLED ? flows : flows + flows / 4 + 64,
+                              .flow_idle_ns = 60 * NS_PER_S};
+    prefix_parse("10.0.0.0/24", &conf.prefixes[0]);
+    return conf;
+}
+
+static void make_ring(void)
+{
     uint8_t room[FRAME_ROOM];
     struct frame_spec spec = frame_tcp4("10.0.0.1", "192.0.2.1", 4000, 80, 0, TCP_ACK, PAYLOAD);
     frame_make(&spec, room);
-    *b = (struct bench){.flows = flows, .slot_mask = slots - 1, .hash_key = {17, 23}};
-    for (unsigned i = 0; i < BURST; i++)
-        memcpy(b->frame[i], room, HEADERS);
-    b->entries = lines(slots * sizeof *b->entries);
-    if (penny_new(&conf, &ingress, 42, &b->penny) != 0)
+    for (unsigned i = 0; i < RING; i++)
+        memcpy(ring[i], room, HEADERS);
+}
+
+static void prepare(struct bench *b, enum mix mix, uint32_t flows, struct penny_conf *conf)
+{
+    static const struct ingress_table ingress = {.count = 1};
+    uint64_t slots = 64;
+    while (slots < 4 * (uint64_t)flows)
+        slots *= 2;
+    *b = (struct bench){.mix = mix,
+                        .flows = mix == SAMPLED ? CROWD * flows : flows,
+                        .slot_mask = slots - 1,
+                        .dst_port = 80,
+                        .now_ns = NS_PER_S};
+    if (flow_table_init(&b->hash, 16, NS_PER_S, (struct hash_key){17, 23}) != 0)
         abort();
+    b->entries = huge(slots * sizeof *b->entries);
+    b->gap_ns = b->flows > NS_PER_S / GAP_NS ? NS_PER_S / b->flows : GAP_NS;
+    *conf = conf_of(mix, flows);
+    if (penny_new(conf, &ingress, 42, &b->penny) != 0)
+        abort();
+}
+
+static void forget(struct bench *b)
+{
+    free(b->entries);
+    flow_table_clear(&b->hash);
+    penny_free(b->penny);
+}
+
+/* Every flow is known before the clock counts: under test the table takes them in; between tests
+ * it would take none. */
+static void warm(struct bench *floor, struct bench *engine)
+{
+    uint64_t known = 3 * (uint64_t)floor->flows;
+    if (engine->mix == STRANGERS)
+        measure(engine, true, 10 * RING); /* starts the test, and a tick ends it */
+    if (engine->mix == QUIET)
+        while (engine->at < known) { /* the first tick ends the test */
+            arrive(engine);
+            for (unsigned i = 0; i < RING; i += BURST)
+                engine_burst(engine, ring + i);
+        }
+    else if (engine->mix != STRANGERS)
+        measure(engine, true, known);
+    if (floor->mix == SAMPLED) {
+        floor->flows /= CROWD;
+        known /= CROWD;
+    }
+    measure(floor, false, known);
+    engine->dst_port += engine->mix == STRANGERS;
 }
 
 static int compare(const void *a, const void *b)
@@ -169,37 +287,82 @@ static double median(double *values)
     return values[ROUNDS / 2];
 }
 
-static void bench(uint32_t flows)
+static void bench(enum mix mix, uint32_t flows)
 {
     static struct bench floor, engine;
+    static struct penny_conf conf[2];
     double floor_ns[ROUNDS], engine_ns[ROUNDS], ratio[ROUNDS];
-    prepare(&floor, flows);
-    prepare(&engine, flows);
-    measure(&floor, floor_burst, 2 * (uint64_t)flows); /* admits every flow */
-    measure(&engine, engine_burst, 2 * (uint64_t)flows);
+    prepare(&floor, mix, flows, &conf[0]);
+    prepare(&engine, mix, flows, &conf[1]);
+    warm(&floor, &engine);
     for (unsigned i = 0; i < ROUNDS; i++) {
-        floor_ns[i] = measure(&floor, floor_burst, PACKETS);
-        engine_ns[i] = measure(&engine, engine_burst, PACKETS);
+        floor_ns[i] = measure(&floor, false, PACKETS);
+        engine_ns[i] = measure(&engine, true, PACKETS);
         ratio[i] = engine_ns[i] / floor_ns[i];
     }
     double f = median(floor_ns), e = median(engine_ns);
-    printf("%9u %9.1f %9.1f %7.2f   %lu\n", flows, f, e, median(ratio),
+    printf("| %s | %u | %.1f | %.1f | %.2f | %lu |\n", mix_name[mix], flows, f, e, median(ratio),
            (unsigned long)engine.drops);
     fflush(stdout);
-    free(floor.entries);
-    free(engine.entries);
-    penny_free(floor.penny);
-    penny_free(engine.penny);
+    forget(&floor);
+    forget(&engine);
+}
+
+/* ---- what a flow costs ---- */
+
+static void bench_memory(void)
+{
+    uint32_t max = 1000000;
+    struct flow_table t;
+    if (flow_table_init(&t, max, NS_PER_S, (struct hash_key){1, 2}) != 0)
+        abort();
+    double index = (double)((t.bucket_mask + UINT64_C(1)) * sizeof *t.buckets) / max;
+    printf("memory per flow: %zu bytes, and %.1f of index and %zu of free list (%u flows)\n",
+           sizeof(struct flow), index, sizeof *t.free, max);
+    flow_table_clear(&t);
+}
+
+static void bench_admission(uint32_t flows)
+{
+    static struct bench b;
+    static struct penny_conf conf;
+    double per_second[ROUNDS];
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        prepare(&b, IN_ORDER, flows, &conf);
+        per_second[i] = 1e3 / measure(&b, true, flows / RING * RING);
+        forget(&b);
+    }
+    printf("admission, %u flows into an empty table: %.1f million new flows per second\n", flows,
+           median(per_second));
 }
 
 int main(int argc, char **argv)
 {
     static const uint32_t usual[] = {10, 1000, 10000, 100000, 1000000};
-    printf("    flows  floor ns engine ns   ratio   drops\n");
-    for (int i = 1; i < argc; i++)
-        if (atoi(argv[i]) > 0)
-            bench((uint32_t)atoi(argv[i]));
-    for (unsigned i = 0; argc == 1 && i < sizeof usual / sizeof *usual; i++)
-        bench(usual[i]);
+    int only = -1, at = 1;
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strcmp(argv[at], "--small-pages") == 0)
+            prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+        for (int m = 0; strcmp(argv[at], "--mix") == 0 && at + 1 < argc && m < MIXES; m++)
+            if (strcmp(argv[at + 1], mix_name[m]) == 0)
+                only = m;
+        at += strcmp(argv[at], "--mix") == 0;
+    }
+    make_ring();
+    printf("| traffic | flows | floor ns | engine ns | ratio | drops |\n");
+    printf("| --- | --- | --- | --- | --- | --- |\n");
+    for (int m = 0; m < MIXES; m++) {
+        if (only >= 0 && m != only)
+            continue;
+        for (int i = at; i < argc; i++)
+            bench((enum mix)m, (uint32_t)atoi(argv[i]));
+        for (unsigned i = 0; at >= argc && i < sizeof usual / sizeof *usual; i++)
+            bench((enum mix)m, usual[i]);
+    }
+    if (at < argc)
+        return 0;
+    bench_memory();
+    bench_admission(100000);
+    bench_admission(1000000);
     return 0;
 }

@@ -77,6 +77,15 @@ make 203.0.113.0/24 198.51.100.1 --count 1003 --syn --fin
 expect "flows open with SYN and end with FIN" "${sound[@]}" frames=1003 syn=10 fin=10 data=983
 make 2001:db8::/32 2001:db8::1 --count 1003 --syn --rst
 expect "flows open with SYN and end with RST" "${sound[@]}" frames=1003 syn=10 rst=10 data=983
+make 203.0.113.0/24 198.51.100.1 --count 1000 --flow-packets 20 --syn --fin
+# 100 turns a slot: five flows in the first, six in the others, whose first is shorter
+expect "flows follow each other in their slots" "${sound[@]}" frames=1000 flows=59 syn=59 fin=59 \
+    data=882
+make 203.0.113.0/24 198.51.100.1 --count 1000 --flow-packets 20
+expect "flows follow each other without saying so" "${sound[@]}" flows=59 data=1000 fin=0
+make 203.0.113.0/24 198.51.100.1 --count 1000 --keep-alives 30
+expect "keep-alives take over from data: the last byte, again and again" refused=0 \
+    checksums_wrong=0 payload_min=1 payload_max=100 gaps=10 copies=690 after_end=0
 make 203.0.113.0/24 198.51.100.1 --count 100 --payload 0
 expect "no payload means bare ACKs" "${sound[@]}" frames=100 data=0
 
@@ -137,6 +146,10 @@ refuse "VLAN 4095 is bad usage" 2 -w "$capture" "${pair[@]}" --vlan 4095
 refuse "five tags are bad usage" 2 -w "$capture" "${pair[@]}" --vlan 1,2,3,4,5
 refuse "an unknown strategy is bad usage" 2 -w "$capture" "${pair[@]}" --duplicates often
 refuse "a share above one is bad usage" 2 -w "$capture" "${pair[@]}" --duplicates random:1.5
+refuse "a flow of one packet is bad usage" 2 -w "$capture" "${pair[@]}" --flow-packets 1
+refuse "keep-alives without data are bad usage" 2 -w "$capture" "${pair[@]}" --keep-alives 5 --payload 0
+refuse "flows that follow each other beyond their addresses are bad usage" 2 -w "$capture" \
+    --src 203.0.113.9 --dst 198.51.100.1 --flow-packets 2 --count 1000000
 refuse "a port range backwards is bad usage" 2 -w "$capture" "${pair[@]}" --syn-scan 9-3
 refuse "too many flows are bad usage" 2 -w "$capture" --src 203.0.113.1 --dst 198.51.100.1 \
     --flows 64513

@@ -913,7 +913,7 @@ static void whatever_packets_say_each_drop_is_told_once_and_within_the_budget(vo
     conf.drop_probability = .5;
     conf.retest_after_ns = 0;
     conf.max_tests = 2;
-    conf.max_flows = 8;
+    conf.max_flows = 16;
     conf.flow_idle_ns = 7 * SIM_S;
     start();
     struct prf prf = prf_init(3, 3);

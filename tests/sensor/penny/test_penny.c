@@ -485,7 +485,7 @@ static void where_most_segments_come_out_of_order_no_word_is_said(void **state)
     assert_non_null(strstr(e.test_ended.reason, "out of order"));
 }
 
-static void a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle(void **state)
+static void a_full_flow_table_keeps_a_part_counts_the_rest_and_forgets_the_idle(void **state)
 {
     (void)state;
     conf.max_flows = 100;
@@ -502,7 +502,7 @@ static void a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle(void
     }
     struct penny_stats stats;
     penny_stats(penny, &stats);
-    assert_int_equal(stats.flows_refused, 3 * 900);
+    assert_true(stats.flows_refused + stats.not_sampled >= 2000); /* sample.h */
     segment.src_port = 50000;
     until_drop(); /* there is room again */
 }
@@ -566,7 +566,7 @@ int main(void)
         T(no_more_is_withheld_in_a_second_than_the_rate_over_all_tests),
         T(the_repeat_of_a_withheld_segment_is_withheld_too_when_the_sender_repeats_all),
         T(where_most_segments_come_out_of_order_no_word_is_said),
-        T(a_full_flow_table_admits_no_more_counts_it_and_forgets_the_idle),
+        T(a_full_flow_table_keeps_a_part_counts_the_rest_and_forgets_the_idle),
         T(the_flow_table_finds_what_was_added_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

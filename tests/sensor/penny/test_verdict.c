@@ -180,7 +180,8 @@ static void a_single_flow_needs_four_returns_and_one_silent_flow_four_silences(v
     (void)state;
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
-    v.flows = v.cleared = 1;
+    v.flows = 1;
+    v.segments[TOLD_RETURNED] = 100;
     for (unsigned i = 0; i < 76; i++)
         keep_one(&v, 0, 0, false);
     for (unsigned i = 0; i < 4; i++) {
@@ -189,7 +190,8 @@ static void a_single_flow_needs_four_returns_and_one_silent_flow_four_silences(v
     }
     assert_int_equal(verdict_word(&v, 12), VERDICT_GENUINE);
     verdict_init(&v, 1e-4, 0.05);
-    v.flows = v.silent = 1;
+    v.flows = 1;
+    v.segments[TOLD_UNANSWERED] = 100;
     for (unsigned i = 0; i < 76; i++)
         keep_one(&v, 0, 0, false);
     for (unsigned i = 0; i < 4; i++) {
@@ -206,7 +208,8 @@ static void answers_of_a_sender_that_repeats_by_habit_do_not_name_a_mixture_genu
     (void)state;
     struct verdict v;
     verdict_init(&v, 1e-4, 0.05);
-    v.flows = v.cleared = 2;
+    v.flows = 2;
+    v.segments[TOLD_RETURNED] = 100;
     for (unsigned i = 1; i <= 40; i++) {
         for (unsigned j = 0; j < 19; j++)
             keep_one(&v, 0, 0.05, j < 9);
@@ -245,8 +248,7 @@ static struct verdict of_a_repeater(bool is_genuine, unsigned drops)
             keep_one(&v, 1, .5, false);
         else
             withhold_one(&v, 1, .5, is_genuine);
-        v.silent = !is_genuine && i > 0;
-        v.cleared = is_genuine;
+        v.segments[is_genuine ? TOLD_RETURNED : TOLD_UNANSWERED] = is_genuine || i > 0 ? 100 : 0;
     }
     return v;
 }

@@ -60,6 +60,15 @@ static struct prefix random_prefix(struct prf *r, unsigned shortest)
     return prefix_of(&a, shortest + (unsigned)prf_below(r, bits - shortest + 1));
 }
 
+static uint32_t values_below(const struct lpm *l, uint32_t at)
+{
+    const struct lpm_node *n = &l->nodes[at];
+    uint32_t values = n->value != LPM_NONE;
+    for (unsigned i = 0; i < 2; i++)
+        values += n->child[i] != 0 ? values_below(l, n->child[i]) : 0;
+    return values;
+}
+
 static void compare(const struct lpm *l, const struct list *list, struct prf *r, unsigned *hits)
 {
     for (unsigned i = 0; i < 20; i++) {
@@ -67,6 +76,10 @@ static void compare(const struct lpm *l, const struct list *list, struct prf *r,
         assert_int_equal(lpm_find_cover(l, &q), list_find(list, &q));
         assert_int_equal(lpm_find(l, &q.addr), list_find(list, &full));
         *hits += lpm_find(l, &q.addr) != LPM_NONE;
+        uint32_t inside = 0, top = lpm_below(l, &q);
+        for (size_t k = 0; k < list->count; k++)
+            inside += prefix_covers(&q, &list->prefix[k]);
+        assert_int_equal(top != LPM_NONE ? values_below(l, top) : 0, inside);
     }
 }
 
