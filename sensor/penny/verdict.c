@@ -331,7 +331,7 @@ static int last_open(const struct verdict *v, const char *why, char *reason, siz
     unsigned depth = speaking(v);
     const struct trial *t = &v->trial[depth];
     const char *what = depth == 0 ? "drops" : "withheld repeats";
-    if (v->genuine >= log(1000)) {
+    if (v->genuine >= log(1000) && t->returns >= RETURNS_MIN) {
         snprintf(reason, room, "%s: likeliest, %u of %u %s came again", why, t->returns,
                  t->returns + t->unanswered, what);
         return VERDICT_MIXED;

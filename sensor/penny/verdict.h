@@ -169,9 +169,9 @@ int verdict_word(const struct verdict *v, uint32_t max_drops);
 void verdict_reason(const struct verdict *v, char *reason, size_t room);
 
 /* The likeliest word when no more drops will come, with a reason in words (at most 95 characters).
- * Both evidences -> mixed; open alone -> spoofed, or mixed if genuine >= log 1000, or inconclusive
- * if above log 100; genuine alone -> genuine if half >= log 20; else inconclusive. why: "budget
- * spent", "time is over", … */
+ * Both evidences -> mixed; open alone -> spoofed, or mixed if genuine >= log 1000 and at least 3
+ * drops of the depth that speaks came again, or inconclusive if above log 100; genuine alone ->
+ * genuine if half >= log 20; else inconclusive. why: "budget spent", "time is over", … */
 int verdict_last(const struct verdict *v, const char *why, char *reason, size_t room);
 
 /* Posterior that the aggregate contains genuine traffic, at prior odds 1:1. The odds are the
