@@ -93,7 +93,7 @@ static const struct conf_row rows[] = {
      .help = "Most withheld per test while nothing speaks against genuine."},
     {"penny.budget", CONF_UNSIGNED, AT(conf.penny.budget), .value = "60", .min = 1, .max = 10000, .unit = "segments",
      .help = "Most ever withheld per test; at least max_drops."},
-    {"penny.flow_budget", CONF_UNSIGNED, AT(conf.penny.flow_budget), .value = "40", .min = 1, .max = 10000, .unit = "segments",
+    {"penny.flow_budget", CONF_UNSIGNED, AT(conf.penny.flow_budget), .value = "60", .min = 1, .max = 10000, .unit = "segments",
      .help = "Most ever withheld of one flow per test."},
     {"penny.drops_per_second", CONF_UNSIGNED, AT(conf.penny.drops_per_s), .value = "1000", .min = 1, .max = 1000000, .unit = "segments",
      .help = "Most withheld per second over all tests of a worker."},

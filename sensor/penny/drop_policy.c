@@ -6,7 +6,7 @@ void drop_policy_init(struct drop_policy *d, struct prf prf, double drop_probabi
                       unsigned open_blocks, uint64_t gap_ns)
 {
     double size = drop_probability > 0 ? round(1 / drop_probability) : BLOCK_SIZE_MAX;
-    *d = (struct drop_policy){.prf = prf, .gap_ns = gap_ns, .first = 1, .next = 1, .round = 1};
+    *d = (struct drop_policy){.prf = prf, .gap_ns = gap_ns, .first = 1, .next = 1};
     d->size = (uint8_t)fmin(fmax(size, BLOCK_SIZE_MIN), BLOCK_SIZE_MAX);
     d->open_max = (uint8_t)(open_blocks > BLOCKS_MAX ? BLOCKS_MAX : open_blocks);
     if (d->open_max == 0)
@@ -63,18 +63,6 @@ static uint32_t joinable(struct drop_policy *d, uint32_t flows, uint64_t now_ns)
     return 0;
 }
 
-/* Others that gave less often go first. */
-static bool is_ahead(struct drop_policy *d, struct bidder bidder, uint64_t now_ns)
-{
-    if (bidder.turn->rounds < d->round || bidder.is_heavy)
-        return false;
-    if (d->gave < bidder.flows && now_ns - d->taken_ns < PATIENCE_NS)
-        return true;
-    d->round = bidder.turn->rounds + 1u;
-    d->gave = 0;
-    return false;
-}
-
 uint32_t drop_policy_offer(struct drop_policy *d, struct bidder bidder, uint32_t blocks_limit,
                            uint64_t now_ns)
 {
@@ -84,7 +72,7 @@ uint32_t drop_policy_offer(struct drop_policy *d, struct bidder bidder, uint32_t
         if (own->drawn < d->size)
             return now_ns - own->opened_ns >= turn->units * SPREAD_NS ? turn->block : 0;
     }
-    if (must_wait(d, bidder, now_ns) || is_ahead(d, bidder, now_ns))
+    if (must_wait(d, bidder, now_ns))
         return 0;
     grow_old(d, now_ns);
     return may_open(d, blocks_limit) ? d->next : joinable(d, bidder.flows, now_ns);
@@ -121,11 +109,10 @@ bool drop_policy_take(struct drop_policy *d, uint32_t serial, struct turn *turn,
     if (turn->block != serial) {
         turn->block = serial;
         turn->units = 0;
-        turn->rounds++;
-        d->gave += turn->rounds == d->round;
+        turn->draws++;
     }
     turn->units++;
-    turn->at_ns = d->taken_ns = now_ns;
+    turn->at_ns = now_ns;
     struct block *b = drop_policy_block(d, serial);
     bool is_dropped = b->drawn == b->place;
     b->drawn++;

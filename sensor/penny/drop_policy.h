@@ -12,9 +12,6 @@
  * old: so few fast flows get a block each, many or slow ones share. A flow gives its (n+1)th
  * segment to its block only once that is n * 5 ms old.
  *
- * Rounds. No flow gives to its next block before every flow gave to as many, or nobody gave
- * anything for 250 ms: so flows have equal weight, however fast they send or answer.
- *
  * Pace. A block counts as open while it fills, and then until its drop is revealed, but no longer
  * than 250 ms: a genuine sender has mostly answered by then. At most `open_blocks` are open. So
  * genuine traffic is tested as fast as it answers, and traffic that does not answer at 20 drops a
@@ -69,8 +66,6 @@ struct drop_policy {
     uint32_t first, next; /* serial numbers: [first, next) are remembered */
     uint8_t size, open_max;
     uint8_t filling_count, next_joined;
-    uint32_t round, gave; /* blocks that a flow may have given to; flows that gave so many */
-    uint64_t taken_ns;    /* the last segment */
     uint32_t filling[BLOCKS_MAX];
     uint32_t full[2 * BLOCKS_MAX]; /* full blocks in order of time: a ring */
     uint32_t full_head, full_tail;
@@ -82,7 +77,7 @@ struct drop_policy {
 struct turn {
     uint64_t at_ns; /* its last unit, also one of an earlier test */
     uint32_t block;
-    uint16_t units, rounds; /* given to that block; blocks given to */
+    uint16_t units, draws; /* given to that block; blocks and repeats given */
 };
 
 void drop_policy_init(struct drop_policy *d, struct prf prf, double drop_probability,
@@ -98,7 +93,6 @@ struct bidder {
     const struct turn *turn;
     uint32_t flow;  /* index */
     uint32_t flows; /* of this aggregate: so many may ask */
-    bool is_heavy;  /* sends much of the traffic and was not tested: waits for no other's turn */
 };
 
 /* The serial number of the block that takes a segment of this flow now; 0: none does. It may be

@@ -295,8 +295,7 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
 {
     if (p->now_ns < t->rest_until_ns)
         return FRAME_FORWARD;
-    bool is_heavy = t->heavy_at == t->verdict.all_segments;
-    struct bidder bidder = {&flow->turn, flow_index(&p->flows, flow), t->verdict.flows, is_heavy};
+    struct bidder bidder = {&flow->turn, flow_index(&p->flows, flow), t->verdict.flows};
     uint32_t serial = drop_policy_offer(&t->policy, bidder, test_blocks_limit(p, t), p->now_ns);
     if (serial == 0) {
         if (t->policy.filling_count ==

@@ -23,7 +23,7 @@ uint32_t test_blocks_limit(const struct penny *p, const struct test *t);
 /* The flow gave to as many draws as one flow may. */
 static inline bool test_flow_is_spent(const struct penny *p, const struct flow *flow)
 {
-    return p->conf->flow_budget != 0 && flow->turn.rounds >= p->conf->flow_budget;
+    return p->conf->flow_budget != 0 && flow->turn.draws >= p->conf->flow_budget;
 }
 
 /* A draw costs one drop of this second's. Whatever the coin: the rest must not tell it. */

@@ -275,7 +275,7 @@ static bool draw_repeat(struct penny *p, struct test *t, struct flow *flow, cons
     seq_cover_init(&u->cover, was.start + (uint32_t)from, (uint32_t)(to - from));
     u->is_dropped = prf_below(&t->repeats, REPEAT_DRAW) == 0;
     t->repeats_drawn++;
-    flow->turn.rounds++;
+    flow->turn.draws++;
     test_rate_spend(p);
     t->droppable++;
     t->last_unit_ns = p->now_ns;

@@ -7,6 +7,7 @@
 #define HALF_ODDS      150.0 /* 1 / P(a 50:50 mixture is called genuine) */
 #define HALF_LEAST     20.0  /* for the likeliest word, and for a test without a miss */
 #define FLOW_SHARE     0.95
+#define TRAFFIC_MARGIN 0.05 /* repeats and holes are not counted as traffic of a flow */
 #define OTHER_SHARE    0.15
 #define REPEATS_FEW    0.05
 #define REPEATS_SOME   0.15
@@ -341,7 +342,7 @@ static int last_open(const struct verdict *v, const char *why, char *reason, siz
                  t->returns, t->returns + t->unanswered, what);
         return VERDICT_INCONCLUSIVE;
     }
-    if (fraction_at(v, Z_REPORT).value > SPOOFED_HIGH || denies_spoofed(v)) {
+    if (verdict_probability(v) >= SPOOFED_LIKELY || denies_spoofed(v)) {
         snprintf(reason, room, "%s: %u of %u %s stayed unanswered, too few to exclude genuine ones",
                  why, t->unanswered, t->returns + t->unanswered, what);
         return VERDICT_INCONCLUSIVE;
@@ -415,6 +416,8 @@ static struct fraction by_traffic(const struct verdict *v, struct fraction f)
 {
     double low = repeats_now(&v->trial[0]) <= REPEATS_FEW ? told_share(v, TOLD_RETURNED) : 0;
     double high = 1 - told_share(v, TOLD_UNANSWERED);
+    low = fmax(low - TRAFFIC_MARGIN, 0);
+    high = fmin(high + TRAFFIC_MARGIN, 1);
     if (f.low > high || f.high < low)
         return (struct fraction){fmin(fmax(f.value, low), high), low, high};
     return f;

@@ -43,10 +43,11 @@
  *   spoofed  open >= A, genuine < A, the posterior of some genuine traffic < .5, and one of
  *              high end <= 0.1      one-sided 95 % bound of the fraction: 25 drops without a return
  *              silent >= 0.95       share of the traffic in flows with an unanswered drop
- * Flows weigh equally in the draw, however much they send. So no word stands while a flow with more
- * than an eighth of the traffic was not tested; `genuine` not while flows with more than 15 % of it
- * only left drops unanswered; `spoofed` not (where few repeat) while as much only came again.
- * When the budget, the time or the traffic is over: the likeliest word, see verdict_last().
+ * The draw weighs a flow by how often it may take part, not by what it sends. So no word stands
+ * while a flow with more than an eighth of the traffic was not tested; `genuine` not while flows
+ * with more than 15 % of it only left drops unanswered; `spoofed` not (where few repeat) while as
+ * much only came again. When the budget, the time or the traffic is over: the likeliest word, see
+ * verdict_last().
  *
  * Why not at once at 4 drops: 4 of 4 come again in 6 % of 50:50 mixtures, none of 5 in 33 % of
  * 20:80 ones. penny.md section 4 asks both for at most 5 (genuine) or 7 (spoofed) drops and for 99

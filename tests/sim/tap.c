@@ -14,7 +14,7 @@ void tap_conf(struct penny_conf *conf)
                                 .drop_probability = 0.05,
                                 .max_drops = 12,
                                 .budget = 60,
-                                .flow_budget = 40,
+                                .flow_budget = 60,
                                 .drops_per_s = 1000,
                                 .timeout_ns = 3 * SECOND_NS,
                                 .timeout_min_ns = 3 * SECOND_NS / 2,

@@ -12,7 +12,7 @@ static struct drop_policy d;
 
 static uint32_t offer(const struct turn *turn, uint32_t flow, uint32_t flows, uint64_t at_ms)
 {
-    return drop_policy_offer(&d, (struct bidder){turn, flow, flows, false}, 12, at_ms * MS);
+    return drop_policy_offer(&d, (struct bidder){turn, flow, flows}, 12, at_ms * MS);
 }
 
 /* What the engine does with an offer. */
@@ -102,20 +102,6 @@ a_block_is_open_until_its_drop_is_known_but_no_longer_than_250_ms_after_it_is_fu
     assert_int_equal(offer(&a, 0, 2, 1266), 3);
 }
 
-static void no_flow_gives_twice_before_all_others_gave_once_unless_they_are_silent(void **state)
-{
-    (void)state;
-    drop_policy_init(&d, prf_init(9, 9), 0.5, 8, 0);
-    struct turn fast = {0}, slow = {0};
-    give(&fast, 0, 2, 1000);
-    give(&fast, 0, 2, 1005);
-    assert_int_equal(offer(&fast, 0, 2, 1010), 0); /* the slow one first */
-    assert_true(offer(&fast, 0, 2, 1255) != 0);    /* nobody gave anything for 250 ms */
-    give(&slow, 1, 2, 1256);
-    give(&slow, 1, 2, 1270);
-    give(&fast, 0, 2, 1271);
-}
-
 static void no_more_blocks_are_opened_than_the_limit_says(void **state)
 {
     (void)state;
@@ -139,7 +125,6 @@ int main(void)
         cmocka_unit_test(few_flows_get_a_block_each_and_many_share),
         cmocka_unit_test(
             a_block_is_open_until_its_drop_is_known_but_no_longer_than_250_ms_after_it_is_full),
-        cmocka_unit_test(no_flow_gives_twice_before_all_others_gave_once_unless_they_are_silent),
         cmocka_unit_test(no_more_blocks_are_opened_than_the_limit_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
