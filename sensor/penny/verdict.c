@@ -411,7 +411,8 @@ double verdict_probability(const struct verdict *v)
     return 1 / (1 + exp(-fmin(v->genuine, fraction_odds_log(v))));
 }
 
-/* The draw weighs flows equally. Where the traffic of those tested contradicts it, that counts. */
+/* The draw does not weigh flows by what they send. Where the traffic of those tested contradicts
+ * the fraction, that counts. */
 static struct fraction by_traffic(const struct verdict *v, struct fraction f)
 {
     double low = repeats_now(&v->trial[0]) <= REPEATS_FEW ? told_share(v, TOLD_RETURNED) : 0;
