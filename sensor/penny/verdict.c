@@ -32,7 +32,7 @@ static const struct alternative {
 };
 
 static const double open_weight[VERDICT_OPEN_ALTERNATIVES] = {.5, .3, .2};
-static const double depth_weight[VERDICT_DEPTHS] = {.9, .06, .03, .01};
+static const double depth_weight[VERDICT_DEPTHS] = {.9, .07, .03};
 
 static double log_sum(const double *log_values, unsigned n)
 {

@@ -8,7 +8,7 @@
  *
  * Three running evidences, all logarithms of e-values; by Ville's inequality an e-value exceeds 1/a
  * with probability at most a when its hypothesis is true, whenever one looks. Each is a mean over
- * the depths with fixed weights (.9, .06, .03, .01), again an e-value:
+ * the depths with fixed weights (.9, .07, .03), again an e-value:
  *
  * `genuine`: against "wholly open loop". A mixture of eight alternatives, over units in order of
  * resolution; exact for every open-loop sender.
@@ -81,7 +81,7 @@
 
 #define VERDICT_ALTERNATIVES      8
 #define VERDICT_OPEN_ALTERNATIVES 3
-#define VERDICT_DEPTHS            4
+#define VERDICT_DEPTHS            3
 
 /* One depth. */
 struct trial {
