@@ -87,7 +87,7 @@ static const struct conf_row rows[] = {
      .help = "How a test comes to its verdict. paper is the published rule, for comparison (docs/penny-paper.md): a sender that repeats its segments passes it as genuine."},
     {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),
      .help = "Source prefixes to watch from the start."},
-    {"penny.drop_probability", CONF_REAL, AT(conf.penny.drop_probability), .value = "0.05", .min = 0.001, .max = 0.5,
+    {"penny.drop_probability", CONF_REAL, AT(conf.penny.drop_probability), .value = "0.05", .min = 0.004, .max = 0.5,
      .help = "Chance that a segment is withheld: one segment of every round(1/p)."},
     {"penny.max_drops", CONF_UNSIGNED, AT(conf.penny.max_drops), .value = "12", .min = 1, .max = 1000, .unit = "segments",
      .help = "Most withheld per test while nothing speaks against genuine."},
@@ -236,6 +236,8 @@ static void check_penny(struct conf *c, const struct sensor_conf *s)
                    p->max_drops);
     if (p->max_duration_ns <= p->timeout_ns)
         conf_wrong(c, "penny.max_duration", "must be longer than penny.timeout");
+    if (p->gap_ns > p->timeout_ns)
+        conf_wrong(c, "penny.gap", "must not be longer than penny.timeout");
     if (p->flow_idle_ns <= p->timeout_ns)
         conf_wrong(c, "penny.flow_idle", "must be longer than penny.timeout");
     if (p->mode == PENNY_PASSIVE && p->passive_idle_ns <= p->flow_idle_ns)

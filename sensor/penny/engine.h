@@ -74,7 +74,7 @@ struct test {
     uint8_t fate[FATES_MAX]; /* of those in between */
     uint32_t again;          /* first withheld repeat that is not known */
     uint32_t repeats_drawn;  /* units of depth 1 and beyond */
-    uint64_t droppable, kept, came;
+    uint64_t droppable, came;
     uint64_t heavy_at; /* verdict.all_segments when a heavy flow, not tested yet, sent its last */
     uint64_t rest_until_ns;    /* no flow is asked for a segment before */
     uint64_t data, disordered; /* segments with data; of those, not at the end of what was seen */
@@ -84,7 +84,7 @@ struct penny {
     const struct penny_conf *conf;
     const struct ingress_table *ingress;
     uint64_t seed, now_ns;
-    uint64_t rate_at_ns; /* draws of the past take up the time until then: at most a second ahead */
+    uint64_t rate_at_ns; /* draws of the past take up the time until then */
     struct lpm watched;
     struct prefix *prefixes; /* sorted */
     uint32_t prefix_count, watch;

@@ -1,6 +1,7 @@
 /* Round-trip times of flows that are not known yet: the time from a SYN to the sender's first
  * segment after it, seen at one place, is one trip from here to the receiver and back by way of the
- * sender. A sender that does not listen can end it early, never late: that shortens its own window.
+ * sender. A sender that does not listen can make it as it likes: it only chooses its own window,
+ * which is never longer than the configured one.
  *
  * A small table without chains, keyed by the flow's hash: one entry a place, the newer one wins, so
  * a flood of SYNs costs one cache line each and no memory. An entry lost means "not known". */

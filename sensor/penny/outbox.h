@@ -1,6 +1,6 @@
 /* The events that wait to be taken: a ring of fixed size. Whoever will have to say something later
- * reserves its room beforehand (`event_reserved`: a test two events, a block the one of its drop),
- * so nothing is ever lost for want of room. */
+ * reserves its room beforehand (`event_reserved`: a test two or three events, a block or a drop
+ * one), so nothing is ever lost for want of room. */
 #pragma once
 
 #include "sensor/penny/engine.h"

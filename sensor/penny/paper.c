@@ -317,7 +317,8 @@ static bool answer(struct penny *p, const struct test *t, const struct flow *flo
     bool any = false;
     for (unsigned i = 0; r->pending > 0 && i < r->drops; i++) {
         struct paper_drop *d = &r->drop[i];
-        if (d->fate != PAPER_PENDING || d->flow != flow_index(&p->flows, flow))
+        if (d->fate != PAPER_PENDING || d->flow != flow_index(&p->flows, flow) ||
+            memcmp(&d->key, &flow->key, sizeof d->key) != 0)
             continue;
         d->is_passed |= seq_diff(flow->track.next, d->cover.start + d->cover.len) > 0;
         if (!touches(&d->cover, seq, len))
@@ -340,7 +341,8 @@ void paper_reset(struct penny *p, const struct flow *flow)
     uint32_t index = flow_index(&p->flows, flow);
     resolve_due(p, t);
     for (unsigned i = 0; i < r->drops;)
-        if (r->drop[i].fate == PAPER_PENDING && r->drop[i].flow == index)
+        if (r->drop[i].fate == PAPER_PENDING && r->drop[i].flow == index &&
+            memcmp(&r->drop[i].key, &flow->key, sizeof flow->key) == 0)
             forget(p, t, &r->drop[i]);
         else
             i++;

@@ -298,8 +298,8 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
     struct bidder bidder = {&flow->turn, flow_index(&p->flows, flow), t->verdict.flows};
     uint32_t serial = drop_policy_offer(&t->policy, bidder, test_blocks_limit(p, t), p->now_ns);
     if (serial == 0) {
-        if (t->policy.filling_count ==
-            0) /* nobody's turn: look again when something may be known */
+        bool is_nobodys_turn = t->policy.filling_count == 0;
+        if (is_nobodys_turn) /* look again when something may be known */
             t->rest_until_ns = p->now_ns + REST_NS;
         return FRAME_FORWARD;
     }
@@ -323,7 +323,6 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
     u->is_dropped = is_dropped;
     verdict_draw(&t->verdict, 0, is_dropped);
     t->droppable++;
-    t->kept += !is_dropped;
     t->last_unit_ns = p->now_ns;
     if (is_dropped)
         withhold(p, t, flow, u);
@@ -337,7 +336,7 @@ static enum verdict_frame flow_data(struct penny *p, struct flow *flow, struct t
     uint32_t seq = data_seq(packet);
     enum seq_class class = seq_track_add(&flow->track, seq, packet->payload_len);
     if (class != SEQ_IN_ORDER && class != SEQ_AHEAD && flow->unit_first != FLOW_NONE) {
-        bool is_old = class != SEQ_PARTIAL && (packet->tcp_flags & NEVER_WITHHELD) == 0;
+        bool is_old = class == SEQ_REPEAT && (packet->tcp_flags & NEVER_WITHHELD) == 0;
         if (units_cover(p, flow, seq, packet->payload_len, is_old))
             return FRAME_DROP;
         t = aggregate_test(p, flow->aggregate); /* it may have ended by this */
@@ -373,8 +372,11 @@ static enum verdict_frame flow_packet(struct penny *p, struct flow *flow, struct
         ((flow->flags & FLOW_FIN) != 0 || seq_diff(data_seq(packet), flow->track.next) > 0)) {
         /* the ports are used anew; what is open stays open */
         seq_track_init(&flow->track, data_seq(packet));
+        flow->grace = GRACE_SEGMENTS + 1; /* its first segment comes here, a new flow's does not */
         flow->flags &= (uint8_t)~FLOW_FIN;
     }
+    if (packet->payload_len == 1 && packet->seq == flow->track.next) /* data, no keep-alive */
+        seq_track_add(&flow->track, packet->seq, 1);
     enum verdict_frame verdict = is_data(packet) ? flow_data(p, flow, t, packet) : FRAME_FORWARD;
     if (packet->tcp_flags & TCP_FIN)
         flow->flags |= FLOW_FIN;
@@ -449,7 +451,7 @@ static void test_time_over(struct penny *p, struct test *t)
         test_end_likeliest(p, t, "time is over");
 }
 
-/* Traffic stopped, every window is over, and one evidence stands: no need to wait for the end. */
+/* Traffic stopped, every drop is known, and one evidence stands: no need to wait for the end. */
 static bool is_quiet(const struct penny *p, const struct test *t)
 {
     const struct verdict *v = &t->verdict;

@@ -25,7 +25,7 @@
  *
  * Limits. Inconclusive end: flows of fewer than three segments, spoofers whose flows all end by RST
  * or fall silent within half a window, flows of which the most pass elsewhere (balanced per packet:
- * seq_track.h), senders of five and more copies of everything. The window must exceed the senders'
+ * seq_track.h), senders of three and more copies of everything. The window must exceed the senders'
  * retransmission timeout: a genuine flow that retransmits only after it (round trips of seconds)
  * and sends on meanwhile counts as not reacting, and enough of these are called spoofed. Nothing
  * tells an attacker on the path who sees the acknowledgements, or whose receiver behind us reports

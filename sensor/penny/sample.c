@@ -46,6 +46,8 @@ static void look(struct penny *p)
 
 void sample_make_room(struct penny *p)
 {
+    if (p->paper != NULL) /* its drops hang on flows that nobody here can see */
+        return;
     if (p->flows.free_count > p->flows.max / 8) {
         p->sample_left = p->flows.max;
         return;

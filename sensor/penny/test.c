@@ -12,7 +12,8 @@
 #define WAIT_FOR        6  /* drops without an answer: if they stay so, the open evidence stands */
 #define WAIT_FOR_ALL    28 /* the same where nothing came again: if they stay so, the word stands */
 #define HEAVY_SENDS     32 /* segments, among which a flow with an eighth of the traffic has one */
-#define DATA_TELLS      100  /* segments before their order is judged */
+#define RATE_AHEAD_NS   (NS_PER_S / 10) /* so much of a second may be spent at once */
+#define DATA_TELLS      100             /* segments before their order is judged */
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
 
 static void make_id(struct penny *p, uint8_t id[static 16])
@@ -35,7 +36,7 @@ struct test *test_start(struct penny *p, uint32_t aggregate)
                        .ingress = (uint16_t)(aggregate % p->ingress->count),
                        .started_ns = p->now_ns,
                        .last_unit_ns = p->now_ns,
-                       .repeats = prf_init(p->seed, UINT64_C(2) << 32 | p->test_number),
+                       .repeats = prf_init(p->seed, UINT64_C(3) << 32 | p->test_number),
                        .again = NONE};
     p->stats.tests++;
     make_id(p, t->id);
@@ -140,7 +141,7 @@ uint32_t test_blocks_limit(const struct penny *p, const struct test *t)
 
 bool test_rate_allows(const struct penny *p)
 {
-    return p->conf->drops_per_s == 0 || p->rate_at_ns < p->now_ns + NS_PER_S;
+    return p->conf->drops_per_s == 0 || p->rate_at_ns < p->now_ns + RATE_AHEAD_NS;
 }
 
 void test_rate_spend(struct penny *p)
@@ -158,9 +159,16 @@ bool test_may_draw_repeat(const struct penny *p, const struct test *t)
            units_have_room(p) && outbox_room(p) > 0;
 }
 
+/* It would have sent some of the last segments. */
+static bool is_heavy_untold(const struct test *t)
+{
+    return t->heavy_at != 0 && t->verdict.all_segments - t->heavy_at < HEAVY_SENDS;
+}
+
 void test_end_likeliest(struct penny *p, struct test *t, const char *why)
 {
     char reason[96];
+    t->verdict.is_heavy_untold = is_heavy_untold(t);
     int word = verdict_last(&t->verdict, why, reason, sizeof reason);
     test_end(p, t, word, reason);
 }
@@ -177,12 +185,6 @@ static bool is_disordered(const struct penny *p, const struct test *t)
 {
     return p->conf->reordering_max > 0 && t->data >= DATA_TELLS &&
            (double)t->disordered > p->conf->reordering_max * (double)t->data;
-}
-
-/* It would have sent some of the last segments. */
-static bool is_heavy_untold(const struct test *t)
-{
-    return t->heavy_at != 0 && t->verdict.all_segments - t->heavy_at < HEAVY_SENDS;
 }
 
 /* True if the test ended. */

@@ -32,7 +32,7 @@ static const struct alternative {
 };
 
 static const double open_weight[VERDICT_OPEN_ALTERNATIVES] = {.5, .3, .2};
-static const double depth_weight[VERDICT_DEPTHS] = {.9, .06, .03, .01};
+static const double depth_weight[VERDICT_DEPTHS] = {.9, .07, .03};
 
 static double log_sum(const double *log_values, unsigned n)
 {
@@ -411,7 +411,8 @@ double verdict_probability(const struct verdict *v)
     return 1 / (1 + exp(-fmin(v->genuine, fraction_odds_log(v))));
 }
 
-/* The draw weighs flows equally. Where the traffic of those tested contradicts it, that counts. */
+/* The draw does not weigh flows by what they send. Where the traffic of those tested contradicts
+ * the fraction, that counts. */
 static struct fraction by_traffic(const struct verdict *v, struct fraction f)
 {
     double low = repeats_now(&v->trial[0]) <= REPEATS_FEW ? told_share(v, TOLD_RETURNED) : 0;

@@ -1,4 +1,4 @@
-/* From resolved units to a word. Source: docs/penny.md section 2 (`rule: randomised`).
+/* From resolved units to a word. Source: docs/penny.md, "The evidence" and "The rule".
  *
  * Depths. A unit of depth 0 is a segment sent for the first time, one of a block was withheld. A
  * sender that repeats much of what was kept (more than 30 %) answers drops by habit: then the
@@ -8,17 +8,17 @@
  *
  * Three running evidences, all logarithms of e-values; by Ville's inequality an e-value exceeds 1/a
  * with probability at most a when its hypothesis is true, whenever one looks. Each is a mean over
- * the depths with fixed weights (.9, .06, .03, .01), again an e-value:
+ * the depths with fixed weights (.9, .07, .03), again an e-value:
  *
- * `genuine`: against "wholly open loop". The mixture of eight alternatives of penny.md, over units
- * in order of resolution; exact for every open-loop sender.
+ * `genuine`: against "wholly open loop". A mixture of eight alternatives, over units in order of
+ * resolution; exact for every open-loop sender.
  *
  * `open`: against "wholly genuine, a drop stays unanswered with probability at most m0"; where a
  * share v of its flow passes here, m = 1 - (1 - m0) v instead: the rest of the retransmissions took
  * the other path, as every other byte of the flow did. Drops in
  * order of resolution (returns resolve first, which only lowers it: no rate is below m), a mixture
  * of unanswered rates: 1 - q (the sender repeats kept segments at rate q, by what came again of all
- * of them so far; weight .5), .5 (.3) and .25 (.2). penny.md has the first one alone; with it a
+ * of them so far; weight .5), .5 (.3) and .25 (.2). With the first one alone a
  * 50:50 mixture drifts away from its own detection (a return costs log(q/(1-m0)), about -4.5, an
  * unanswered drop brings 3).
  *
@@ -43,31 +43,32 @@
  *   spoofed  open >= A, genuine < A, the posterior of some genuine traffic < .5, and one of
  *              high end <= 0.1      one-sided 95 % bound of the fraction: 25 drops without a return
  *              silent >= 0.95       share of the traffic in flows with an unanswered drop
- * The draw weighs a flow by how often it may take part, not by what it sends. So no word stands
- * while a flow with more than an eighth of the traffic was not tested; `genuine` not while flows
- * with more than 15 % of it only left drops unanswered; `spoofed` not (where few repeat) while as
- * much only came again. When the budget, the time or the traffic is over: the likeliest word, see
- * verdict_last().
+ * The draw weighs a flow by how often it may take part, not by what it sends. So neither
+ * `genuine` nor `spoofed` stands while a flow with more than an eighth of the traffic was not
+ * tested; `genuine` not while flows with more than 15 % of it only left drops unanswered;
+ * `spoofed` not (where few repeat) while as much only came again. When the budget, the time or the
+ * traffic is over: the likeliest word, see verdict_last().
  *
  * Why not at once at 4 drops: 4 of 4 come again in 6 % of 50:50 mixtures, none of 5 in 33 % of
- * 20:80 ones. penny.md section 4 asks both for at most 5 (genuine) or 7 (spoofed) drops and for 99
- * % and 98 % right in those mixtures; the outcome of a drop is the only thing that tells them
- * apart, so both cannot hold where many flows are about. Where the flows are few each is tested
- * itself and the early answer is safe. Being right was preferred: P(50:50 called genuine) <= 1/150
- * by `half` at any time, <= 1/20 at the end of the budget or by twelve drops without a miss (in
- * truth .65^12 < 1/150 up to r = .15). By cleared flows it is no running bound: with half of the
- * flows open loop each of those was cleared with probability at most 2 r <= .1 per drop. P(20:80
- * called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7 %.
+ * 20:80 ones. The targets (docs/penny.md, "Where the targets are not met") are at most 5 (genuine)
+ * or 7 (spoofed) drops, and 99 % and 98 % right in those mixtures; the outcome of a drop is the
+ * only thing that tells them apart, so both cannot hold where many flows are about. Where the flows
+ * are few each is tested itself and the early answer is safe. Being right was preferred: P(50:50
+ * called genuine) <= 1/150 by `half` at any time, <= 1/20 at the end of the budget or by twelve
+ * drops without a miss (in truth .65^12 < 1/150 up to r = .15). By cleared flows it is no running
+ * bound: with half of the flows open loop each of those was cleared with probability at most 2 r <=
+ * .1 per drop. P(20:80 called spoofed for want of a return) = 0.8^25 = 0.4 %, P(10:90 the same) = 7
+ * %.
  *
  * The fraction. R/D = f (1 - m) + (1 - f) s and k/C = f g + (1 - f) s, where g and s are the rates
- * at which genuine and spoofing senders repeat kept segments. penny.md's (R/D - k/C) / (1 - m) is
+ * at which genuine and spoofing senders repeat kept segments. (R/D - k/C) / (1 - m) is
  * right for g = 0, but says 0.88 of a wholly genuine aggregate on a path with 12 % loss (g = 0.12).
  * With g = s it is (R/D - k/C) / (1 - m - k/C): 1 if all is genuine, 0 if nothing is. That is the
  * value, and scales the high end; the low end keeps the larger scale 1 - m. m = 0.003 (about the
- * most that penny.md's ns-3 runs show) for value and low end, m0 for the high end; where a share v
- * of the flows' bytes passes here, 1 - m is multiplied by v for value and high end. The interval of
- * R/D - k/C is Newcombe's hybrid score interval (1998, method 10) from Wilson's intervals, z
- * = 1.96, over closed blocks and each flow's first drop.
+ * most that ns-3 runs of the authors' code showed) for value and low end, m0 for the high end;
+ * where a share v of the flows' bytes passes here, 1 - m is multiplied by v for value and high end.
+ * The interval of R/D - k/C is Newcombe's hybrid score interval (1998, method 10) from Wilson's
+ * intervals, z = 1.96, over closed blocks and each flow's first drop.
  * tests/sensor/penny/test_penny_sim.c prints how often the truth lies inside.
  * Where a deeper trial speaks, its fraction is one of the drops that came again at the depths
  * before, and is multiplied by their rates, ends by ends. */
@@ -80,7 +81,7 @@
 
 #define VERDICT_ALTERNATIVES      8
 #define VERDICT_OPEN_ALTERNATIVES 3
-#define VERDICT_DEPTHS            4
+#define VERDICT_DEPTHS            3
 
 /* One depth. */
 struct trial {

@@ -20,7 +20,7 @@ enum layer { FULL, ENGINE };
 struct row {
     enum layer layer;
     const char *name;
-    const char *reference; /* what penny.md's table says of the paper's rule; NULL: nothing */
+    const char *reference; /* what docs/penny-paper.md says of the paper's rule; NULL: nothing */
     unsigned tests, quick; /* quick: tests in the quick run; 0: left out */
     double wrong_most;     /* rate; 0 stands for the bound alpha */
     double right_least;    /* share; 0: nothing is promised */

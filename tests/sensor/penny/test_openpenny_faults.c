@@ -1,4 +1,4 @@
-/* The faults that were found by running OpenPenny 1.0.0 (docs/penny.md), one test for each that
+/* The faults that were found by running OpenPenny 1.0.0, one test for each that
  * belongs to the engine: what happened there must not happen here. */
 #include <malloc.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
-/* Error rates of the engine in virtual time, some hundred tests a case with fixed seeds. The rates
- * that penny.md asks for at 1e-4 need 1e5 tests a row (sim_penny, a later issue); here a single
- * wrong word of a pure case fails, and right words below the stated share do. */
+/* Error rates of the engine in virtual time, some hundred tests a case with fixed seeds. A rate of
+ * 1e-4 needs 1e5 tests a row (tests/sim/sim_penny.c); here a single wrong word of a pure case
+ * fails, and right words below the stated share do. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
