@@ -114,3 +114,9 @@ static inline enum told flow_told(const struct flow *flow)
 {
     return (enum told)(flow->flags / FLOW_RETURNED & 3);
 }
+
+/* First byte of payload: a SYN takes a number of its own. */
+static inline uint32_t data_seq(const struct packet *packet)
+{
+    return packet->seq + ((packet->tcp_flags & TCP_SYN) != 0);
+}

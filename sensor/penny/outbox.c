@@ -46,15 +46,20 @@ void outbox_started(struct penny *p, const struct test *t)
     e->started_at = (int64_t)t->started_ns;
 }
 
+void outbox_addresses(const struct flow_key *key, struct addr *src, struct addr *dst)
+{
+    memcpy(src->bytes, key->src, sizeof key->src);
+    memcpy(dst->bytes, key->dst, sizeof key->dst);
+    src->family = dst->family = (uint8_t)key->family;
+}
+
 static void drop_add(struct penny *p, const struct test *t, const struct flow_key *key,
                      const struct seq_cover *cover, uint64_t dropped_ns, uint8_t outcome,
                      uint64_t now_ns)
 {
     struct event_drop *e = &outbox_add(p, EVENT_drop)->drop;
     memcpy(e->test_id, t->id, sizeof e->test_id);
-    memcpy(e->src.bytes, key->src, sizeof key->src);
-    memcpy(e->dst.bytes, key->dst, sizeof key->dst);
-    e->src.family = e->dst.family = (uint8_t)key->family;
+    outbox_addresses(key, &e->src, &e->dst);
     e->src_port = key->src_port;
     e->dst_port = key->dst_port;
     e->seq = cover->start;
@@ -76,14 +81,14 @@ void outbox_paper_drop(struct penny *p, const struct test *t, const struct paper
     drop_add(p, t, &d->key, &d->cover, d->at_ns, outcome, p->now_ns);
 }
 
-static struct event_test_ended *ended_add(struct penny *p, const struct test *t, int word,
+struct event_test_ended *outbox_ended_add(struct penny *p, const struct test *t, int word,
                                           const char *reason)
 {
     struct event_test_ended *e = &outbox_add(p, EVENT_test_ended)->test_ended;
     memcpy(e->test_id, t->id, sizeof e->test_id);
     e->prefix = t->prefix;
     e->ingress = p->ingress->row[t->ingress];
-    e->mode = TEST_ACTIVE;
+    e->mode = p->passive != NULL ? TEST_PASSIVE : TEST_ACTIVE;
     say_rule(p, e->rule, sizeof e->rule);
     e->started_at = (int64_t)t->started_ns;
     e->ended_at = (int64_t)p->now_ns;
@@ -95,7 +100,7 @@ static struct event_test_ended *ended_add(struct penny *p, const struct test *t,
 void outbox_ended(struct penny *p, const struct test *t, int word, const char *reason,
                   struct fraction f)
 {
-    struct event_test_ended *e = ended_add(p, t, word, reason);
+    struct event_test_ended *e = outbox_ended_add(p, t, word, reason);
     const struct verdict *v = &t->verdict;
     e->genuine_probability = verdict_probability(v);
     e->genuine_fraction = f.value;
@@ -116,7 +121,7 @@ void outbox_ended(struct penny *p, const struct test *t, int word, const char *r
 void outbox_paper_ended(struct penny *p, const struct test *t, int word, const char *reason,
                         const struct paper_sum *sum)
 {
-    struct event_test_ended *e = ended_add(p, t, word, reason);
+    struct event_test_ended *e = outbox_ended_add(p, t, word, reason);
     e->genuine_probability = sum->probability;
     e->genuine_fraction = .5;
     e->genuine_high = 1;

@@ -26,3 +26,9 @@ void outbox_paper_drop(struct penny *p, const struct test *t, const struct paper
                        uint8_t outcome);
 void outbox_paper_ended(struct penny *p, const struct test *t, int word, const char *reason,
                         const struct paper_sum *sum);
+
+/* The event of a test's end, without its numbers; mode and rule follow the configuration. */
+struct event_test_ended *outbox_ended_add(struct penny *p, const struct test *t, int word,
+                                          const char *reason);
+
+void outbox_addresses(const struct flow_key *key, struct addr *src, struct addr *dst);

@@ -449,7 +449,7 @@ enum verdict_frame paper_data(struct penny *p, struct test *t, struct flow *flow
 {
     struct paper_test *pt = own_test(p, t);
     struct paper_flow *pf = own_flow(p, t, flow);
-    uint32_t seq = packet->seq + ((packet->tcp_flags & TCP_SYN) != 0);
+    uint32_t seq = data_seq(packet);
     uint64_t at = advance(pf, flow, seq, class == SEQ_IN_ORDER);
     resolve_due(p, t);
     bool is_answer = answer(p, t, flow, seq, packet->payload_len);

@@ -178,15 +178,6 @@ static void add_to_sums(struct passive_test *t, const struct passive_flow *f, un
     natural_loss_flow(&t->loss, g);
 }
 
-static void set_addresses(struct event_passive_flow *e, const struct flow_key *key)
-{
-    memcpy(e->src.bytes, key->src, sizeof key->src);
-    memcpy(e->dst.bytes, key->dst, sizeof key->dst);
-    e->src.family = e->dst.family = (uint8_t)key->family;
-    e->src_port = key->src_port;
-    e->dst_port = key->dst_port;
-}
-
 static void set_counts(struct event_passive_flow *e, const struct passive_flow *f)
 {
     const struct gap_track *g = &f->track;
@@ -218,7 +209,9 @@ static void tell_flow(struct penny *p, struct passive_test *t, const struct flow
     p->event_reserved++;
     struct event_passive_flow *e = &outbox_add(p, EVENT_passive_flow)->passive_flow;
     memcpy(e->test_id, p->tests[f->test].id, sizeof e->test_id);
-    set_addresses(e, &flow->key);
+    outbox_addresses(&flow->key, &e->src, &e->dst);
+    e->src_port = flow->key.src_port;
+    e->dst_port = flow->key.dst_port;
     set_counts(e, f);
     e->started_at = (int64_t)f->started_ns;
     e->ended_at = (int64_t)flow->last_seen_ns;
@@ -324,15 +317,7 @@ static void set_reason(char *out, size_t room, const struct passive_test *pt, do
 static void tell_end(struct penny *p, const struct test *t, const struct passive_test *pt,
                      double ratio)
 {
-    struct event_test_ended *e = &outbox_add(p, EVENT_test_ended)->test_ended;
-    memcpy(e->test_id, t->id, sizeof e->test_id);
-    e->prefix = t->prefix;
-    e->ingress = p->ingress->row[t->ingress];
-    e->mode = TEST_PASSIVE;
-    memcpy(e->rule, PASSIVE_RULE, sizeof PASSIVE_RULE);
-    e->started_at = (int64_t)t->started_ns;
-    e->ended_at = (int64_t)p->now_ns;
-    e->verdict = VERDICT_INCONCLUSIVE;
+    struct event_test_ended *e = outbox_ended_add(p, t, VERDICT_INCONCLUSIVE, "");
     e->genuine_probability = natural_loss_probability(ratio);
     set_reason(e->reason, sizeof e->reason, pt, e->genuine_probability);
     e->genuine_fraction = .5; /* nothing is known of it */
@@ -348,11 +333,7 @@ static void end_test(struct penny *p, struct test *t)
     double ratio = natural_loss_ratio(&pt->loss);
     tell_total(p, t, pt, ratio);
     tell_end(p, t, pt, ratio);
-    struct aggregate *a = &p->aggregates[t->aggregate];
-    a->test = NONE;
-    a->not_before_ns = p->now_ns + p->conf->retest_after_ns;
-    t->number = 0;
-    p->free_tests[p->free_test_count++] = (uint32_t)(t - p->tests);
+    test_release(p, t);
 }
 
 /* Ends no more than *most of its flows; true if that were all. */
@@ -415,12 +396,6 @@ void passive_finish(struct penny *p)
 }
 
 /* ---- packets ---- */
-
-/* First byte of payload: a SYN takes a number of its own. */
-static uint32_t data_seq(const struct packet *packet)
-{
-    return packet->seq + ((packet->tcp_flags & TCP_SYN) != 0);
-}
 
 /* The tail of a flow that has ended opens none. */
 static bool may_begin(const struct packet *packet)

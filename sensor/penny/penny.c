@@ -196,12 +196,6 @@ static bool is_data(const struct packet *packet)
     return packet->payload_len >= PAYLOAD_MIN && (packet->tcp_flags & TCP_RST) == 0;
 }
 
-/* First byte of payload: a SYN takes a number of its own. */
-static uint32_t data_seq(const struct packet *packet)
-{
-    return packet->seq + ((packet->tcp_flags & TCP_SYN) != 0);
-}
-
 /* Flows outside the sample leave no trace but a count. */
 static bool is_taken_in(struct penny *p, const struct packet *packet, uint32_t aggregate,
                         uint64_t hash)

@@ -101,17 +101,22 @@ static void end_randomised(struct penny *p, struct test *t, int word, const char
     outbox_ended(p, t, word, reason, f);
 }
 
+void test_release(struct penny *p, struct test *t)
+{
+    struct aggregate *a = &p->aggregates[t->aggregate];
+    a->test = NONE;
+    a->not_before_ns = p->now_ns + p->conf->retest_after_ns;
+    t->number = 0;
+    p->free_tests[p->free_test_count++] = (uint32_t)(t - p->tests);
+}
+
 void test_end(struct penny *p, struct test *t, int word, const char *reason)
 {
     if (p->paper != NULL)
         paper_end(p, t, word, reason);
     else
         end_randomised(p, t, word, reason);
-    struct aggregate *a = &p->aggregates[t->aggregate];
-    a->test = NONE;
-    a->not_before_ns = p->now_ns + p->conf->retest_after_ns;
-    t->number = 0;
-    p->free_tests[p->free_test_count++] = (uint32_t)(t - p->tests);
+    test_release(p, t);
 }
 
 /* Only what is revealed, and the clock: a drop that nobody answered for 250 ms speaks, too. */

@@ -14,6 +14,9 @@ struct test *test_start(struct penny *p, uint32_t aggregate);
 void test_end(struct penny *p, struct test *t, int word, const char *reason);
 void test_end_likeliest(struct penny *p, struct test *t, const char *why);
 
+/* All was said: the slot is free, and the aggregate rests. */
+void test_release(struct penny *p, struct test *t);
+
 /* Ends the test if a word stands or nothing more can be withheld; true if it ended. */
 bool test_judge(struct penny *p, struct test *t);
 
