@@ -46,6 +46,7 @@
 struct source_group {
     struct xdp_attach attach;
     enum zero_copy zero_copy;
+    bool busy_poll;
 };
 
 struct source {
@@ -85,6 +86,7 @@ static int afxdp_attach(const struct source_conf *conf, struct source_group **ou
     if (g == NULL)
         return note_set(note, -ENOMEM, "no memory for the source");
     g->zero_copy = conf->zero_copy;
+    g->busy_poll = conf->busy_poll;
     int err = xdp_attach_open(conf, &g->attach, note);
     if (err < 0) {
         free(g);
@@ -460,6 +462,8 @@ static void afxdp_wait(struct source *s, unsigned timeout_ms)
     if (s->probe_ring != NULL)
         fds[1].fd = ring_buffer__epoll_fd(s->probe_ring);
     settle(s);
+    if (s->group->busy_poll)
+        timeout_ms = 0;
     if (s->is_stalled && timeout_ms > 1)
         timeout_ms = 1; /* the inner port has frames to send: come back soon */
     if (poll(fds, 2, (int)timeout_ms) == 0)

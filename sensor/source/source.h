@@ -21,13 +21,18 @@ enum xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_SKB };
 enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_ON, ZERO_COPY_OFF };
 enum forward_driver { FORWARD_AF_XDP, FORWARD_DPDK, FORWARD_TUN, FORWARD_RAW, FORWARD_NONE };
 
+#define EAL_MAX 32
+
 struct source_conf {
     enum source_driver driver;
     char interface[256]; /* af_xdp: the outer port; pcap: file, "-" is standard input */
     unsigned queues;     /* 0: all */
     enum xdp_mode xdp_mode;
     enum zero_copy zero_copy;
-    char pin_dir[128]; /* bpffs folder for links and maps; mounted by us if it is none */
+    bool busy_poll;         /* workers never sleep */
+    char pin_dir[128];      /* bpffs folder for links and maps; mounted by us if it is none */
+    char eal[EAL_MAX][128]; /* dpdk: arguments for its environment layer */
+    size_t eal_count;
     enum forward_driver forward;
     char forward_interface[64];                /* the inner port */
     unsigned tally_v4_length, tally_v6_length; /* bits: what the kernel counts per */
