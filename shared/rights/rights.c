@@ -229,7 +229,7 @@ static bool deny_calls(void)
 
 static int reduce(const struct rights *r, const struct passwd *user, int ruleset, struct note *note)
 {
-    char names[256];
+    char names[1024];
     uint64_t keep = r->keep & read_set(CAPNG_PERMITTED);
     int err = in_other_threads(empty_bounding, note);
     if (err == 0)
