@@ -107,15 +107,16 @@ start as-started.log "$lab/bin/penstock-sensor" "${arguments[@]}" --set sensor.r
 pid=$lab_pid
 check "sensor.rights: as_started gives nothing up" same "$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)" "$(threads "$pid" CapEff)"
 stop "$pid"
-lab_in AMS-box "$lab/bin/penstock-sensor" "${arguments[@]}" --detach
 
-# ---- without root, as a service
-chown nobody "$lab/bpf" "$lab/state"
+# ---- without root, as a service; as its unit does, what root has pinned is given away first
+chown -R -h nobody "$lab/bpf"
+chown nobody "$lab/state"
 run=("$lab/bin/penstock-sensor" "${arguments[@]}")
 as_nobody "$everything"
 start service.log "${nobody[@]}" "${run[@]}"
 pid=$lab_pid
 check "without root: it starts with ambient capabilities" same "65534	65534	65534	65534" "$(threads "$pid" Uid)"
+check "without root: it takes over what root had attached" said service.log event=takeover
 check "without root: every thread keeps three of them; the bounding set is the service manager's" every_thread "$pid" $kept 000000c000007000
 lab_spawn server.log nsenter --net="/run/netns/$lab_id-AMS-inside" iperf3 -s -1
 lab_wait 5 "iperf3's server" lab_in AMS-inside sh -c "ss -Hltn sport = :5201 | grep -q ." || exit 1
@@ -167,6 +168,6 @@ check "a configuration that could not be read again: status 1, now and not at th
 chmod 644 "$lab/etc/sensor.yaml"
 lab_spawn listener.log nsenter --net="/run/netns/$lab_id-AMS-box" ncat -k -l 127.0.0.1 9559
 lab_wait 5 "the listener" lab_in AMS-box sh -c "ss -Hltn sport = :9559 | grep -q ."
-check "a metrics port that is taken: which, and why" refused 1 "metrics.listen: cannot listen on .127.0.0.1:9559.*another program" "${run[@]}"
-check "a metrics port that asks for more rights" refused 1 "metrics.listen: .*127.0.0.1:80.*below 1024" "${run[@]}" --set metrics.listen=127.0.0.1:80
+check "a metrics port that is taken: which, and why" refused 1 "metrics.listen: cannot listen on .127.0.0.1:9559.*another program" "${nobody[@]}" "${run[@]}"
+check "a metrics port that asks for more rights" refused 1 "metrics.listen: .*127.0.0.1:80.*below 1024" "${nobody[@]}" "${run[@]}" --set metrics.listen=127.0.0.1:80
 lab_in AMS-box "$lab/bin/penstock-sensor" "${arguments[@]}" --detach
