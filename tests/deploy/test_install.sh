@@ -35,7 +35,7 @@ for name in penstock-sensor@.service penstock-collector.service; do
 done
 sed 's/%i/test/g' "$units/penstock-sensor@.service" >"$units/penstock-sensor@test.service"
 if command -v systemd-analyze >/dev/null; then
-    said=$(cd "$units" && SYSTEMD_UNIT_PATH="$units:" systemd-analyze verify --man=no --recursive-errors=no \
+    said=$(cd "$units" && SYSTEMD_UNIT_PATH="$units:" systemd-analyze verify --man=no --recursive-errors=one \
         ./penstock-sensor@test.service ./penstock-collector.service ./run-penstock-bpf.mount 2>&1) ||
         fail "systemd-analyze verify: $said"
     [ -z "$said" ] || fail "systemd-analyze verify: $said"
