@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/if_tun.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -204,6 +206,35 @@ static int uses_what_is_open(void)
     char c;
     MUST(read(fd, &c, 1) == 1 && c == 'b');
     return 0;
+}
+
+static int open_tun(const struct rights *rights)
+{
+    unsigned features;
+    int fd = rights_reduce(rights, NULL) == 0 ? open("/dev/net/tun", O_RDWR | O_CLOEXEC) : -1;
+    return fd >= 0 && ioctl(fd, TUNGETFEATURES, &features) == 0 ? 0 : -errno;
+}
+
+static int controls_devices(void)
+{
+    static const struct rights_path path = {"/dev/net", RIGHTS_DEVICE};
+    return open_tun(&(struct rights){.paths = &path, .path_count = 1});
+}
+
+static int only_writes_devices(void)
+{
+    static const struct rights_path path = {"/dev/net", RIGHTS_WRITE};
+    MUST(open_tun(&(struct rights){.paths = &path, .path_count = 1}) == -EACCES);
+    return 0;
+}
+
+static void a_listed_device_can_be_controlled_and_no_other(void **state)
+{
+    (void)state;
+    int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
+    assert_int_equal(in_child(controls_devices), 0);
+    if (abi >= 5) /* before, Landlock knows nothing of ioctl */
+        assert_int_equal(in_child(only_writes_devices), 0);
 }
 
 static void only_the_listed_folders_can_be_read(void **state)
@@ -431,6 +462,7 @@ int main(void)
         cmocka_unit_test(to_keep_what_one_has_not_is_no_error_and_gives_nothing),
         cmocka_unit_test(only_the_listed_folders_can_be_read),
         cmocka_unit_test(only_the_listed_folders_can_be_written),
+        cmocka_unit_test(a_listed_device_can_be_controlled_and_no_other),
         cmocka_unit_test(what_is_open_stays_open),
         cmocka_unit_test(what_a_sensor_never_does_is_refused_and_threads_still_start),
         cmocka_unit_test(threads_that_are_there_already_are_reduced_too),
