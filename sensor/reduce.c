@@ -30,9 +30,10 @@ static const struct rights_path dpdk_paths[] = {
     {NULL, RIGHTS_READ},
 };
 
+/* The device, and what the kernel is told about it. */
 static const struct rights_path tun_paths[] = {
     {"/dev/net", RIGHTS_DEVICE},
-    {"/proc", RIGHTS_READ},
+    {"/proc/sys/net", RIGHTS_WRITE},
     {NULL, RIGHTS_READ},
 };
 

@@ -228,6 +228,37 @@ static int only_writes_devices(void)
     return 0;
 }
 
+/* As a TUN device's settings are made, by root and by others. */
+static int sets(const char *user)
+{
+    static const struct rights_path path = {"/proc/sys/net", RIGHTS_WRITE};
+    const struct rights rights = {
+        .keep = RIGHTS_BIT(CAP_NET_ADMIN), .user = user, .paths = &path, .path_count = 1};
+    MUST(unshare(CLONE_NEWNET) == 0);
+    MUST(rights_reduce(&rights, NULL) == 0);
+    int fd = open("/proc/sys/net/ipv4/conf/lo/rp_filter", O_WRONLY | O_CLOEXEC);
+    MUST(fd >= 0 && write(fd, "0", 1) == 1);
+    MUST(open("/proc/sys/kernel/core_pattern", O_WRONLY | O_CLOEXEC) < 0);
+    return 0;
+}
+
+static int sets_as_root(void)
+{
+    return sets(NULL);
+}
+
+static int sets_as_nobody(void)
+{
+    return sets("nobody");
+}
+
+static void settings_of_the_network_can_be_made_and_no_others(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(sets_as_root), 0);
+    assert_int_equal(in_child(sets_as_nobody), 0);
+}
+
 static void a_listed_device_can_be_controlled_and_no_other(void **state)
 {
     (void)state;
@@ -462,6 +493,7 @@ int main(void)
         cmocka_unit_test(to_keep_what_one_has_not_is_no_error_and_gives_nothing),
         cmocka_unit_test(only_the_listed_folders_can_be_read),
         cmocka_unit_test(only_the_listed_folders_can_be_written),
+        cmocka_unit_test(settings_of_the_network_can_be_made_and_no_others),
         cmocka_unit_test(a_listed_device_can_be_controlled_and_no_other),
         cmocka_unit_test(what_is_open_stays_open),
         cmocka_unit_test(what_a_sensor_never_does_is_refused_and_threads_still_start),
