@@ -15,6 +15,7 @@
 #include "shared/base/stage.h"
 #include "shared/conf/cli.h"
 #include "shared/http/http.h"
+#include "shared/rights/rights.h"
 
 #define PROGRAM "penstock-collector"
 
@@ -132,7 +133,9 @@ static int http_up(void *ctx, struct note *note)
     if (c->conf.http_listen[0] == '\0')
         return 0;
     struct http_conf conf = {c->conf.http_listen, print_metrics, is_healthy, c};
-    return http_open(&conf, &c->http, note);
+    struct note said = {0};
+    int err = http_open(&conf, &c->http, &said);
+    return err == 0 ? 0 : note_set(note, err, "http.%s", said.text);
 }
 
 static void http_down(void *ctx)
@@ -240,7 +243,10 @@ static int run(struct collector *c)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 
-    int err = draw_seeds(c, &note);
+    const struct rights none = {.keep = 0}; /* and all files: libpq reads where it wants */
+    int err = rights_reduce(&none, &note);
+    if (err == 0)
+        err = draw_seeds(c, &note);
     if (err == 0)
         err = stage_up(stages, STAGES, c, &note);
     if (err < 0)

@@ -9,6 +9,7 @@
 #include "sensor/capture.h"
 #include "sensor/conf/sensor_conf.h"
 #include "sensor/publish/publish.h"
+#include "sensor/reduce.h"
 #include "sensor/worker/worker.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -55,6 +56,14 @@ static void source_down(void *ctx)
 {
     struct sensor *s = ctx;
     s->ops->detach(s->group);
+}
+
+/* ---- rights: all but a few go, before there is a thread that would keep them ---- */
+
+static int rights_up(void *ctx, struct note *note)
+{
+    struct sensor *s = ctx;
+    return reduce(&s->conf, s->cli.config, note);
 }
 
 /* ---- workers: engines and rings, one of each per queue ---- */
@@ -201,7 +210,9 @@ static int metrics_up(void *ctx, struct note *note)
     if (s->conf.metrics_listen[0] == '\0')
         return 0;
     struct http_conf conf = {s->conf.metrics_listen, print_metrics, is_healthy, s};
-    return http_open(&conf, &s->http, note);
+    struct note said = {0};
+    int err = http_open(&conf, &s->http, &said);
+    return err == 0 ? 0 : note_set(note, err, "metrics.%s", said.text);
 }
 
 static void metrics_down(void *ctx)
@@ -213,6 +224,7 @@ static void metrics_down(void *ctx)
 /* Threads end before the publisher, so that it can say sensor_stopped after everything else. */
 static const struct stage stages[] = {
     {"source", source_up, source_down}, /* needs privileges for af_xdp */
+    {"rights", rights_up, NULL},        /* from here on few are left */
     {"workers", workers_up, workers_down}, {"publisher", publisher_up, publisher_down},
     {"threads", threads_up, threads_down}, {"metrics", metrics_up, metrics_down},
 };

@@ -3,10 +3,10 @@
 
 packages_build=(gcc libc6-dev clang llvm cmake ninja-build pkg-config bpftool libbpf-dev libxdp-dev
     libelf-dev libzmq3-dev libczmq-dev libmsgpack-dev libyaml-dev libpq-dev libpcap-dev
-    libmicrohttpd-dev libdpdk-dev libcmocka-dev linux-libc-dev)
+    libmicrohttpd-dev libcap-ng-dev libdpdk-dev libcmocka-dev linux-libc-dev)
 packages_run=(postgresql-15 postgresql-client-15 iproute2 ethtool iperf3 nmap iputils-ping procps util-linux)
 packages_test=(libclang-rt-14-dev clang-format-14 man-db groff tcpdump curl ncat shellcheck git
-    busybox tcpreplay hping3)
+    busybox tcpreplay hping3 systemd)
 
 # packages_install NAME…: installs what is missing; needs root only if something is.
 packages_install() {

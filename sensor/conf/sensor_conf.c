@@ -27,7 +27,8 @@ static const char *const forward_words[] = {"af_xdp", "dpdk", "tun", "raw", "non
 static const char *const xdp_mode_words[] = {"auto", "native", "skb", NULL};
 static const char *const zero_copy_words[] = {"auto", "on", "off", NULL};
 static const char *const penny_mode_words[] = {"active", "passive", "off", NULL};
-static const char *const rule_words[] = {"randomised", "paper", NULL}; /* enum penny_rule */
+static const char *const rule_words[] = {"randomised", "paper", NULL};     /* enum penny_rule */
+static const char *const rights_words[] = {"reduced", "as_started", NULL}; /* enum sensor_rights */
 static const char *const log_words[] = {"error", "warn", "info", "debug", NULL};
 
 /* clang-format off */
@@ -51,6 +52,10 @@ static const struct conf_row rows[] = {
      .help = "Point of presence where it stands. Required, except with --capture."},
     {"sensor.state_dir", CONF_TEXT, AT(conf.state_dir), .value = "/var/lib/penstock",
      .help = "Folder for what must outlive the process; used by a later release, this one keeps nothing there."},
+    {"sensor.rights", CONF_WORD, AT(conf.rights), .value = "reduced", .words = rights_words,
+     .help = "reduced: once it is attached the sensor keeps only what it needs (docs/operations.md, Privileges); as_started gives nothing up, to look for faults."},
+    {"sensor.user", CONF_TEXT, AT(conf.user),
+     .help = "User to become once it is attached; nobody else when left out. Must be able to read this file and to write to state_dir."},
 
     {"source.driver", CONF_WORD, AT(conf.source.driver), .value = "af_xdp", .words = source_words,
      .help = "Where packets come from. dpdk comes with a later release; pcap reads a capture file."},

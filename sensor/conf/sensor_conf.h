@@ -9,9 +9,13 @@
 #include "sensor/tally/tally.h"
 #include "shared/base/log.h"
 
+enum sensor_rights { RIGHTS_REDUCED, RIGHTS_AS_STARTED };
+
 struct sensor_conf {
     char name[64], pop[32];
     char state_dir[256];
+    enum sensor_rights rights;
+    char user[64];             /* "": whoever started it */
     struct source_conf source; /* its ingress and watched point into this struct */
     struct ingress_table ingress;
     struct penny_conf penny;

@@ -242,7 +242,8 @@ static const char *socket_hint(int err)
         return "it needs CAP_NET_RAW and CAP_NET_ADMIN";
     case -ENOBUFS:
     case -ENOMEM:
-        return "locked memory: raise RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)";
+        return "locked memory: raise RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity), or grant "
+               "CAP_IPC_LOCK";
     case -EAFNOSUPPORT:
         return "the kernel lacks AF_XDP, or systemd's RestrictAddressFamilies forbids it";
     case -EOPNOTSUPP:

@@ -76,7 +76,10 @@ int pin_prepare(const char *pin_dir, const char *folder, struct note *note)
     if (err < 0)
         return err;
     if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-        return note_set(note, -errno, "cannot make %s: %s", folder, strerror(errno));
+        return note_set(note, -errno,
+                        "source.pin_dir: cannot make %s: %s: %s must belong to user %u, who runs "
+                        "this sensor (chown)",
+                        folder, strerror(errno), pin_dir, (unsigned)geteuid());
     return 0;
 }
 

@@ -1,7 +1,6 @@
 #include "sensor/source/port.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <stddef.h>
@@ -10,11 +9,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/rights/rights.h"
 
 /* In all a second: a killed process needs a moment to end. */
 #define LOCK_TRIES   20
@@ -80,33 +79,12 @@ int port_find(const char *name, const char *role, struct port *out, struct note 
     return check_mtu(out, role, note);
 }
 
-static uint64_t effective_capabilities(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {0};
-    if (syscall(SYS_capget, &header, data) != 0)
-        return 0;
-    return (uint64_t)data[1].effective << 32 | data[0].effective;
-}
-
 int port_check_capabilities(struct note *note)
 {
-    static const struct {
-        int number;
-        const char *name;
-    } needed[] = {
-        {CAP_NET_ADMIN, " CAP_NET_ADMIN"},
-        {CAP_NET_RAW, " CAP_NET_RAW"},
-        {CAP_BPF, " CAP_BPF"},
-    };
-    uint64_t have = effective_capabilities();
-    if (have & UINT64_C(1) << CAP_SYS_ADMIN)
-        have |= UINT64_C(1) << CAP_BPF; /* the older, wider right implies it */
-    char missing[64] = "";
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
-        if ((have & UINT64_C(1) << needed[i].number) == 0)
-            strncat(missing, needed[i].name, sizeof missing - strlen(missing) - 1);
-    if (missing[0] == '\0')
+    char missing[128];
+    const uint64_t needed = RIGHTS_BIT(CAP_NET_ADMIN) | RIGHTS_BIT(CAP_NET_RAW) |
+                            RIGHTS_BIT(CAP_PERFMON) | RIGHTS_BIT(CAP_BPF);
+    if (rights_missing(needed, missing, sizeof missing)[0] == '\0')
         return 0;
     return note_set(note, -EPERM,
                     "af_xdp: this process lacks%s: start it as root, or grant them (systemd: "

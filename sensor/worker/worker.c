@@ -499,8 +499,9 @@ int worker_start(struct worker *w, struct note *note)
     if (w->open_result == 0)
         return 0;
     pthread_join(w->thread, NULL);
-    return note_set(note, w->open_result, "queue %u: %.900s", w->conf.queue,
-                    w->note.text[0] != '\0' ? w->note.text : err_text(w->open_result));
+    if (w->note.text[0] != '\0') /* a source's sentences name the queue themselves */
+        return note_set(note, w->open_result, "%s", w->note.text);
+    return note_set(note, w->open_result, "queue %u: %s", w->conf.queue, err_text(w->open_result));
 }
 
 void worker_stop(struct worker *w)

@@ -8,8 +8,10 @@ int stage_up(const struct stage *stages, size_t n, void *ctx, struct note *note)
         struct note said = {0};
         int err = stages[i].up(ctx, &said);
         if (err < 0) {
-            note_set(note, err, "%s: %s", stages[i].name,
-                     said.text[0] != '\0' ? said.text : err_text(err));
+            if (said.text[0] != '\0')
+                note_set(note, err, "%s", said.text);
+            else
+                note_set(note, err, "%s: %s", stages[i].name, err_text(err));
             stage_down(stages, i, ctx);
             return err;
         }

@@ -12,7 +12,8 @@ struct stage {
     void (*down)(void *ctx);                 /* NULL: nothing to undo */
 };
 
-/* 0, or the error of the stage that failed (its name is put before the note's sentence). */
+/* 0, or the error of the stage that failed, with its note; where it has said nothing, its name and
+ * the error's sentence. */
 int stage_up(const struct stage *stages, size_t n, void *ctx, struct note *note);
 
 /* Downs of all n, backwards. */

@@ -97,6 +97,8 @@ static int listen_on(const char *listen_text, uint16_t *port, struct note *note)
     return note_set(note, ERR_NETWORK, "listen: cannot listen on \"%s\": %s%s", listen_text,
                     strerror(err),
                     err == EADDRINUSE      ? " (does another program run here?)"
+                    : err == EACCES        ? " (a port below 1024 needs a right that is given up "
+                                             "at start: take a higher one)"
                     : err == EADDRNOTAVAIL ? " (no interface of this machine has that address)"
                                            : "");
 }
@@ -163,7 +165,7 @@ int http_open(const struct http_conf *conf, struct http **out, struct note *note
 {
     struct http *h = calloc(1, sizeof *h);
     if (h == NULL)
-        return -ENOMEM;
+        return note_set(note, -ENOMEM, "listen: no memory for the HTTP server");
     h->conf = *conf;
     h->conf.listen = NULL;
     int fd = listen_on(conf->listen, &h->port, note);

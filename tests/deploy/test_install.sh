@@ -25,3 +25,26 @@ for name in sensor collector; do
     "$prefix/sbin/penstock-$name" -c "$example" --check || fail "$name: its example does not pass --check"
 done
 [ -s "$prefix/share/doc/penstock/examples/expected.yaml" ] || fail "no example of a policy"
+
+# The units: systemd itself reads them. Their programs are looked for where they will be, so here.
+units=$prefix/lib/systemd/system
+for name in penstock-sensor@.service penstock-collector.service; do
+    grep -q '^ExecStart=/.*/sbin/penstock-[a-z]* -c /.*\.yaml$' "$units/$name" || fail "$name: no program, or a placeholder left"
+    grep -q '@[A-Z]' "$units/$name" && fail "$name: a placeholder is left"
+    sed -i -E "s#^ExecStart=/.*/sbin/#ExecStart=$prefix/sbin/#" "$units/$name"
+done
+sed 's/%i/test/g' "$units/penstock-sensor@.service" >"$units/penstock-sensor@test.service"
+if command -v systemd-analyze >/dev/null; then
+    said=$(cd "$units" && SYSTEMD_UNIT_PATH="$units:" systemd-analyze verify --man=no --recursive-errors=one \
+        ./penstock-sensor@test.service ./penstock-collector.service ./run-penstock-bpf.mount 2>&1) ||
+        fail "systemd-analyze verify: $said"
+    [ -z "$said" ] || fail "systemd-analyze verify: $said"
+    root=$prefix/root
+    mkdir -p "$root/etc"
+    systemd-sysusers --root="$root" "$prefix/lib/sysusers.d/penstock.conf" 2>"$prefix/log" || fail "sysusers: $(cat "$prefix/log")"
+    grep -q '^penstock:' "$root/etc/passwd" || fail "sysusers: no user penstock"
+    systemd-tmpfiles --root="$root" --create "$prefix/lib/tmpfiles.d/penstock.conf" 2>"$prefix/log" || fail "tmpfiles: $(cat "$prefix/log")"
+    [ -d "$root/var/lib/penstock" ] || fail "tmpfiles: no state folder"
+else
+    echo "no systemd here: its units are not verified"
+fi

@@ -236,7 +236,7 @@ static void a_source_that_fails_ends_the_run_with_1(void **state)
     assert_int_equal(run(cut, ""), 1);
     assert_int_equal(lines_with("event=worker_failed"), 1);
     assert_int_equal(run("/nowhere/capture.pcap", ""), 1);
-    assert_non_null(strstr(output, "source: "));
+    assert_non_null(strstr(output, "penstock-sensor: capture /nowhere/capture.pcap: "));
 }
 
 static void a_metrics_address_that_is_none_is_found_by_the_check_too(void **state)

@@ -82,7 +82,7 @@ static void a_failure_runs_the_downs_of_what_is_up_backwards(void **state)
     struct note note = {0};
     assert_int_equal(stage_up(stages, 4, &s, &note), ERR_KERNEL);
     assert_string_equal(s.text, "ABCca");
-    assert_string_equal(note.text, "last: no such interface");
+    assert_string_equal(note.text, "no such interface"); /* a sentence needs no prefix */
 }
 
 static void a_failure_of_the_first_runs_no_down(void **state)
