@@ -111,8 +111,8 @@ static struct feed_bpf *load(const struct job *job, const struct headers *h)
     uint32_t zero = 0, port = if_nametoindex(job->interface);
     if (f == NULL)
         return NULL;
-    memcpy((void *)f->rodata->to, h->eth.h_dest, ETH_ALEN);
-    memcpy((void *)f->rodata->from, h->eth.h_source, ETH_ALEN);
+    memcpy(f->bss->to, h->eth.h_dest, ETH_ALEN);
+    memcpy(f->bss->from, h->eth.h_source, ETH_ALEN);
     f->rodata->ttl = h->ip.ttl;
     f->rodata->flow_bits = job->flow_bits;
     f->rodata->payload = job->frame_len - (uint32_t)sizeof *h;

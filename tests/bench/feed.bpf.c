@@ -17,7 +17,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile __u32 flow_bits = 10;
 const volatile __u32 payload = 200;
 const volatile __u32 first_source = 0xc6120000; /* 198.18.0.0 */
-const volatile __u8 to[6] = {0}, from[6] = {0};
+__u8 to[6] = {0}, from[6] = {0}; /* not const: constants are folded when they are copied */
 const volatile __u8 ttl = 64;
 const volatile __u32 header_sum = 0; /* of the IP header without source and checksum */
 __u64 sent = 0, first_at_ns = 0;     /* one CPU runs this */
@@ -60,8 +60,8 @@ int feed(struct xdp_md *ctx)
         first_at_ns = bpf_ktime_get_ns();
     __u32 flow = n & ((1u << flow_bits) - 1), source = source_of(flow);
     /* Frames come round again, and a router on their way has changed these. */
-    __builtin_memcpy(h->eth.h_dest, (const void *)to, sizeof to);
-    __builtin_memcpy(h->eth.h_source, (const void *)from, sizeof from);
+    __builtin_memcpy(h->eth.h_dest, to, sizeof to);
+    __builtin_memcpy(h->eth.h_source, from, sizeof from);
     h->ip.ttl = ttl;
     h->ip.saddr = bpf_htonl(source);
     h->ip.check = bpf_htons(checksum_of(source));
