@@ -3,12 +3,16 @@
 
 #include <string.h>
 
-/* Six bytes as one number: compared once, and zero means "any". */
+/* Six bytes as one number: compared once, and zero means "any". Put together in registers: copied
+ * into a word of memory it would be read before its two stores are through, some 7 ns a packet
+ * (bench_stages). */
 static inline uint64_t mac_word(const uint8_t mac[static 6])
 {
-    uint64_t word = 0;
-    memcpy(&word, mac, 6);
-    return word;
+    uint32_t low;
+    uint16_t high;
+    memcpy(&low, mac, sizeof low);
+    memcpy(&high, mac + sizeof low, sizeof high);
+    return (uint64_t)high << 32 | low;
 }
 
 uint16_t ingress_table_find(const struct ingress_table *t, uint16_t vlan,
