@@ -4,6 +4,7 @@
  *   map       kind                  content
  *   watched4  LPM trie              IPv4 prefixes whose packets go to the sensor
  *   watched6  LPM trie              IPv6 prefixes, the same
+ *   filter    memory (.bss)         struct xdp_filter: for whom it is worth to ask the tries
  *   xsks      XSKMAP                queue -> AF_XDP socket; empty: nobody takes, frames go on
  *   ports     devmap                XDP_PORT_* -> interface
  *   tally     array of maps, 1      the generation of cells being counted into: tally_a or tally_b
@@ -23,7 +24,7 @@
 #include <linux/types.h>
 
 #define XDP_QUEUES_MAX  256
-#define XDP_WATCHED_MAX 16384 /* per family */
+#define XDP_WATCHED_MAX 131072 /* per family */
 #define XDP_TALLY_CELLS 65536 /* per generation */
 #define XDP_PROBES_SIZE (1 << 20)
 #define XDP_VLANS       4096
@@ -37,6 +38,32 @@ enum xdp_stat {
 #undef KERNEL
     XDP_STAT_COUNT
 };
+
+/* The filter before the tries. A bit that is not set says: no watched prefix holds this source. One
+ * that is set says nothing: ask the trie. User space writes it (sensor/source/watched_filter.h),
+ * the program reads it.
+ *
+ *   v4    a bit per /24: exact. Shorter prefixes set all of theirs, longer ones their /24's.
+ *   v6    bits by hash: of the first 48 bits for prefixes of 48 and more, of the first 32 bits for
+ *         those of 32 to 47
+ *   wide  a bit per /16 of IPv6, for prefixes shorter than 32, as in v4 */
+#define XDP_FILTER4_BITS (1u << 24)
+#define XDP_FILTER6_BITS (1u << 23)
+#define XDP_FILTER_WIDE  (1u << 16)
+
+struct xdp_filter {
+    __u64 v4[XDP_FILTER4_BITS / 64];
+    __u64 v6[XDP_FILTER6_BITS / 64];
+    __u64 wide[XDP_FILTER_WIDE / 64];
+};
+
+/* The bit of a source's leading `length` bits (32 or 48); word: its first eight bytes as a number.
+ * Not keyed: who hits a watched prefix's bit only has the trie asked, which says no. */
+static inline __attribute__((always_inline)) __u32 xdp_filter6_bit(__u64 word, __u32 length)
+{
+    __u64 hash = (word >> (64 - length) ^ length) * 0x9e3779b97f4a7c15ull;
+    return (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull >> 41;
+}
 
 struct xdp_watched4_key {
     __u32 length;

@@ -51,6 +51,10 @@ struct {
     __type(value, __u8);
 } watched6 SEC(".maps");
 
+/* Globals are a map, too (.bss), which user space maps into its memory; the program reads them
+ * without a look-up. */
+struct xdp_filter filter;
+
 struct {
     __uint(type, BPF_MAP_TYPE_XSKMAP);
     __uint(max_entries, XDP_QUEUES_MAX);
@@ -227,8 +231,36 @@ static __always_inline void probe(const struct view *v, __u16 ingress, __u32 fra
     count(XDP_STAT_probes);
 }
 
+static __always_inline bool filter4_has(__u32 bit)
+{
+    return filter.v4[bit >> 6 & (XDP_FILTER4_BITS / 64 - 1)] >> (bit & 63) & 1;
+}
+
+static __always_inline bool filter6_has(__u32 bit)
+{
+    return filter.v6[bit >> 6 & (XDP_FILTER6_BITS / 64 - 1)] >> (bit & 63) & 1;
+}
+
+static __always_inline bool filter_wide_has(__u32 bit)
+{
+    return filter.wide[bit >> 6 & (XDP_FILTER_WIDE / 64 - 1)] >> (bit & 63) & 1;
+}
+
+/* False: surely not watched, and the trie need not be asked, whose cost grows with what is in it
+ * (docs/decisions/0013-a-filter-before-the-trie.md). */
+static __always_inline bool may_be_watched(const struct view *v)
+{
+    if (v->family == 4)
+        return filter4_has(bpf_ntohl(v->src.v4) >> 8);
+    __u64 word = bpf_be64_to_cpu(v->src.words[0]);
+    return filter_wide_has(word >> 48) || filter6_has(xdp_filter6_bit(word, 32)) ||
+           filter6_has(xdp_filter6_bit(word, 48));
+}
+
 static __always_inline bool is_watched(const struct view *v)
 {
+    if (!may_be_watched(v))
+        return false;
     if (v->family == 4) {
         struct xdp_watched4_key key = {.length = 32};
         __builtin_memcpy(key.addr, v->src.bytes, sizeof key.addr);

@@ -182,6 +182,7 @@ static void keep_descriptors(const struct source_conf *conf, struct xdp_attach *
     a->stats_fd = bpf_map__fd(a->skeleton->maps.stats);
     a->watched.v4_fd = bpf_map__fd(a->skeleton->maps.watched4);
     a->watched.v6_fd = bpf_map__fd(a->skeleton->maps.watched6);
+    a->watched.filter = &a->skeleton->bss->filter;
     a->tally.slot_fd = bpf_map__fd(a->skeleton->maps.tally);
     a->tally.cells_fd[0] = bpf_map__fd(a->skeleton->maps.tally_a);
     a->tally.cells_fd[1] = bpf_map__fd(a->skeleton->maps.tally_b);
