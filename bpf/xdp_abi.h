@@ -11,6 +11,8 @@
  *   tally_a/b per-CPU hash          xdp_tally_key -> xdp_tally_cell
  *   macs      hash                  xdp_mac_key -> row of the ingress table
  *   probes    ring buffer           struct xdp_probe
+ *   seen_udp  per-CPU array         buckets of UDP flows reported lately (sensor/packet/opening.h)
+ *   pressure  per-CPU array, 1      xdp_pressure
  *   stats     per-CPU array         XDP_STAT_* -> packets
  *
  * To take the tally out: put the other (empty) cells into tally[0]. That system call returns only
@@ -93,7 +95,34 @@ struct xdp_tally_cell {
     __u64 flow_bits[4]; /* linear counting over 256 bits */
 };
 
-/* A TCP segment with SYN and without ACK. */
+enum xdp_opening {
+    XDP_OPENING_NONE,
+#define OPENING(name, help) XDP_OPENING_##name,
+#include "shared/base/openings.def"
+#undef OPENING
+};
+
+/* UDP flows reported lately, as sensor/packet/opening.h describes. */
+#define XDP_SEEN_BUCKETS 8192
+#define XDP_SEEN_ENTRIES 8
+
+struct xdp_seen {
+    __u64 entry[XDP_SEEN_ENTRIES];
+};
+
+/* When the ring fills up faster than it is read, only a part of the openings is reported, chosen by
+ * the flow's hash; each report says for how many it stands. How full the ring is, each CPU asks
+ * only now and then. */
+#define XDP_PRESSURE_EVERY 32
+#define XDP_SAMPLE_HALF    8  /* the ring is more than half full: one of so many */
+#define XDP_SAMPLE_FULL    64 /* more than seven eighths */
+
+struct xdp_pressure {
+    __u32 openings; /* until the ring is asked again */
+    __u32 weight;   /* 1, XDP_SAMPLE_HALF or XDP_SAMPLE_FULL; 0: not asked yet */
+};
+
+/* An opening. */
 struct xdp_probe {
     __u8 src[16], dst[16];
     __u32 seq, ack;
@@ -104,6 +133,10 @@ struct xdp_probe {
     __u16 ingress;
     __u8 src_mac[6];
     __u8 family;
+    __u8 protocol;
     __u8 tcp_flags;
-    __u8 zero[6];
+    __u8 icmp_type;
+    __u8 opening; /* enum xdp_opening */
+    __u8 weight;  /* the openings that it stands for, itself included */
+    __u8 zero[2];
 };

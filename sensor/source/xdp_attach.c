@@ -171,6 +171,8 @@ static void set_options(const struct source_conf *conf, struct xdp_attach *a)
         log_warn("event=seed reason=\"%s\"", strerror(errno));
     a->skeleton->rodata->hash_seed = seed;
     a->skeleton->rodata->is_wire = a->port_count == 2;
+    a->skeleton->rodata->has_coarse_clock =
+        libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_ktime_get_coarse_ns, NULL) == 1;
     set_tally(a->skeleton, conf);
     set_ingress(a->skeleton, conf->ingress != NULL ? conf->ingress : &match_all);
 }

@@ -133,12 +133,14 @@ static void load_program(struct subject *s)
     static const uint32_t mask4 = 0x00ffffff; /* /24 in network order, on this machine */
     static const uint64_t mask6[2] = {0x0000ffffffffffff, 0};
     static const uint64_t seed = 0x70656e73746f636b;
+    static const bool yes = true;
     s->object = bpf_object__open_file(s->path, NULL);
     if (s->object == NULL)
         die(s->path);
     set_option(s->object, "tally_v4_mask", &mask4, sizeof mask4);
     set_option(s->object, "tally_v6_mask", mask6, sizeof mask6);
     set_option(s->object, "hash_seed", &seed, sizeof seed);
+    set_option(s->object, "has_coarse_clock", &yes, sizeof yes);
     struct bpf_map *watched4 = map_of(s->object, "watched4"), *watched6 = map_of(s->object, "watched6");
     bpf_map__set_max_entries(watched4, 131072);
     bpf_map__set_max_entries(watched6, 131072);

@@ -20,7 +20,7 @@ static int setup(void **state)
     assert_int_equal(prefix_parse("198.51.100.0/24", &conf.home[0]), 0);
     assert_int_equal(prefix_parse("2001:db8:1::/48", &conf.home[1]), 0);
     struct scan *s;
-    assert_int_equal(scan_new(&conf, &s), 0);
+    assert_int_equal(scan_new(&conf, 1, &s), 0);
     *state = s;
     return 0;
 }
@@ -194,7 +194,7 @@ static void bins_that_do_not_divide_are_a_configuration_error(void **state)
     (void)state;
     struct scan_conf bad = {.enabled = true, .window_ns = 1, .bits = 1000, .bins = 16};
     struct scan *s;
-    assert_int_equal(scan_new(&bad, &s), ERR_CONF);
+    assert_int_equal(scan_new(&bad, 1, &s), ERR_CONF);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
