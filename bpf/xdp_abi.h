@@ -27,7 +27,7 @@
 
 #define XDP_QUEUES_MAX  256
 #define XDP_WATCHED_MAX 131072 /* per family */
-#define XDP_TALLY_CELLS 65536 /* per generation */
+#define XDP_TALLY_CELLS 65536  /* per generation */
 #define XDP_PROBES_SIZE (1 << 20)
 #define XDP_VLANS       4096
 #define XDP_NO_ROW      0xffff

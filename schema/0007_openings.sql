@@ -12,6 +12,20 @@ COMMENT ON COLUMN penstock.scan_window_entry.probes_xmas IS 'TCP segments with F
 COMMENT ON COLUMN penstock.scan_window_entry.probes_udp IS 'First UDP packets of a flow in 60 s.';
 COMMENT ON COLUMN penstock.scan_window_entry.probes_icmp IS 'ICMP requests for an echo, a timestamp or an address mask.';
 
+-- Partitions that are there already do not take the comments over.
+DO $$
+DECLARE
+    part regclass;
+    col record;
+BEGIN
+    FOR part IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'penstock.scan_window_entry'::regclass LOOP
+        FOR col IN SELECT attname, col_description(attrelid, attnum) AS text FROM pg_attribute
+                   WHERE attrelid = 'penstock.scan_window_entry'::regclass AND attname LIKE 'probes\_%' LOOP
+            EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', part, col.attname, col.text);
+        END LOOP;
+    END LOOP;
+END $$;
+
 CREATE OR REPLACE VIEW penstock.scan_window AS
     SELECT
            sensor,

@@ -14,11 +14,11 @@
  * are none of these: they have no ports in reach. What could not be parsed is no opening either.
  *
  * UDP has no flag that opens, so the table of openings remembers flows: 8,192 buckets of eight
- * entries, each of 48 bits of the flow's keyed hash and the time when it was last reported. A steady
- * flow is one opening per 60 s. An entry leaves when a new flow finds its bucket full, the oldest
- * first: with up to about 20,000 flows in a minute next to none does; far beyond that, steady flows
- * are reported more often. Time counts in units of 2^30 ns (1.07 s) modulo 2^16, so a flow that
- * comes back after 19 h 30 min to the minute may go unreported. */
+ * entries, each of 48 bits of the flow's keyed hash and the time when it was last reported. A
+ * steady flow is one opening per 60 s. An entry leaves when a new flow finds its bucket full, the
+ * oldest first: with up to about 20,000 flows in a minute next to none does; far beyond that,
+ * steady flows are reported more often. Time counts in units of 2^30 ns (1.07 s) modulo 2^16, so a
+ * flow that comes back after 19 h 30 min to the minute may go unreported. */
 #pragma once
 
 #include "sensor/packet/packet.h"

@@ -3,9 +3,10 @@
  * [0, 2], says how many different ports were asked for. The other kinds of openings
  * (sensor/packet/opening.h) are counted beside it, and mark no port: the measure stays Peng's.
  *
- * An opening that the kernel reported (packet.opening) is taken as it is, with its weight: where the
- * kernel reports only one of eight, counts are estimates, and the bitmap sees an eighth of them.
- * Source: alessio-perugini/peng, pkg/portbitmap and inspection.go. Pure: time is an argument. */
+ * An opening that the kernel reported (packet.opening) is taken as it is, with its weight: where
+ * the kernel reports only one of eight, counts are estimates, and the bitmap sees an eighth of
+ * them. Source: alessio-perugini/peng, pkg/portbitmap and inspection.go. Pure: time is an argument.
+ */
 #pragma once
 
 #include "sensor/packet/packet.h"

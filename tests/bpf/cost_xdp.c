@@ -23,7 +23,7 @@
 #define PROGRAMS_MAX 8
 
 static const size_t watched_counts[] = {1, 1000, 100000};
-#define COUNTS (sizeof watched_counts / sizeof watched_counts[0])
+#define COUNTS       (sizeof watched_counts / sizeof watched_counts[0])
 #define WATCHED_MOST 100000
 
 enum kind { TCP4, UDP4, SYN4, TCP6, KINDS };
@@ -61,8 +61,9 @@ static void make_lists(void)
     for (size_t i = 0; i < WATCHED_MOST; i++) {
         uint64_t a = draw(), b = draw();
         uint8_t v4[4] = {(uint8_t)(1 + a % 223), (uint8_t)(a >> 16), (uint8_t)(a >> 24 & 0xfe)};
-        uint8_t v6[16] = {(uint8_t)(0x20 | (b & 0x0f)), (uint8_t)(b >> 8), (uint8_t)(b >> 16),
-                          (uint8_t)(b >> 24),           (uint8_t)(b >> 32), (uint8_t)(b >> 40 & 0xfe)};
+        uint8_t v6[16] = {(uint8_t)(0x20 | (b & 0x0f)), (uint8_t)(b >> 8),
+                          (uint8_t)(b >> 16),           (uint8_t)(b >> 24),
+                          (uint8_t)(b >> 32),           (uint8_t)(b >> 40 & 0xfe)};
         struct addr a4 = addr_v4(v4), a6 = addr_v6(v6);
         list4[i] = prefix_of(&a4, 24);
         list6[i] = prefix_of(&a6, 48);
@@ -141,7 +142,8 @@ static void load_program(struct subject *s)
     set_option(s->object, "tally_v6_mask", mask6, sizeof mask6);
     set_option(s->object, "hash_seed", &seed, sizeof seed);
     set_option(s->object, "has_coarse_clock", &yes, sizeof yes);
-    struct bpf_map *watched4 = map_of(s->object, "watched4"), *watched6 = map_of(s->object, "watched6");
+    struct bpf_map *watched4 = map_of(s->object, "watched4"),
+                   *watched6 = map_of(s->object, "watched6");
     bpf_map__set_max_entries(watched4, 131072);
     bpf_map__set_max_entries(watched6, 131072);
     if (bpf_object__load(s->object) != 0)
@@ -176,8 +178,8 @@ static void load_vary(struct subject *s, const char *path)
 
 static void set_sources(struct subject *s, bool is_v6)
 {
-    uint64_t(*sources)[2] = (void *)((uint8_t *)map_memory(s->vary, ".bss") +
-                                     offset_of(s->vary, ".bss", "sources"));
+    uint64_t(*sources)[2] =
+        (void *)((uint8_t *)map_memory(s->vary, ".bss") + offset_of(s->vary, ".bss", "sources"));
     for (size_t i = 0; i < SOURCES; i++) {
         struct prefix p = is_v6 ? list6[i] : list4[i];
         p.addr.bytes[is_v6 ? 5 : 2] |= 1;
@@ -185,7 +187,8 @@ static void set_sources(struct subject *s, bool is_v6)
         memcpy(sources[i], p.addr.bytes, 16);
     }
     struct bpf_map *map = map_of(s->vary, ".bss");
-    munmap((void *)((uintptr_t)sources & ~4095ul), (bpf_map__value_size(map) + 4095u) / 4096 * 4096);
+    munmap((void *)((uintptr_t)sources & ~4095ul),
+           (bpf_map__value_size(map) + 4095u) / 4096 * 4096);
 }
 
 static void empty_ring(struct subject *s);
@@ -213,8 +216,8 @@ static int ignore(void *arg, void *data, size_t size)
 
 static void empty_ring(struct subject *s)
 {
-    struct ring_buffer *ring = ring_buffer__new(bpf_map__fd(map_of(s->object, "probes")), ignore,
-                                                NULL, NULL);
+    struct ring_buffer *ring =
+        ring_buffer__new(bpf_map__fd(map_of(s->object, "probes")), ignore, NULL, NULL);
     if (ring == NULL)
         die("ring");
     ring_buffer__consume(ring);

@@ -6,10 +6,10 @@
 
 #include <bpf/bpf_helpers.h>
 
-#define SOURCES     4096
-#define SOURCE_LEN  16
-#define V4_SOURCE   26 /* from the Ethernet header on */
-#define V6_SOURCE   22
+#define SOURCES    4096
+#define SOURCE_LEN 16
+#define V4_SOURCE  26 /* from the Ethernet header on */
+#define V6_SOURCE  22
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
