@@ -232,7 +232,7 @@ static __always_inline __u16 coarse_time(void)
 /* Whether this UDP flow was not reported lately; from now on it was. One that is due takes its own
  * place, a new one the oldest's. A global function: the verifier looks at it once, and not once for
  * every way in which a frame may have been parsed. */
-__attribute__((noinline)) int is_first(__u64 hash)
+__noinline int is_first(__u64 hash)
 {
     __u32 bucket = hash & (XDP_SEEN_BUCKETS - 1), at = 0;
     struct xdp_seen *seen = bpf_map_lookup_elem(&seen_udp, &bucket);
@@ -265,7 +265,7 @@ static __always_inline __u32 weight_at(__u64 used)
 }
 
 /* For how many openings one reported now stands. */
-__attribute__((noinline)) int weight_now(void)
+__noinline int weight_now(void)
 {
     __u32 zero = 0;
     struct xdp_pressure *p = bpf_map_lookup_elem(&pressure, &zero);
