@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #define WATCHED4   "203.0.113.7"
 #define WATCHED6   "2001:db8:77::7"
@@ -488,6 +489,62 @@ static void a_full_tally_is_counted_and_harms_no_traffic(void **state)
     lab_close(&lab);
 }
 
+static void pin_to(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    assert_int_equal(sched_setaffinity(0, sizeof set, &set), 0);
+}
+
+/* A process per CPU, each with sources that all share and one of its own. */
+static void run_on_cpu(const struct lab *lab, int cpu, int rounds, int repeat)
+{
+    struct bytes shared = tcp4(UNWATCHED4, 1000, 80, FLAG_ACK);
+    struct bytes own = tcp4("10.0.0.1", 1000, 80, FLAG_ACK);
+    own.data[28] = (uint8_t)cpu;
+    pin_to(cpu);
+    for (int i = 0; i < rounds; i++) {
+        run_program(lab->x->progs.ingress, &shared, repeat);
+        run_program(lab->x->progs.ingress, &own, repeat);
+    }
+}
+
+static void counting_on_all_cpus_while_generations_change_loses_no_packet(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 10, REPEAT = 20000 };
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    struct sums sums = {0};
+    uint64_t packets = 0;
+    unsigned flips = 0;
+    int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN), status = 0;
+    cpus = cpus > 8 ? 8 : cpus;
+    for (int cpu = 0; cpu < cpus; cpu++)
+        if (fork() == 0) {
+            run_on_cpu(&lab, cpu, ROUNDS, REPEAT);
+            _exit(0);
+        }
+    for (int running = cpus; running > 0; flips++) {
+        sums = (struct sums){0};
+        assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+        packets += sums.packets;
+        while (running > 0 && waitpid(-1, &status, WNOHANG) > 0) {
+            assert_int_equal(status, 0);
+            running--;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        sums = (struct sums){0};
+        assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+        packets += sums.packets;
+    }
+    assert_true(flips > 3);
+    assert_int_equal(packets, 2ull * ROUNDS * REPEAT * (unsigned)cpus);
+    assert_int_equal(stat(&lab, XDP_STAT_seen), packets);
+    lab_close(&lab);
+}
+
 static uint16_t ingress_of(struct lab *lab, unsigned mac, unsigned vlan)
 {
     struct sums sums = {0};
@@ -771,10 +828,8 @@ static void reports_that_find_the_ring_full_are_counted(void **state)
 static int own_namespace_and_cpu(void **state)
 {
     (void)state;
-    cpu_set_t first;
-    CPU_ZERO(&first);
-    CPU_SET(0, &first);
-    return sched_setaffinity(0, sizeof first, &first) != 0 ? -1 : unshare(CLONE_NEWNET);
+    pin_to(0);
+    return unshare(CLONE_NEWNET);
 }
 
 int main(void)
@@ -800,6 +855,7 @@ int main(void)
         cmocka_unit_test(every_ip_packet_is_counted_exactly_watched_or_not),
         cmocka_unit_test(flows_set_bits_as_linear_counting_expects),
         cmocka_unit_test(a_full_tally_is_counted_and_harms_no_traffic),
+        cmocka_unit_test(counting_on_all_cpus_while_generations_change_loses_no_packet),
         cmocka_unit_test(the_first_matching_ingress_row_wins),
         cmocka_unit_test(every_syn_without_ack_is_reported_watched_or_not),
         cmocka_unit_test(a_report_tells_the_segment_in_host_order),
