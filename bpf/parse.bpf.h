@@ -46,6 +46,7 @@ struct view {
     __u8 family;
     __u8 protocol;
     __u8 tcp_flags;
+    __u8 icmp_type;
     bool is_fragment; /* no ports: nobody may judge it as TCP */
     bool has_address; /* the IP header was sound, whatever follows */
 };
@@ -235,6 +236,15 @@ static __always_inline bool is_icmp(const struct view *v)
     return v->protocol == (v->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 }
 
+static __always_inline enum parsed parse_icmp(struct cursor *c, struct view *v, __u32 left)
+{
+    if (!room(c, ICMP_LEN) || left < ICMP_LEN)
+        return PARSED_SHORT_TRANSPORT;
+    v->icmp_type = *(__u8 *)c->at;
+    v->payload_len = left - ICMP_LEN;
+    return PARSED;
+}
+
 static __always_inline enum parsed parse_transport(struct cursor *c, struct view *v, __u32 left)
 {
     v->payload_len = left;
@@ -244,8 +254,8 @@ static __always_inline enum parsed parse_transport(struct cursor *c, struct view
         return parse_tcp(c, v, left);
     if (v->protocol == IPPROTO_UDP)
         return parse_udp(c, v, left);
-    if (is_icmp(v) && left < ICMP_LEN)
-        return PARSED_SHORT_TRANSPORT;
+    if (is_icmp(v))
+        return parse_icmp(c, v, left);
     return PARSED;
 }
 
@@ -265,4 +275,41 @@ static __always_inline enum parsed parse_frame(struct cursor *c, struct view *v)
     if (result == PARSED && v->family == 6)
         result = parse_extensions(c, v, &left);
     return result == PARSED ? parse_transport(c, v, left) : result;
+}
+
+/* ---- openings, as sensor/packet/opening.h defines them ---- */
+
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
+
+enum { ICMP_ECHO = 8, ICMP_STAMP = 13, ICMP_MASK = 17, ICMPV6_ECHO = 128 };
+
+static __always_inline enum xdp_opening tcp_opening(__u8 flags)
+{
+    if ((flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+        return XDP_OPENING_SYN;
+    if (flags == 0)
+        return XDP_OPENING_NULL;
+    if ((flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) != TCP_FIN)
+        return XDP_OPENING_NONE;
+    return (flags & (TCP_PSH | TCP_URG)) == (TCP_PSH | TCP_URG) ? XDP_OPENING_XMAS
+                                                                : XDP_OPENING_FIN;
+}
+
+static __always_inline bool icmp_asks(const struct view *v)
+{
+    if (v->family == 6)
+        return v->icmp_type == ICMPV6_ECHO;
+    return v->icmp_type == ICMP_ECHO || v->icmp_type == ICMP_STAMP || v->icmp_type == ICMP_MASK;
+}
+
+/* Of a packet that was parsed. Every UDP packet is one here. */
+static __always_inline enum xdp_opening opening_of(const struct view *v)
+{
+    if (v->is_fragment)
+        return XDP_OPENING_NONE;
+    if (v->protocol == IPPROTO_TCP)
+        return tcp_opening(v->tcp_flags);
+    if (v->protocol == IPPROTO_UDP)
+        return XDP_OPENING_UDP;
+    return is_icmp(v) && icmp_asks(v) ? XDP_OPENING_ICMP : XDP_OPENING_NONE;
 }

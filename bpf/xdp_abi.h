@@ -4,12 +4,15 @@
  *   map       kind                  content
  *   watched4  LPM trie              IPv4 prefixes whose packets go to the sensor
  *   watched6  LPM trie              IPv6 prefixes, the same
+ *   filter    memory (.bss)         struct xdp_filter: for whom it is worth to ask the tries
  *   xsks      XSKMAP                queue -> AF_XDP socket; empty: nobody takes, frames go on
  *   ports     devmap                XDP_PORT_* -> interface
  *   tally     array of maps, 1      the generation of cells being counted into: tally_a or tally_b
  *   tally_a/b per-CPU hash          xdp_tally_key -> xdp_tally_cell
  *   macs      hash                  xdp_mac_key -> row of the ingress table
  *   probes    ring buffer           struct xdp_probe
+ *   seen_udp  per-CPU array         buckets of UDP flows reported lately (sensor/packet/opening.h)
+ *   pressure  per-CPU array, 1      xdp_pressure
  *   stats     per-CPU array         XDP_STAT_* -> packets
  *
  * To take the tally out: put the other (empty) cells into tally[0]. That system call returns only
@@ -23,8 +26,8 @@
 #include <linux/types.h>
 
 #define XDP_QUEUES_MAX  256
-#define XDP_WATCHED_MAX 16384 /* per family */
-#define XDP_TALLY_CELLS 65536 /* per generation */
+#define XDP_WATCHED_MAX 131072 /* per family */
+#define XDP_TALLY_CELLS 65536  /* per generation */
 #define XDP_PROBES_SIZE (1 << 20)
 #define XDP_VLANS       4096
 #define XDP_NO_ROW      0xffff
@@ -37,6 +40,32 @@ enum xdp_stat {
 #undef KERNEL
     XDP_STAT_COUNT
 };
+
+/* The filter before the tries. A bit that is not set says: no watched prefix holds this source. One
+ * that is set says nothing: ask the trie. User space writes it (sensor/source/watched_filter.h),
+ * the program reads it.
+ *
+ *   v4    a bit per /24: exact. Shorter prefixes set all of theirs, longer ones their /24's.
+ *   v6    bits by hash: of the first 48 bits for prefixes of 48 and more, of the first 32 bits for
+ *         those of 32 to 47
+ *   wide  a bit per /16 of IPv6, for prefixes shorter than 32, as in v4 */
+#define XDP_FILTER4_BITS (1u << 24)
+#define XDP_FILTER6_BITS (1u << 23)
+#define XDP_FILTER_WIDE  (1u << 16)
+
+struct xdp_filter {
+    __u64 v4[XDP_FILTER4_BITS / 64];
+    __u64 v6[XDP_FILTER6_BITS / 64];
+    __u64 wide[XDP_FILTER_WIDE / 64];
+};
+
+/* The bit of a source's leading `length` bits (32 or 48); word: its first eight bytes as a number.
+ * Not keyed: who hits a watched prefix's bit only has the trie asked, which says no. */
+static inline __attribute__((always_inline)) __u32 xdp_filter6_bit(__u64 word, __u32 length)
+{
+    __u64 hash = (word >> (64 - length) ^ length) * 0x9e3779b97f4a7c15ull;
+    return (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull >> 41;
+}
 
 struct xdp_watched4_key {
     __u32 length;
@@ -66,7 +95,34 @@ struct xdp_tally_cell {
     __u64 flow_bits[4]; /* linear counting over 256 bits */
 };
 
-/* A TCP segment with SYN and without ACK. */
+enum xdp_opening {
+    XDP_OPENING_NONE,
+#define OPENING(name, help) XDP_OPENING_##name,
+#include "shared/base/openings.def"
+#undef OPENING
+};
+
+/* UDP flows reported lately, as sensor/packet/opening.h describes. */
+#define XDP_SEEN_BUCKETS 8192
+#define XDP_SEEN_ENTRIES 8
+
+struct xdp_seen {
+    __u64 entry[XDP_SEEN_ENTRIES];
+};
+
+/* When the ring fills up faster than it is read, only a part of the openings is reported, chosen by
+ * the flow's hash; each report says for how many it stands. How full the ring is, each CPU asks
+ * only now and then. */
+#define XDP_PRESSURE_EVERY 32
+#define XDP_SAMPLE_HALF    8  /* the ring is more than half full: one of so many */
+#define XDP_SAMPLE_FULL    64 /* more than seven eighths */
+
+struct xdp_pressure {
+    __u32 openings; /* until the ring is asked again */
+    __u32 weight;   /* 1, XDP_SAMPLE_HALF or XDP_SAMPLE_FULL; 0: not asked yet */
+};
+
+/* An opening. */
 struct xdp_probe {
     __u8 src[16], dst[16];
     __u32 seq, ack;
@@ -77,6 +133,10 @@ struct xdp_probe {
     __u16 ingress;
     __u8 src_mac[6];
     __u8 family;
+    __u8 protocol;
     __u8 tcp_flags;
-    __u8 zero[6];
+    __u8 icmp_type;
+    __u8 opening; /* enum xdp_opening */
+    __u8 weight;  /* the openings that it stands for, itself included */
+    __u8 zero[2];
 };

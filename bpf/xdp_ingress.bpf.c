@@ -20,9 +20,11 @@
 
 #include "bpf/parse.bpf.h"
 
-#define TCP_SYN  0x02
-#define TCP_ACK  0x10
 #define PORT_SSH 22
+
+/* As in sensor/packet/opening.c: 1.07 s, and 60.1 s of them. */
+#define UNIT_SHIFT 30
+#define QUIET      56
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -31,6 +33,7 @@ const volatile bool is_wire = false;
 const volatile __u32 tally_v4_mask = 0;      /* network order */
 const volatile __u64 tally_v6_mask[2] = {0}; /* network order */
 const volatile __u64 hash_seed = 0;
+const volatile bool has_coarse_clock = false; /* the kernel has the helper: Linux 5.11 */
 const volatile bool has_macs = false;
 const volatile __u16 ingress_default = 0;              /* the row that matches all, or the last */
 const volatile __u16 ingress_by_vlan[XDP_VLANS] = {0}; /* XDP_NO_ROW: none */
@@ -50,6 +53,10 @@ struct {
     __type(key, struct xdp_watched6_key);
     __type(value, __u8);
 } watched6 SEC(".maps");
+
+/* Globals are a map, too (.bss), which user space maps into its memory; the program reads them
+ * without a look-up. */
+struct xdp_filter filter;
 
 struct {
     __uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -91,6 +98,20 @@ struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, XDP_PROBES_SIZE);
 } probes SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, XDP_SEEN_BUCKETS);
+    __type(key, __u32);
+    __type(value, struct xdp_seen);
+} seen_udp SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct xdp_pressure);
+} pressure SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -142,14 +163,20 @@ static __always_inline __u64 mix(__u64 hash, __u64 word)
     return hash ^ hash >> 32;
 }
 
-static __always_inline __u32 flow_bit(const struct view *v)
+/* Serves the tally's flow bits, the choice of openings under pressure and the UDP flows seen. */
+static __always_inline __u64 flow_hash(const struct view *v)
 {
-    __u64 hash = mix(hash_seed, v->src.words[0]);
-    hash = mix(hash, v->src.words[1]);
-    hash = mix(hash, v->dst.words[0]);
-    hash = mix(hash, v->dst.words[1]);
+    __u64 hash = hash_seed;
+    if (v->family == 4) {
+        hash = mix(hash, (__u64)v->src.v4 << 32 | v->dst.v4);
+    } else {
+        hash = mix(hash, v->src.words[0]);
+        hash = mix(hash, v->src.words[1]);
+        hash = mix(hash, v->dst.words[0]);
+        hash = mix(hash, v->dst.words[1]);
+    }
     hash = mix(hash, (__u64)v->src_port << 32 | (__u64)v->dst_port << 16 | v->protocol);
-    return mix(hash, hash_seed) & 255;
+    return mix(hash, hash_seed);
 }
 
 static __always_inline void tally_key_of(const struct view *v, __u16 ingress,
@@ -177,7 +204,8 @@ static __always_inline struct xdp_tally_cell *tally_cell(void *cells, struct xdp
     return bpf_map_lookup_elem(cells, key);
 }
 
-static __always_inline void tally_packet(const struct view *v, __u16 ingress, __u32 bytes)
+static __always_inline void tally_packet(const struct view *v, __u16 ingress, __u64 hash,
+                                         __u32 bytes)
 {
     __u32 zero = 0;
     struct xdp_tally_key key = {0};
@@ -190,18 +218,68 @@ static __always_inline void tally_packet(const struct view *v, __u16 ingress, __
         count(XDP_STAT_tally_overflow);
         return;
     }
-    __u32 bit = flow_bit(v);
+    __u32 bit = hash & 255;
     cell->packets++;
     cell->bytes += bytes;
     cell->flow_bits[bit >> 6 & 3] |= 1ull << (bit & 63);
 }
 
-static __always_inline bool is_opening(const struct view *v)
+static __always_inline __u16 coarse_time(void)
 {
-    return v->protocol == IPPROTO_TCP && (v->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+    return (has_coarse_clock ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns()) >> UNIT_SHIFT;
 }
 
-static __always_inline void probe(const struct view *v, __u16 ingress, __u32 frame_len)
+/* Whether this UDP flow was not reported lately; from now on it was. One that is due takes its own
+ * place, a new one the oldest's. A global function: the verifier looks at it once, and not once for
+ * every way in which a frame may have been parsed. */
+__noinline int is_first(__u64 hash)
+{
+    __u32 bucket = hash & (XDP_SEEN_BUCKETS - 1), at = 0;
+    struct xdp_seen *seen = bpf_map_lookup_elem(&seen_udp, &bucket);
+    if (!seen)
+        return 0;
+    __u16 now = coarse_time(), most = 0;
+#pragma unroll
+    for (__u32 i = 0; i < XDP_SEEN_ENTRIES; i++) {
+        __u64 entry = seen->entry[i];
+        __u16 age = entry == 0 ? 0xffff : (__u16)(now - entry);
+        bool is_same = entry != 0 && entry >> 16 == hash >> 16;
+        if (is_same && age < QUIET)
+            return 0;
+        if (is_same)
+            age = 0xffff;
+        if (age > most) {
+            most = age;
+            at = i;
+        }
+    }
+    seen->entry[at & (XDP_SEEN_ENTRIES - 1)] = (hash & ~0xffffull) | now;
+    return 1;
+}
+
+static __always_inline __u32 weight_at(__u64 used)
+{
+    if (used > XDP_PROBES_SIZE / 8 * 7)
+        return XDP_SAMPLE_FULL;
+    return used > XDP_PROBES_SIZE / 2 ? XDP_SAMPLE_HALF : 1;
+}
+
+/* For how many openings one reported now stands. */
+__noinline int weight_now(void)
+{
+    __u32 zero = 0;
+    struct xdp_pressure *p = bpf_map_lookup_elem(&pressure, &zero);
+    if (!p)
+        return 1;
+    if (p->weight == 0 || ++p->openings >= XDP_PRESSURE_EVERY) {
+        p->openings = 0;
+        p->weight = weight_at(bpf_ringbuf_query(&probes, BPF_RB_AVAIL_DATA));
+    }
+    return p->weight;
+}
+
+static __always_inline void report(const struct view *v, enum xdp_opening opening, __u32 weight,
+                                   __u16 ingress, __u32 frame_len)
 {
     struct xdp_probe *p = bpf_ringbuf_reserve(&probes, sizeof *p, 0);
     if (!p) {
@@ -222,13 +300,57 @@ static __always_inline void probe(const struct view *v, __u16 ingress, __u32 fra
     p->vlan = v->vlan;
     p->ingress = ingress;
     p->family = v->family;
+    p->protocol = v->protocol;
     p->tcp_flags = v->tcp_flags;
+    p->icmp_type = v->icmp_type;
+    p->opening = opening;
+    p->weight = weight;
     bpf_ringbuf_submit(p, 0);
     count(XDP_STAT_probes);
 }
 
+static __always_inline void probe(const struct view *v, __u64 hash, __u16 ingress, __u32 frame_len)
+{
+    enum xdp_opening opening = opening_of(v);
+    if (opening == XDP_OPENING_NONE || (opening == XDP_OPENING_UDP && !is_first(hash)))
+        return;
+    __u32 weight = weight_now();
+    if (hash >> 32 & (weight - 1))
+        count(XDP_STAT_probes_sampled_out);
+    else
+        report(v, opening, weight, ingress, frame_len);
+}
+
+static __always_inline bool filter4_has(__u32 bit)
+{
+    return filter.v4[bit >> 6 & (XDP_FILTER4_BITS / 64 - 1)] >> (bit & 63) & 1;
+}
+
+static __always_inline bool filter6_has(__u32 bit)
+{
+    return filter.v6[bit >> 6 & (XDP_FILTER6_BITS / 64 - 1)] >> (bit & 63) & 1;
+}
+
+static __always_inline bool filter_wide_has(__u32 bit)
+{
+    return filter.wide[bit >> 6 & (XDP_FILTER_WIDE / 64 - 1)] >> (bit & 63) & 1;
+}
+
+/* False: surely not watched, and the trie need not be asked, whose cost grows with what is in it
+ * (docs/decisions/0013-a-filter-before-the-trie.md). */
+static __always_inline bool may_be_watched(const struct view *v)
+{
+    if (v->family == 4)
+        return filter4_has(bpf_ntohl(v->src.v4) >> 8);
+    __u64 word = bpf_be64_to_cpu(v->src.words[0]);
+    return filter_wide_has(word >> 48) || filter6_has(xdp_filter6_bit(word, 32)) ||
+           filter6_has(xdp_filter6_bit(word, 48));
+}
+
 static __always_inline bool is_watched(const struct view *v)
 {
+    if (!may_be_watched(v))
+        return false;
     if (v->family == 4) {
         struct xdp_watched4_key key = {.length = 32};
         __builtin_memcpy(key.addr, v->src.bytes, sizeof key.addr);
@@ -277,15 +399,16 @@ int ingress(struct xdp_md *ctx)
     enum parsed parsed = parse_frame(&c, &v);
     __u16 row = ingress_of(&v);
 
+    __u64 hash = flow_hash(&v);
+
     count(XDP_STAT_seen);
     if (v.has_address)
-        tally_packet(&v, row, frame_len);
+        tally_packet(&v, row, hash, frame_len);
     if (parsed != PARSED) {
         count(parsed);
         return onward();
     }
-    if (is_opening(&v))
-        probe(&v, row, frame_len);
+    probe(&v, hash, row, frame_len);
     return decide(&v, ctx->rx_queue_index);
 }
 

@@ -69,6 +69,11 @@ static void row_scan_window(struct record *r, const struct event *e)
     field_real(r, x->total_entropy);
     field_reals(r, &x->bin_entropy);
     field_bigint(r, x->probes);
+    field_bigint(r, x->probes_fin);
+    field_bigint(r, x->probes_null);
+    field_bigint(r, x->probes_xmas);
+    field_bigint(r, x->probes_udp);
+    field_bigint(r, x->probes_icmp);
 }
 
 static void row_passive_flow(struct record *r, const struct event *e)
@@ -163,9 +168,10 @@ static const struct copy_table {
                     10, row_drop},
     [TABLE_SCAN_WINDOW] = {EVENT_scan_window, "scan_window_entry",
                            "COPY penstock.scan_window_entry (" EVENT_COLUMNS
-                           "started_at, ended_at, direction, total_entropy, bin_entropy, probes)"
+                           "started_at, ended_at, direction, total_entropy, bin_entropy, probes,"
+                           " probes_fin, probes_null, probes_xmas, probes_udp, probes_icmp)"
                            " FROM STDIN (FORMAT binary)",
-                           6, row_scan_window},
+                           11, row_scan_window},
     [TABLE_PASSIVE_FLOW] =
         {EVENT_passive_flow, "passive_flow_entry",
          "COPY penstock.passive_flow_entry (" EVENT_COLUMNS

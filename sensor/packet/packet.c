@@ -109,6 +109,7 @@ static enum packet_reason parse_icmp(struct cursor *c, struct packet *out)
 {
     if (c->have < ICMP_LEN)
         return PACKET_SHORT_TRANSPORT;
+    out->icmp_type = c->at[0];
     out->payload_len = c->stated - ICMP_LEN;
     return PACKET_OK;
 }

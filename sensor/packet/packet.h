@@ -41,9 +41,12 @@ struct packet {
     uint16_t dst_port;
     uint16_t tcp_window; /* TCP, unscaled */
     bool is_fragment;
+    uint8_t icmp_type;    /* ICMP, ICMPv6; else 0 */
     uint32_t seq, ack;    /* TCP */
     uint32_t payload_len; /* bytes after the transport header, from the IP length */
     uint32_t frame_len;   /* bytes on the wire, from the Ethernet header on */
+    uint8_t opening;      /* enum opening, where the source found it; 0: not asked yet */
+    uint8_t weight;       /* then: the openings that it stands for, itself included */
 };
 
 /* Fills out from the frame; nothing in out points into it. Where the IP header was sound, the

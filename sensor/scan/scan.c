@@ -1,10 +1,10 @@
 #include "sensor/scan/scan.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sensor/packet/opening.h"
 #include "sensor/scan/port_bitmap.h"
 #include "shared/base/lpm.h"
 
@@ -15,12 +15,13 @@
 
 struct direction {
     struct port_bitmap ports;
-    uint64_t probes;
+    uint64_t probes[OPENING_COUNT];
 };
 
 struct scan {
     const struct scan_conf *conf;
     struct lpm home;
+    struct openings *openings;
     struct direction direction[2]; /* by SCAN_SERVER, SCAN_CLIENT */
     uint64_t start, end;           /* of the running window */
     bool is_running;               /* the first packet or tick came */
@@ -46,13 +47,15 @@ static int fill(struct scan *s)
     return err;
 }
 
-int scan_new(const struct scan_conf *conf, struct scan **out)
+int scan_new(const struct scan_conf *conf, uint64_t seed, struct scan **out)
 {
     struct scan *s = calloc(1, sizeof *s);
     if (s == NULL)
         return -ENOMEM;
     s->conf = conf;
     int err = conf->window_ns != 0 ? fill(s) : ERR_CONF;
+    if (err == 0)
+        err = openings_new(seed, &s->openings);
     if (err != 0) {
         scan_free(s);
         return err;
@@ -66,6 +69,7 @@ void scan_free(struct scan *s)
     if (s == NULL)
         return;
     lpm_clear(&s->home);
+    openings_free(s->openings);
     for (unsigned i = 0; i < 2; i++)
         port_bitmap_clear(&s->direction[i].ports);
     free(s);
@@ -90,9 +94,14 @@ static void emit(struct scan *s, unsigned which, uint64_t end)
     e->scan_window.ended_at = (int64_t)end;
     e->scan_window.direction = (uint8_t)which;
     e->scan_window.total_entropy = port_bitmap_entropy(&d->ports, &e->scan_window.bin_entropy);
-    e->scan_window.probes = d->probes;
+    e->scan_window.probes = d->probes[OPENING_SYN];
+    e->scan_window.probes_fin = d->probes[OPENING_FIN];
+    e->scan_window.probes_null = d->probes[OPENING_NULL];
+    e->scan_window.probes_xmas = d->probes[OPENING_XMAS];
+    e->scan_window.probes_udp = d->probes[OPENING_UDP];
+    e->scan_window.probes_icmp = d->probes[OPENING_ICMP];
     port_bitmap_reset(&d->ports);
-    d->probes = 0;
+    memset(d->probes, 0, sizeof d->probes);
 }
 
 /* Both directions, also when quiet: a window of zero says that nothing came, none says nothing. */
@@ -131,21 +140,26 @@ static void roll(struct scan *s, uint64_t now)
         start_at(s, last_boundary(s, now));
 }
 
-static bool is_probe(const struct packet *p)
+/* What the kernel reported was the first of its flow there; asking our own table again, whose clock
+ * is another, would lose some. */
+static enum opening kind_of(struct scan *s, const struct packet *p, uint64_t now)
 {
-    return p->protocol == IPPROTO_TCP && !p->is_fragment &&
-           (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+    if (p->opening != OPENING_NONE)
+        return p->opening < OPENING_COUNT ? (enum opening)p->opening : OPENING_NONE;
+    return openings_find(s->openings, p, now);
 }
 
 void scan_packet(struct scan *s, const struct packet *packet, uint64_t now_ns)
 {
-    if (!s->conf->enabled || !is_probe(packet))
+    enum opening kind = s->conf->enabled ? kind_of(s, packet, now_ns) : OPENING_NONE;
+    if (kind == OPENING_NONE)
         return;
     scan_tick(s, now_ns);
     bool is_home = lpm_find(&s->home, &packet->dst) != LPM_NONE;
     struct direction *d = &s->direction[is_home ? SCAN_SERVER : SCAN_CLIENT];
-    port_bitmap_mark(&d->ports, packet->dst_port);
-    d->probes++;
+    if (kind == OPENING_SYN)
+        port_bitmap_mark(&d->ports, packet->dst_port);
+    d->probes[kind] += packet->weight != 0 ? packet->weight : 1;
 }
 
 void scan_tick(struct scan *s, uint64_t now_ns)
@@ -158,10 +172,18 @@ void scan_tick(struct scan *s, uint64_t now_ns)
         roll(s, now_ns);
 }
 
+static bool is_quiet(const struct direction *d)
+{
+    for (unsigned kind = 0; kind < OPENING_COUNT; kind++)
+        if (d->probes[kind] != 0)
+            return false;
+    return true;
+}
+
 static void finish(struct scan *s)
 {
-    bool is_empty = s->last_end == s->start && s->direction[SCAN_SERVER].probes == 0 &&
-                    s->direction[SCAN_CLIENT].probes == 0;
+    bool is_empty = s->last_end == s->start && is_quiet(&s->direction[SCAN_SERVER]) &&
+                    is_quiet(&s->direction[SCAN_CLIENT]);
     if (is_empty || close_at(s, s->last_end)) {
         s->is_running = false;
         s->last_end = 0;

@@ -1,7 +1,12 @@
 /* Scan detection: Peng's measure. Every connection opening (TCP with SYN, without ACK) marks its
  * destination port in a bitmap of bins; at the end of each window the bins' entropy, folded to
- * [0, 2], says how many different ports were asked for.
- * Source: alessio-perugini/peng, pkg/portbitmap and inspection.go. Pure: time is an argument. */
+ * [0, 2], says how many different ports were asked for. The other kinds of openings
+ * (sensor/packet/opening.h) are counted beside it, and mark no port: the measure stays Peng's.
+ *
+ * An opening that the kernel reported (packet.opening) is taken as it is, with its weight: where
+ * the kernel reports only one of eight, counts are estimates, and the bitmap sees an eighth of
+ * them. Source: alessio-perugini/peng, pkg/portbitmap and inspection.go. Pure: time is an argument.
+ */
 #pragma once
 
 #include "sensor/packet/packet.h"
@@ -20,8 +25,9 @@ struct scan_conf {
 
 struct scan;
 
-/* conf is borrowed until scan_free. 0, -ENOMEM, or ERR_CONF when bins do not divide bits. */
-int scan_new(const struct scan_conf *conf, struct scan **out);
+/* conf is borrowed until scan_free; the seed keys the table of UDP flows. 0, -ENOMEM, or ERR_CONF
+ * when bins do not divide bits. */
+int scan_new(const struct scan_conf *conf, uint64_t seed, struct scan **out);
 void scan_free(struct scan *s);
 
 void scan_packet(struct scan *s, const struct packet *packet, uint64_t now_ns);

@@ -508,8 +508,11 @@ static void probe_to_packet(const struct xdp_probe *p, struct packet *out)
     *out = (struct packet){
         .src = addr_of(p->family, p->src),
         .dst = addr_of(p->family, p->dst),
-        .protocol = IPPROTO_TCP,
+        .protocol = p->protocol,
         .tcp_flags = p->tcp_flags,
+        .icmp_type = p->icmp_type,
+        .opening = p->opening,
+        .weight = p->weight,
         .vlan = p->vlan,
         .ingress = p->ingress,
         .src_port = p->src_port,

@@ -84,8 +84,9 @@ struct source_ops {
     int (*recv)(struct source *s, struct frame *frames, unsigned max);
     void (*done)(struct source *s, const struct frame *frames, const uint8_t *verdicts, unsigned n);
     void (*wait)(struct source *s, unsigned timeout_ms); /* until there may be frames or probes */
-    /* Connection openings of all traffic, watched or not, as packets. NULL: this source has none,
-     * the scan engine sees the frames themselves. Only queue 0 gives any. */
+    /* Openings (sensor/packet/opening.h) of all traffic, watched or not, as packets that say which
+     * kind they are and for how many they stand. NULL: this source has none, the scan engine sees
+     * the frames themselves. Only queue 0 gives any. */
     int (*probes)(struct source *s, struct packet *out, unsigned max);
     void (*stats)(struct source *s, struct source_stats *out);
     /* Hands over no more frames: from now on the kernel forwards them. recv still gives those that

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "bpf/xdp_abi.h"
+#include "sensor/source/watched_filter.h"
 
 union watched_key {
     struct xdp_watched4_key v4;
@@ -78,10 +78,20 @@ static int each_missing(const struct watched *w, const struct prefix *from, size
     return 0;
 }
 
+/* Bits before the tries' inserts, so that the filter hides no prefix that stands in them; and they
+ * are cleared only when no trie holds what needs them. */
+static void narrow(struct watched *w)
+{
+    if (w->filter != NULL)
+        (void)watched_filter_narrow(w->filter, w->prefixes, w->count); /* too wide is harmless */
+}
+
 /* Removing first leaves room in the tries; prefixes in both lists are not touched, unless it is not
  * sure that they are there. Takes sorted. */
 static int exchange(struct watched *w, struct prefix *sorted, size_t n)
 {
+    if (w->filter != NULL)
+        watched_filter_open(w->filter, sorted, n);
     int err = each_missing(w, w->prefixes, w->count, sorted, n, take_away);
     if (err < 0) {
         w->is_uncertain = true; /* of the old list some are gone; it stays, to be removed */
@@ -93,6 +103,8 @@ static int exchange(struct watched *w, struct prefix *sorted, size_t n)
     free(w->prefixes);
     w->prefixes = sorted;
     w->count = n;
+    if (err == 0)
+        narrow(w);
     return err;
 }
 

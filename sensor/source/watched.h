@@ -1,13 +1,16 @@
-/* Watched: the kernel's two tries of watched prefixes, and what stands in them. */
+/* Watched: the kernel's two tries of watched prefixes, what stands in them, and the filter before
+ * them (watched_filter.h). */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "bpf/xdp_abi.h"
 #include "shared/base/addr.h"
 
 struct watched {
-    int v4_fd, v6_fd; /* borrowed */
+    int v4_fd, v6_fd;          /* borrowed */
+    struct xdp_filter *filter; /* borrowed: the kernel's own memory; NULL: a program without one */
     struct prefix *prefixes;
     size_t count;      /* sorted, without repeats */
     bool is_uncertain; /* adding failed: perhaps not all of them stand in the tries */

@@ -171,6 +171,8 @@ static void set_options(const struct source_conf *conf, struct xdp_attach *a)
         log_warn("event=seed reason=\"%s\"", strerror(errno));
     a->skeleton->rodata->hash_seed = seed;
     a->skeleton->rodata->is_wire = a->port_count == 2;
+    a->skeleton->rodata->has_coarse_clock =
+        libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_ktime_get_coarse_ns, NULL) == 1;
     set_tally(a->skeleton, conf);
     set_ingress(a->skeleton, conf->ingress != NULL ? conf->ingress : &match_all);
 }
@@ -182,6 +184,7 @@ static void keep_descriptors(const struct source_conf *conf, struct xdp_attach *
     a->stats_fd = bpf_map__fd(a->skeleton->maps.stats);
     a->watched.v4_fd = bpf_map__fd(a->skeleton->maps.watched4);
     a->watched.v6_fd = bpf_map__fd(a->skeleton->maps.watched6);
+    a->watched.filter = &a->skeleton->bss->filter;
     a->tally.slot_fd = bpf_map__fd(a->skeleton->maps.tally);
     a->tally.cells_fd[0] = bpf_map__fd(a->skeleton->maps.tally_a);
     a->tally.cells_fd[1] = bpf_map__fd(a->skeleton->maps.tally_b);

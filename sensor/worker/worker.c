@@ -544,7 +544,7 @@ static int make_engines(struct worker *w, struct note *note)
     if (c->penny->mode != PENNY_OFF)
         err = penny_new(c->penny, c->ingress, prf_word(key, 0), &w->penny);
     if (err == 0 && c->scan->enabled && (c->ops->probes == NULL || is_first(w)))
-        err = scan_new(c->scan, &w->scan);
+        err = scan_new(c->scan, prf_word(key, 2), &w->scan);
     if (err == 0 && (c->ops->tally == NULL || is_first(w)))
         err = tally_new(c->tally, c->ingress, prf_word(key, 1), &w->tally);
     if (err == 0 && c->ops->tally != NULL && is_first(w))

@@ -49,7 +49,8 @@ static struct prefix nth_prefix(uint32_t i)
 static void watch(struct program_bpf *p, uint32_t count)
 {
     struct watched watched = {.v4_fd = bpf_map__fd(p->maps.watched4),
-                              .v6_fd = bpf_map__fd(p->maps.watched6)};
+                              .v6_fd = bpf_map__fd(p->maps.watched6),
+                              .filter = &p->bss->filter};
     struct note note = {0};
     struct prefix *prefixes = calloc(count, sizeof *prefixes);
     if (prefixes == NULL)

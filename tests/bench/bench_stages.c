@@ -183,7 +183,8 @@ static void prepare(struct bench *b, const struct penny_conf *penny)
     static const struct tally_conf tally_conf = {
         .interval_ns = 10 * NS_PER_S, .v4_length = 24, .v6_length = 48, .max_cells = 65536};
     *b = (struct bench){.now_ns = NS_PER_S, .ingress = {.count = 1}};
-    if (penny_new(penny, &b->ingress, 42, &b->penny) != 0 || scan_new(&scan_conf, &b->scan) != 0 ||
+    if (penny_new(penny, &b->ingress, 42, &b->penny) != 0 ||
+        scan_new(&scan_conf, 1, &b->scan) != 0 ||
         tally_new(&tally_conf, &b->ingress, 43, &b->tally) != 0)
         abort();
 }

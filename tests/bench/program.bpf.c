@@ -60,6 +60,6 @@ int bench_tally(struct xdp_md *ctx)
     __u32 frame_len = c.end - c.at;
     enum parsed parsed = parse_frame(&c, &v);
     count(XDP_STAT_seen);
-    tally_packet(&v, ingress_of(&v), frame_len);
+    tally_packet(&v, ingress_of(&v), flow_hash(&v), frame_len);
     return parsed == PARSED ? onward() : XDP_ABORTED;
 }

@@ -12,11 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FLAG_FIN 0x01
 #define FLAG_SYN 0x02
+#define FLAG_RST 0x04
+#define FLAG_PSH 0x08
 #define FLAG_ACK 0x10
+#define FLAG_URG 0x20
 
 struct bytes {
-    uint8_t data[1600];
+    uint8_t data[3600]; /* more than the longest that one page of a NIC's ring holds */
     size_t len;
 };
 
@@ -130,6 +134,15 @@ static inline void put_udp(struct bytes *f, unsigned src_port, unsigned dst_port
     put_zero(f, payload);
 }
 
+/* 8 bytes: type, code 0, no checksum, identifier 7, sequence 1. */
+static inline void put_icmp(struct bytes *f, unsigned type)
+{
+    put_u16(f, type << 8);
+    put_u16(f, 0);
+    put_u16(f, 7);
+    put_u16(f, 1);
+}
+
 static inline struct bytes tcp4(const char *src, unsigned src_port, unsigned dst_port,
                                 unsigned flags)
 {
@@ -147,5 +160,41 @@ static inline struct bytes tcp6(const char *src, unsigned src_port, unsigned dst
     put_ethernet(&f, 0x86dd);
     put_ipv6(&f, src, "2001:db8:ff::1", 6, 20);
     put_tcp(&f, src_port, dst_port, flags);
+    return f;
+}
+
+static inline struct bytes udp4(const char *src, unsigned src_port, unsigned dst_port)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, 0x0800);
+    put_ipv4(&f, src, "198.51.100.1", 17, 8 + 12);
+    put_udp(&f, src_port, dst_port, 12);
+    return f;
+}
+
+static inline struct bytes udp6(const char *src, unsigned src_port, unsigned dst_port)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, 0x86dd);
+    put_ipv6(&f, src, "2001:db8:ff::1", 17, 8 + 12);
+    put_udp(&f, src_port, dst_port, 12);
+    return f;
+}
+
+static inline struct bytes icmp4(const char *src, unsigned type)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, 0x0800);
+    put_ipv4(&f, src, "198.51.100.1", 1, 8);
+    put_icmp(&f, type);
+    return f;
+}
+
+static inline struct bytes icmp6(const char *src, unsigned type)
+{
+    struct bytes f = {0};
+    put_ethernet(&f, 0x86dd);
+    put_ipv6(&f, src, "2001:db8:ff::1", 58, 8);
+    put_icmp(&f, type);
     return f;
 }

@@ -16,12 +16,14 @@
 
 #include "bpf/xdp_abi.h"
 #include "sensor/source/kernel_tally.h"
+#include "sensor/source/watched.h"
 #include "tests/bpf/frames.h"
 #include "xdp_ingress.skel.h"
 
 struct lab {
     struct xdp_ingress *x;
     struct kernel_tally tally;
+    struct watched watched;
     int socket_fd;
     bool is_wire;
 };
@@ -51,13 +53,14 @@ static inline void fill_macs(const struct xdp_ingress *x)
     assert_int_equal(bpf_map_update_elem(bpf_map__fd(x->maps.macs), &tagged, &two, BPF_ANY), 0);
 }
 
-static inline void fill_watched(const struct xdp_ingress *x)
+/* The same way as the sensor: filter and tries. */
+static inline void watch(struct lab *lab, const char *const *texts, size_t n)
 {
-    struct xdp_watched4_key v4 = {.length = 24, .addr = {203, 0, 113}};
-    struct xdp_watched6_key v6 = {.length = 48, .addr = {0x20, 0x01, 0x0d, 0xb8, 0, 0x77}};
-    uint8_t yes = 1;
-    assert_int_equal(bpf_map_update_elem(bpf_map__fd(x->maps.watched4), &v4, &yes, 0), 0);
-    assert_int_equal(bpf_map_update_elem(bpf_map__fd(x->maps.watched6), &v6, &yes, 0), 0);
+    struct prefix list[16];
+    assert_true(n <= sizeof list / sizeof list[0]);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(prefix_parse(texts[i], &list[i]), 0);
+    assert_int_equal(watched_set(&lab->watched, list, n, NULL), 0);
 }
 
 static inline void fill_ports(const struct xdp_ingress *x)
@@ -90,7 +93,10 @@ static inline struct lab lab_open(struct options options)
     }
     assert_int_equal(xdp_ingress__load(lab.x), 0);
     fill_macs(lab.x);
-    fill_watched(lab.x);
+    lab.watched = (struct watched){.v4_fd = bpf_map__fd(lab.x->maps.watched4),
+                                   .v6_fd = bpf_map__fd(lab.x->maps.watched6),
+                                   .filter = &lab.x->bss->filter};
+    watch(&lab, (const char *const[]){"203.0.113.0/24", "2001:db8:77::/48"}, 2);
     fill_ports(lab.x);
     if (options.has_socket)
         list_socket(&lab);
@@ -107,6 +113,7 @@ static inline struct lab lab_open(struct options options)
 static inline void lab_close(struct lab *lab)
 {
     kernel_tally_clear(&lab->tally);
+    watched_clear(&lab->watched);
     if (lab->socket_fd >= 0)
         close(lab->socket_fd);
     xdp_ingress__destroy(lab->x);
@@ -123,7 +130,7 @@ static inline uint64_t stat(const struct lab *lab, uint32_t which)
 
 static inline int run_program(const struct bpf_program *program, const struct bytes *f, int repeat)
 {
-    uint8_t out[2048];
+    uint8_t out[4096];
     LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f->data, .data_size_in = (uint32_t)f->len,
                 .data_out = out, .data_size_out = sizeof out, .repeat = repeat);
     assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(program), &opts), 0);

@@ -9,11 +9,12 @@
 #include <stdio.h>
 
 #include "sensor/packet/ingress_table.h"
+#include "sensor/packet/opening.h"
 #include "sensor/packet/packet.h"
 #include "tests/support/frames.h"
 
 #define FLIPS_PER_FRAME 200
-#define CORPUS_MAX      64
+#define CORPUS_MAX      96
 
 struct outcome {
     uint64_t stats[XDP_STAT_COUNT];
@@ -23,6 +24,7 @@ struct outcome {
 
 static struct lab lab;
 static struct ring_buffer *ring;
+static struct openings *openings; /* remembers UDP flows as the kernel's table does */
 static struct outcome now;
 static struct bytes corpus[CORPUS_MAX];
 static unsigned corpus_count;
@@ -88,6 +90,20 @@ static void keep_transports(void)
     keep_spec(frame_udp("2001:db8:77::7", "2001:db8::1", 53, 53, 12), 0, 0, 1);
     keep_spec(frame_icmp("10.1.2.3", "192.0.2.1", 0), 0, 0, 1);
     keep_spec(frame_icmp("2001:db8:77::7", "2001:db8::1", 4), 0, 0, 1);
+}
+
+/* Types that ask, and their neighbours; a UDP flow twice. */
+static void keep_openings(void)
+{
+    static const unsigned types[] = {0, 8, 13, 14, 17, 18, 128, 129, 135};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        struct bytes v4 = icmp4("203.0.113.7", types[i]), v6 = icmp6("2001:db8:77::7", types[i]);
+        keep(v4.data, v4.len);
+        keep(v6.data, v6.len);
+    }
+    struct bytes udp = udp6("2001:db8:77::7", 1000, 53);
+    keep(udp.data, udp.len);
+    keep(udp.data, udp.len);
 }
 
 static void keep_fragments4(void)
@@ -230,17 +246,19 @@ static const char *compare_probe(const struct outcome *o, const struct packet *p
                                  enum packet_reason reason, uint16_t ingress)
 {
     const struct xdp_probe *k = &o->probe;
-    bool is_opening = reason == PACKET_OK && p->protocol == IPPROTO_TCP &&
-                      (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-    if (o->probes != is_opening)
+    enum opening kind = reason == PACKET_OK ? openings_find(openings, p, 1) : OPENING_NONE;
+    if (o->probes != (kind != OPENING_NONE))
         return "whether it is an opening";
-    if (!is_opening)
+    if (kind == OPENING_NONE)
         return NULL;
+    if (k->opening != kind)
+        return "the kind of opening";
     bool is_same = memcmp(k->src, p->src.bytes, 16) == 0 && memcmp(k->dst, p->dst.bytes, 16) == 0 &&
                    memcmp(k->src_mac, p->src_mac, 6) == 0 && k->family == p->src.family &&
                    k->seq == p->seq && k->ack == p->ack && k->src_port == p->src_port &&
                    k->dst_port == p->dst_port && k->window == p->tcp_window && k->vlan == p->vlan &&
-                   k->tcp_flags == p->tcp_flags && k->ingress == ingress &&
+                   k->tcp_flags == p->tcp_flags && k->ingress == ingress && k->weight == 1 &&
+                   k->protocol == p->protocol && k->icmp_type == p->icmp_type &&
                    k->payload_len == p->payload_len && k->frame_len == p->frame_len;
     return is_same ? NULL : "a field of the opening";
 }
@@ -294,6 +312,37 @@ static void the_parsers_agree_about_frames_cut_at_every_byte(void **state)
         }
 }
 
+static void the_parsers_agree_about_every_combination_of_tcp_flags(void **state)
+{
+    (void)state;
+    unsigned kinds[OPENING_COUNT] = {0};
+    for (unsigned flags = 0; flags < 256; flags++) {
+        struct bytes v4 = tcp4("203.0.113.7", 1000, 80, flags);
+        struct bytes v6 = tcp6("2001:db8:77::7", 1000, 80, flags);
+        expect_agreement(&v4);
+        expect_agreement(&v6);
+        kinds[now.probes != 0 ? now.probe.opening : OPENING_NONE]++;
+    }
+    for (enum opening kind = OPENING_SYN; kind <= OPENING_XMAS; kind++)
+        assert_true(kinds[kind] > 0);
+}
+
+static void both_find_the_same_ingress_for_every_vlan_and_source_mac(void **state)
+{
+    (void)state;
+    static const unsigned vlans[] = {0, 1, 101, 102, 103, 4095}, macs[] = {0, 1, 7, 8, 9};
+    for (size_t i = 0; i < sizeof vlans / sizeof vlans[0]; i++)
+        for (size_t j = 0; j < sizeof macs / sizeof macs[0]; j++) {
+            struct bytes f = {0};
+            put_ethernet_from(&f, macs[j], vlans[i] != 0 ? 0x8100 : 0x0800);
+            if (vlans[i] != 0)
+                put_vlan(&f, vlans[i] | 0x6000, 0x0800);
+            put_ipv4(&f, "203.0.113.7", "192.0.2.1", 6, 20);
+            put_tcp(&f, 1, 2, FLAG_SYN);
+            expect_agreement(&f);
+        }
+}
+
 static uint32_t draw(uint32_t *state)
 {
     *state ^= *state << 13;
@@ -320,19 +369,24 @@ static int up(void **state)
     (void)state;
     if (unshare(CLONE_NEWNET) != 0)
         return -1;
+    /* On one CPU: the kernel remembers UDP flows per CPU. */
+    cpu_set_t first;
+    CPU_ZERO(&first);
+    CPU_SET(0, &first);
+    if (sched_setaffinity(0, sizeof first, &first) != 0 || openings_new(1, &openings) != 0)
+        return -1;
     lab = lab_open((struct options){.is_wire = true, .has_socket = true});
-    struct xdp_watched4_key all4 = {0};
-    struct xdp_watched6_key all6 = {0};
-    uint8_t yes = 1;
+    watch(&lab, (const char *const[]){"0.0.0.0/0", "::/0"}, 2);
     ring = ring_buffer__new(bpf_map__fd(lab.x->maps.probes), keep_probe, &now, NULL);
-    if (ring == NULL || bpf_map_update_elem(bpf_map__fd(lab.x->maps.watched4), &all4, &yes, 0) != 0)
+    if (ring == NULL)
         return -1;
     keep_tagged();
     keep_transports();
+    keep_openings();
     keep_fragments4();
     keep_extensions();
     keep_oddities();
-    return bpf_map_update_elem(bpf_map__fd(lab.x->maps.watched6), &all6, &yes, 0);
+    return 0;
 }
 
 static int down(void **state)
@@ -340,6 +394,7 @@ static int down(void **state)
     (void)state;
     ring_buffer__free(ring);
     lab_close(&lab);
+    openings_free(openings);
     return 0;
 }
 
@@ -348,6 +403,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_parsers_agree_about_whole_frames),
         cmocka_unit_test(the_parsers_agree_about_frames_cut_at_every_byte),
+        cmocka_unit_test(the_parsers_agree_about_every_combination_of_tcp_flags),
+        cmocka_unit_test(both_find_the_same_ingress_for_every_vlan_and_source_mac),
         cmocka_unit_test(the_parsers_agree_about_flipped_bits),
     };
     return cmocka_run_group_tests_name("agreement", tests, up, down);

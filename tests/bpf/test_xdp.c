@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #define WATCHED4   "203.0.113.7"
 #define WATCHED6   "2001:db8:77::7"
@@ -101,6 +102,83 @@ static void unwatched_frames_go_on_though_there_is_a_socket(void **state)
         assert_int_equal(stat(&lab, XDP_STAT_unserved), 0);
         lab_close(&lab);
     }
+}
+
+static void prefixes_of_every_length_are_watched_exactly(void **state)
+{
+    (void)state;
+    static const char *const watched[] = {
+        "10.16.0.0/12",       "172.16.5.0/24",    "192.0.2.128/25",
+        "198.51.100.9/32",    "2a00::/12",        "2001:db00::/28",
+        "2001:db8:4000::/36", "2001:db8:77::/48", "2001:db8:78:100::/56",
+        "2001:db8:79::5/128"};
+    static const char *const inside[] = {
+        "10.16.0.0",           "10.31.255.255",      "172.16.5.77",       "192.0.2.128",
+        "198.51.100.9",        "2a0f:ffff::1",       "2001:db0f:ffff::1", "2001:db8:4fff:ffff::1",
+        "2001:db8:77:ffff::1", "2001:db8:78:1ff::1", "2001:db8:79::5"};
+    static const char *const outside[] = {
+        "10.15.255.255",      "10.32.0.0",        "172.16.4.255",
+        "192.0.2.127",        "198.51.100.8",     "2a10::1",
+        "2001:db10::1",       "2001:db8:5000::1", "2001:db8:76:ffff::1",
+        "2001:db8:78:200::1", "2001:db8:79::4"};
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    watch(&lab, watched, sizeof watched / sizeof watched[0]);
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        bool is_v6 = strchr(inside[i], ':') != NULL;
+        struct bytes in = (is_v6 ? tcp6 : tcp4)(inside[i], 1000, 80, FLAG_ACK);
+        struct bytes out = (is_v6 ? tcp6 : tcp4)(outside[i], 1000, 80, FLAG_ACK);
+        expect_handed(&lab, &in);
+        expect_onward(&lab, &out, -1);
+    }
+    lab_close(&lab);
+}
+
+/* The filter only says whom to ask; it decides for nobody. */
+static void a_filter_that_lets_all_through_hands_over_none_but_the_watched(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    struct bytes in4 = tcp4(WATCHED4, 1, 2, FLAG_ACK), in6 = tcp6(WATCHED6, 1, 2, FLAG_ACK);
+    struct bytes out4 = tcp4(UNWATCHED4, 1, 2, FLAG_ACK), out6 = tcp6(UNWATCHED6, 1, 2, FLAG_ACK);
+    memset(&lab.x->bss->filter, 0xff, sizeof lab.x->bss->filter);
+    expect_handed(&lab, &in4);
+    expect_handed(&lab, &in6);
+    expect_onward(&lab, &out4, -1);
+    expect_onward(&lab, &out6, -1);
+    lab_close(&lab);
+}
+
+static void what_is_no_longer_watched_goes_on_and_what_stays_is_handed_over(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    struct bytes stays = tcp4("198.51.101.130", 1, 2, FLAG_ACK);
+    struct bytes goes = tcp4("198.51.101.5", 1, 2, FLAG_ACK);
+    watch(&lab, (const char *const[]){"198.51.101.0/25", "198.51.101.128/25"}, 2);
+    expect_handed(&lab, &stays);
+    expect_handed(&lab, &goes);
+    watch(&lab, (const char *const[]){"198.51.101.128/25"}, 1); /* they share a bit */
+    expect_handed(&lab, &stays);
+    expect_onward(&lab, &goes, -1);
+    watch(&lab, NULL, 0);
+    expect_onward(&lab, &stays, -1);
+    lab_close(&lab);
+}
+
+static void frames_as_long_as_a_page_allows_are_handed_over_whole(void **state)
+{
+    (void)state;
+    enum { PAYLOAD = 3494 - 14 - 20 - 20 };
+    struct lab lab = lab_open((struct options){.has_socket = true});
+    struct bytes f = {0};
+    put_ethernet(&f, 0x0800);
+    put_ipv4(&f, WATCHED4, "198.51.100.1", 6, 20 + PAYLOAD);
+    put_tcp(&f, 1000, 80, FLAG_ACK);
+    put_zero(&f, PAYLOAD);
+    expect_handed(&lab, &f);
+    f.data[16] += 1; /* 256 bytes more than there are */
+    expect_onward(&lab, &f, XDP_STAT_malformed_short_ip);
+    lab_close(&lab);
 }
 
 static void up_to_four_vlan_tags_are_looked_through(void **state)
@@ -242,9 +320,16 @@ static void a_frame_cut_anywhere_is_never_handed_over(void **state)
 {
     (void)state;
     struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
-    struct bytes frames[] = {tcp4(WATCHED4, 1000, 80, FLAG_ACK), tcp6(WATCHED6, 1000, 80, FLAG_ACK),
-                             tagged(WATCHED4, 2, 101, 0x88a8), extended(60, 2, 16, 80),
-                             fragment6(0)};
+    struct bytes frames[] = {tcp4(WATCHED4, 1000, 80, FLAG_ACK),
+                             tcp6(WATCHED6, 1000, 80, FLAG_ACK),
+                             tagged(WATCHED4, 2, 101, 0x88a8),
+                             extended(60, 2, 16, 80),
+                             extended(51, 4, 16, 80),
+                             fragment6(0),
+                             udp4(WATCHED4, 1, 2),
+                             udp6(WATCHED6, 1, 2),
+                             icmp4(WATCHED4, 8),
+                             icmp6(WATCHED6, 128)};
     for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {
         expect_handed(&lab, &frames[i]);
         for (size_t len = 14; len < frames[i].len; len++) {
@@ -404,6 +489,62 @@ static void a_full_tally_is_counted_and_harms_no_traffic(void **state)
     lab_close(&lab);
 }
 
+static void pin_to(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    assert_int_equal(sched_setaffinity(0, sizeof set, &set), 0);
+}
+
+/* A process per CPU, each with sources that all share and one of its own. */
+static void run_on_cpu(const struct lab *lab, int cpu, int rounds, int repeat)
+{
+    struct bytes shared = tcp4(UNWATCHED4, 1000, 80, FLAG_ACK);
+    struct bytes own = tcp4("10.0.0.1", 1000, 80, FLAG_ACK);
+    own.data[28] = (uint8_t)cpu;
+    pin_to(cpu);
+    for (int i = 0; i < rounds; i++) {
+        run_program(lab->x->progs.ingress, &shared, repeat);
+        run_program(lab->x->progs.ingress, &own, repeat);
+    }
+}
+
+static void counting_on_all_cpus_while_generations_change_loses_no_packet(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 10, REPEAT = 20000 };
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    struct sums sums = {0};
+    uint64_t packets = 0;
+    unsigned flips = 0;
+    int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN), status = 0;
+    cpus = cpus > 8 ? 8 : cpus;
+    for (int cpu = 0; cpu < cpus; cpu++)
+        if (fork() == 0) {
+            run_on_cpu(&lab, cpu, ROUNDS, REPEAT);
+            _exit(0);
+        }
+    for (int running = cpus; running > 0; flips++) {
+        sums = (struct sums){0};
+        assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+        packets += sums.packets;
+        while (running > 0 && waitpid(-1, &status, WNOHANG) > 0) {
+            assert_int_equal(status, 0);
+            running--;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        sums = (struct sums){0};
+        assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
+        packets += sums.packets;
+    }
+    assert_true(flips > 3);
+    assert_int_equal(packets, 2ull * ROUNDS * REPEAT * (unsigned)cpus);
+    assert_int_equal(stat(&lab, XDP_STAT_seen), packets);
+    lab_close(&lab);
+}
+
 static uint16_t ingress_of(struct lab *lab, unsigned mac, unsigned vlan)
 {
     struct sums sums = {0};
@@ -471,7 +612,8 @@ static void every_syn_without_ack_is_reported_watched_or_not(void **state)
         tcp4(UNWATCHED4, 1000, 80, FLAG_SYN), tcp4(WATCHED4, 1000, 80, FLAG_SYN),
         tcp6(UNWATCHED6, 1000, 22, FLAG_SYN), tcp6(WATCHED6, 1000, 22, FLAG_SYN)};
     struct bytes others[] = {tcp4(UNWATCHED4, 1000, 80, FLAG_SYN | FLAG_ACK),
-                             tcp4(UNWATCHED4, 1000, 80, FLAG_ACK), tcp4(UNWATCHED4, 1, 2, 0)};
+                             tcp4(UNWATCHED4, 1000, 80, FLAG_ACK),
+                             tcp4(UNWATCHED4, 1, 2, FLAG_RST)};
     for (size_t i = 0; i < 4; i++)
         run(&lab, &openings[i]);
     assert_int_equal(drain(&lab, &p), 4);
@@ -513,22 +655,180 @@ static void a_report_tells_the_segment_in_host_order(void **state)
     lab_close(&lab);
 }
 
-static void reports_that_find_the_ring_full_are_counted(void **state)
+static void every_kind_of_opening_is_reported_as_what_it_is(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    struct probes p;
+    const struct {
+        struct bytes frame;
+        enum xdp_opening kind;
+    } openings[] = {
+        {tcp4(UNWATCHED4, 1, 2, FLAG_SYN), XDP_OPENING_SYN},
+        {tcp4(UNWATCHED4, 1, 2, FLAG_FIN), XDP_OPENING_FIN},
+        {tcp4(UNWATCHED4, 1, 2, 0), XDP_OPENING_NULL},
+        {tcp6(WATCHED6, 1, 2, FLAG_FIN | FLAG_PSH | FLAG_URG), XDP_OPENING_XMAS},
+        {udp4(WATCHED4, 1, 2), XDP_OPENING_UDP},
+        {udp6(UNWATCHED6, 1, 2), XDP_OPENING_UDP},
+        {icmp4(UNWATCHED4, 8), XDP_OPENING_ICMP},  /* echo request */
+        {icmp4(UNWATCHED4, 13), XDP_OPENING_ICMP}, /* timestamp request */
+        {icmp4(UNWATCHED4, 17), XDP_OPENING_ICMP}, /* address mask request */
+        {icmp6(UNWATCHED6, 128), XDP_OPENING_ICMP},
+    };
+    for (size_t i = 0; i < sizeof openings / sizeof openings[0]; i++) {
+        run(&lab, &openings[i].frame);
+        assert_int_equal(drain(&lab, &p), 1);
+        assert_int_equal(p.last.opening, openings[i].kind);
+        assert_int_equal(p.last.weight, 1);
+    }
+    lab_close(&lab);
+}
+
+static void answers_and_connections_under_way_are_no_openings(void **state)
+{
+    (void)state;
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    const struct bytes others[] = {
+        tcp4(UNWATCHED4, 1, 2, FLAG_SYN | FLAG_ACK),
+        tcp4(UNWATCHED4, 1, 2, FLAG_FIN | FLAG_ACK),
+        tcp4(UNWATCHED4, 1, 2, FLAG_RST),
+        tcp4(UNWATCHED4, 1, 2, FLAG_RST | FLAG_FIN),
+        tcp4(UNWATCHED4, 1, 2, FLAG_PSH | FLAG_ACK),
+        tcp4(UNWATCHED4, 1, 2, FLAG_URG),
+        icmp4(UNWATCHED4, 0),
+        icmp4(UNWATCHED4, 3),
+        icmp4(UNWATCHED4, 128),
+        icmp6(UNWATCHED6, 129),
+        icmp6(UNWATCHED6, 135),
+        icmp6(UNWATCHED6, 8),
+        fragment4(0x2000),
+        fragment6(0x0001),
+    };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        expect_onward(&lab, &others[i], -1);
+    assert_int_equal(stat(&lab, XDP_STAT_probes), 0);
+    lab_close(&lab);
+}
+
+/* As if so many units of 2^30 ns had passed. */
+static void age_udp_flows(const struct lab *lab, unsigned units)
+{
+    static struct xdp_seen seen[1024];
+    int fd = bpf_map__fd(lab->x->maps.seen_udp);
+    for (uint32_t bucket = 0; bucket < XDP_SEEN_BUCKETS; bucket++) {
+        assert_int_equal(bpf_map_lookup_elem(fd, &bucket, seen), 0);
+        for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
+            for (unsigned i = 0; i < XDP_SEEN_ENTRIES; i++) {
+                __u64 *e = &seen[cpu].entry[i];
+                if (*e != 0)
+                    *e = (*e & ~UINT64_C(0xffff)) | (uint16_t)(*e - units);
+            }
+        assert_int_equal(bpf_map_update_elem(fd, &bucket, seen, BPF_ANY), 0);
+    }
+}
+
+static void a_udp_flow_is_reported_once_a_minute_and_each_new_one_at_once(void **state)
 {
     (void)state;
     struct lab lab = lab_open((struct options){.is_wire = true});
     struct probes p;
-    struct bytes f = tcp4(UNWATCHED4, 1000, 80, FLAG_SYN);
-    run_program(lab.x->progs.ingress, &f, 20000);
-    assert_true(stat(&lab, XDP_STAT_probes_lost) > 0);
-    assert_int_equal(stat(&lab, XDP_STAT_probes) + stat(&lab, XDP_STAT_probes_lost), 20000);
-    assert_int_equal(drain(&lab, &p), stat(&lab, XDP_STAT_probes));
+    struct bytes steady = udp4(UNWATCHED4, 1000, 53);
+    run_program(lab.x->progs.ingress, &steady, 1000);
+    assert_int_equal(drain(&lab, &p), 1);
+    for (unsigned port = 1; port <= 500; port++) {
+        struct bytes scan = udp4(UNWATCHED4, 1001, port);
+        run(&lab, &scan); /* a repeat above 1 makes each call wait for RCU: seconds in all */
+        run(&lab, &scan);
+    }
+    assert_int_equal(drain(&lab, &p), 500);
+    age_udp_flows(&lab, 40);
+    run_program(lab.x->progs.ingress, &steady, 10);
+    assert_int_equal(drain(&lab, &p), 0);
+    age_udp_flows(&lab, 16);
+    run_program(lab.x->progs.ingress, &steady, 10);
+    assert_int_equal(drain(&lab, &p), 1);
     lab_close(&lab);
 }
 
-static int own_namespace(void **state)
+struct weights {
+    uint64_t sum;
+    unsigned count, of[256];
+};
+
+static int add_weight(void *arg, void *data, size_t size)
+{
+    struct weights *w = arg;
+    const struct xdp_probe *p = data;
+    assert_int_equal(size, sizeof *p);
+    w->sum += p->weight;
+    w->count++;
+    w->of[p->weight]++;
+    return 0;
+}
+
+static struct weights weigh(const struct lab *lab)
+{
+    struct weights w = {0};
+    struct ring_buffer *ring =
+        ring_buffer__new(bpf_map__fd(lab->x->maps.probes), add_weight, &w, NULL);
+    assert_non_null(ring);
+    ring_buffer__consume(ring);
+    ring_buffer__free(ring);
+    return w;
+}
+
+/* n connections, none like another. */
+static void flood(const struct lab *lab, unsigned n)
+{
+    struct bytes f = tcp4(UNWATCHED4, 1, 1, FLAG_SYN);
+    for (unsigned i = 0; i < n; i++) {
+        memcpy(f.data + 34, &i, 4); /* both ports */
+        run(lab, &f);
+    }
+}
+
+static void a_ring_that_fills_up_takes_a_sample_whose_weights_make_up_for_the_rest(void **state)
 {
     (void)state;
+    enum { OPENINGS = 30000 };
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    flood(&lab, OPENINGS);
+    assert_int_equal(stat(&lab, XDP_STAT_probes_lost), 0);
+    assert_int_equal(stat(&lab, XDP_STAT_probes) + stat(&lab, XDP_STAT_probes_sampled_out),
+                     OPENINGS);
+    struct weights w = weigh(&lab);
+    assert_int_equal(w.count, stat(&lab, XDP_STAT_probes));
+    assert_int_equal(w.of[1] + w.of[XDP_SAMPLE_HALF], w.count);
+    assert_true(w.of[1] > XDP_PROBES_SIZE / 2 / 112 && w.of[XDP_SAMPLE_HALF] > 1000);
+    assert_in_range(w.sum, OPENINGS * 9 / 10, OPENINGS * 11 / 10);
+    flood(&lab, 2 * XDP_PRESSURE_EVERY); /* the ring is empty again, and soon that is known */
+    uint64_t before = stat(&lab, XDP_STAT_probes_sampled_out);
+    flood(&lab, 100);
+    assert_int_equal(stat(&lab, XDP_STAT_probes_sampled_out), before);
+    lab_close(&lab);
+}
+
+static void reports_that_find_the_ring_full_are_counted(void **state)
+{
+    (void)state;
+    enum { OPENINGS = 150000 };
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    flood(&lab, OPENINGS);
+    assert_true(stat(&lab, XDP_STAT_probes_lost) > 0);
+    assert_int_equal(stat(&lab, XDP_STAT_probes) + stat(&lab, XDP_STAT_probes_lost) +
+                         stat(&lab, XDP_STAT_probes_sampled_out),
+                     OPENINGS);
+    struct weights w = weigh(&lab);
+    assert_int_equal(w.count, stat(&lab, XDP_STAT_probes));
+    assert_true(w.of[XDP_SAMPLE_FULL] > 100);
+    lab_close(&lab);
+}
+
+/* On one CPU: UDP flows seen and the pressure on the ring are kept per CPU. */
+static int own_namespace_and_cpu(void **state)
+{
+    (void)state;
+    pin_to(0);
     return unshare(CLONE_NEWNET);
 }
 
@@ -539,6 +839,10 @@ int main(void)
         cmocka_unit_test(without_a_socket_watched_frames_go_on_and_are_not_dropped),
         cmocka_unit_test(a_closed_socket_is_no_socket),
         cmocka_unit_test(unwatched_frames_go_on_though_there_is_a_socket),
+        cmocka_unit_test(prefixes_of_every_length_are_watched_exactly),
+        cmocka_unit_test(a_filter_that_lets_all_through_hands_over_none_but_the_watched),
+        cmocka_unit_test(what_is_no_longer_watched_goes_on_and_what_stays_is_handed_over),
+        cmocka_unit_test(frames_as_long_as_a_page_allows_are_handed_over_whole),
         cmocka_unit_test(up_to_four_vlan_tags_are_looked_through),
         cmocka_unit_test(tcp_port_22_is_never_handed_over),
         cmocka_unit_test(fragments_stay_in_the_kernel),
@@ -551,10 +855,15 @@ int main(void)
         cmocka_unit_test(every_ip_packet_is_counted_exactly_watched_or_not),
         cmocka_unit_test(flows_set_bits_as_linear_counting_expects),
         cmocka_unit_test(a_full_tally_is_counted_and_harms_no_traffic),
+        cmocka_unit_test(counting_on_all_cpus_while_generations_change_loses_no_packet),
         cmocka_unit_test(the_first_matching_ingress_row_wins),
         cmocka_unit_test(every_syn_without_ack_is_reported_watched_or_not),
         cmocka_unit_test(a_report_tells_the_segment_in_host_order),
+        cmocka_unit_test(every_kind_of_opening_is_reported_as_what_it_is),
+        cmocka_unit_test(answers_and_connections_under_way_are_no_openings),
+        cmocka_unit_test(a_udp_flow_is_reported_once_a_minute_and_each_new_one_at_once),
+        cmocka_unit_test(a_ring_that_fills_up_takes_a_sample_whose_weights_make_up_for_the_rest),
         cmocka_unit_test(reports_that_find_the_ring_full_are_counted),
     };
-    return cmocka_run_group_tests_name("xdp", tests, own_namespace, NULL);
+    return cmocka_run_group_tests_name("xdp", tests, own_namespace_and_cpu, NULL);
 }

@@ -97,7 +97,7 @@ static void a_capture_gives_its_events_in_order_and_in_its_own_time(void **state
                      2);
     assert_int_equal(lines_with("\"ended_at\":\"2023-11-14T22:15:18.000000000Z\",\"direction\""),
                      2);
-    assert_int_equal(lines_with("\"probes\":30}"), 2);
+    assert_int_equal(lines_with("\"probes\":30,"), 2);
     /* two prefixes, twelve intervals of ten seconds */
     assert_int_equal(lines_with("\"event\":\"tally\""), 24);
     assert_int_equal(lines_with("\"event\":\"sensor_status\""), 12);

@@ -222,7 +222,7 @@ static void migrations_apply_once_and_record_themselves(void **state)
     ok(store_check_version(f->store, &note));
     assert_string_equal(ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
                                        " FROM penstock.schema_version"),
-                        "1sensors 2ingress 3penny 4scan 5alerts 6passive");
+                        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings");
     ok(store_migrate(f->store, &applied, &note));
     assert_int_equal(applied, 0);
 }
@@ -318,7 +318,8 @@ static const char *const contract[][2] = {
      " retransmitted unanswered duplicates reason"},
     {"penny_drop",
      "test_id src dst src_port dst_port seq length dropped_at outcome answered_after"},
-    {"scan_window", "sensor pop started_at ended_at direction total_entropy bin_entropy probes"},
+    {"scan_window", "sensor pop started_at ended_at direction total_entropy bin_entropy probes "
+                    "probes_fin probes_null probes_xmas probes_udp probes_icmp"},
     {"passive_flow",
      "test_id sensor pop src dst src_port dst_port started_at ended_at start_reason end_reason data"
      " pure_ack keep_alives in_order out_of_order duplicates gaps gaps_late gaps_open"
@@ -535,16 +536,21 @@ static void scan_windows_come_back_as_they_were(void **state)
                                                .direction = SCAN_CLIENT,
                                                .total_entropy = 1.0 / 3,
                                                .bin_entropy = {.count = 3, .value = {0, 0.125, 2}},
-                                               .probes = 77};
+                                               .probes = 77,
+                                               .probes_fin = 1,
+                                               .probes_null = 2,
+                                               .probes_xmas = 3,
+                                               .probes_udp = 4,
+                                               .probes_icmp = 5};
     store_event(f, &e);
     e.scan_window.bin_entropy.count = 0;
     e.scan_window.direction = SCAN_SERVER;
     store_event(f, &e);
     assert_string_equal(ask(f->client, "SELECT * FROM penstock.scan_window ORDER BY direction"),
                         "ams1|AMS|2026-11-21 08:59:00+00|2026-11-21 09:00:00+00|client"
-                        "|0.3333333333333333|{0,0.125,2}|77\n"
+                        "|0.3333333333333333|{0,0.125,2}|77|1|2|3|4|5\n"
                         "ams1|AMS|2026-11-21 08:59:00+00|2026-11-21 09:00:00+00|server"
-                        "|0.3333333333333333|{}|77");
+                        "|0.3333333333333333|{}|77|1|2|3|4|5");
 }
 
 static struct event passive_flow(uint64_t seq, const char *src, const char *dst)

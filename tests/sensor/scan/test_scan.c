@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "sensor/packet/opening.h"
 #include "sensor/scan/scan.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -20,7 +21,7 @@ static int setup(void **state)
     assert_int_equal(prefix_parse("198.51.100.0/24", &conf.home[0]), 0);
     assert_int_equal(prefix_parse("2001:db8:1::/48", &conf.home[1]), 0);
     struct scan *s;
-    assert_int_equal(scan_new(&conf, &s), 0);
+    assert_int_equal(scan_new(&conf, 1, &s), 0);
     *state = s;
     return 0;
 }
@@ -189,12 +190,64 @@ static void a_disabled_engine_says_nothing(void **state)
     assert_false(scan_take(s, &e));
 }
 
+static void other_openings_are_counted_by_kind_and_mark_no_port(void **state)
+{
+    struct scan *s = *state;
+    struct event e;
+    struct packet p = syn_to("198.51.100.1", 53);
+    static const uint8_t flags[] = {TCP_FIN, 0, 0, TCP_FIN | TCP_PSH | TCP_URG, TCP_ACK};
+    for (size_t i = 0; i < sizeof flags; i++) {
+        p.tcp_flags = flags[i];
+        scan_packet(s, &p, 1);
+    }
+    p.protocol = IPPROTO_UDP;
+    for (unsigned i = 0; i < 10; i++) {
+        p.dst_port = (uint16_t)(53 + i / 2); /* five flows of two packets */
+        scan_packet(s, &p, 1);
+    }
+    p.protocol = IPPROTO_ICMP;
+    p.icmp_type = 8;
+    scan_packet(s, &p, 1);
+    scan_finish(s, 2);
+    assert_true(scan_take(s, &e));
+    assert_int_equal(e.scan_window.direction, SCAN_SERVER);
+    assert_int_equal(e.scan_window.probes, 0);
+    assert_int_equal(e.scan_window.probes_fin, 1);
+    assert_int_equal(e.scan_window.probes_null, 2);
+    assert_int_equal(e.scan_window.probes_xmas, 1);
+    assert_int_equal(e.scan_window.probes_udp, 5);
+    assert_int_equal(e.scan_window.probes_icmp, 1);
+    assert_true(e.scan_window.total_entropy == 0);
+    assert_true(scan_take(s, &e)); /* the other direction: nothing */
+    assert_int_equal(e.scan_window.probes_null + e.scan_window.probes_udp, 0);
+}
+
+static void what_the_kernel_reported_counts_with_its_weight_and_is_not_asked_again(void **state)
+{
+    struct scan *s = *state;
+    struct event e;
+    struct packet udp = syn_to("198.51.100.1", 53), syn = syn_to("198.51.100.1", 80);
+    udp.protocol = IPPROTO_UDP;
+    udp.opening = OPENING_UDP;
+    udp.weight = 1;
+    syn.opening = OPENING_SYN;
+    syn.weight = 64;
+    scan_packet(s, &udp, 1);
+    scan_packet(s, &udp, 1); /* the kernel's minute was over */
+    scan_packet(s, &syn, 1);
+    scan_finish(s, 2);
+    assert_true(scan_take(s, &e));
+    assert_int_equal(e.scan_window.probes_udp, 2);
+    assert_int_equal(e.scan_window.probes, 64);
+    assert_true(e.scan_window.total_entropy > 0);
+}
+
 static void bins_that_do_not_divide_are_a_configuration_error(void **state)
 {
     (void)state;
     struct scan_conf bad = {.enabled = true, .window_ns = 1, .bits = 1000, .bins = 16};
     struct scan *s;
-    assert_int_equal(scan_new(&bad, &s), ERR_CONF);
+    assert_int_equal(scan_new(&bad, 1, &s), ERR_CONF);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -205,6 +258,8 @@ int main(void)
         TEST(openings_towards_home_are_server_and_others_client),
         TEST(only_syn_without_ack_counts),
         TEST(a_quiet_window_says_zero),
+        TEST(other_openings_are_counted_by_kind_and_mark_no_port),
+        TEST(what_the_kernel_reported_counts_with_its_weight_and_is_not_asked_again),
         TEST(each_window_starts_empty),
         TEST(a_long_pause_gives_a_bounded_number_of_empty_windows_and_keeps_the_grid),
         TEST(windows_that_are_not_taken_make_the_next_longer_and_lose_no_probe),

@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "sensor/packet/opening.h"
 #include "sensor/source/source.h"
 #include "shared/base/clock.h"
 #include "tests/sensor/source/lab.h"
@@ -315,6 +316,30 @@ static void probes_come_bounded_and_in_order(void **state)
     assert_int_equal(source_afxdp.probes(r.source, out, 4), 2);
     assert_int_equal(out[1].src_port, 2005);
     assert_int_equal(source_afxdp.probes(r.source, out, 4), 0);
+    stop_and_remove(&r, &conf);
+}
+
+static void probes_say_which_kind_of_opening_they_are(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct packet out[8];
+    struct bytes frames[] = {tcp4(UNWATCHED, 1, 2, FLAG_FIN), udp4(UNWATCHED, 3, 53),
+                             udp4(UNWATCHED, 3, 53), icmp4(UNWATCHED, 8)};
+    for (unsigned i = 0; i < 4; i++)
+        send_frame(lab.a, &frames[i]);
+    usleep(50000);
+    assert_int_equal(source_afxdp.probes(r.source, out, 8), 3); /* the UDP flow once */
+    assert_int_equal(out[0].opening, OPENING_FIN);
+    assert_int_equal(out[1].opening, OPENING_UDP);
+    assert_int_equal(out[1].protocol, IPPROTO_UDP);
+    assert_int_equal(out[1].dst_port, 53);
+    assert_int_equal(out[2].opening, OPENING_ICMP);
+    assert_int_equal(out[2].protocol, IPPROTO_ICMP);
+    assert_int_equal(out[2].icmp_type, 8);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(out[i].weight, 1);
     stop_and_remove(&r, &conf);
 }
 
@@ -811,6 +836,7 @@ int main(void)
         cmocka_unit_test(skb_mode_and_copy_mode_can_be_asked_for),
         cmocka_unit_test(every_frame_is_accounted_for_and_none_leaks),
         cmocka_unit_test(probes_come_bounded_and_in_order),
+        cmocka_unit_test(probes_say_which_kind_of_opening_they_are),
         cmocka_unit_test(what_the_kernel_cannot_parse_is_forwarded_and_told_by_its_reason),
         cmocka_unit_test(the_tally_loses_no_packet_over_many_generations_under_load),
         cmocka_unit_test(the_configured_ingress_rows_number_the_cells),
