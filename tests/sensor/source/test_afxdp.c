@@ -604,7 +604,7 @@ static void what_cannot_work_is_refused_with_cause_and_remedy(void **state)
     expect_refusal(&conf, -ENODEV, "forward.interface: no interface nowhere1");
     snprintf(conf.forward_interface, sizeof conf.forward_interface, "outer");
     expect_refusal(&conf, ERR_CONF, "is the source's interface, too");
-    conf = conf_of(FORWARD_TUN);
+    conf = conf_of(FORWARD_DPDK);
     expect_refusal(&conf, ERR_UNSUPPORTED, "forward.driver");
     conf = conf_of(FORWARD_AF_XDP);
     conf.queues = 2;
