@@ -153,26 +153,28 @@ static void reap(struct source *s)
     s->under_way -= umem_reap(&s->umem, &s->inner_completion);
 }
 
+/* One system call that sends. 0, or errno. */
+static int send_now(struct source *s)
+{
+    int err = sendto(s->sender_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 ? 0 : errno;
+    s->refused += err == EBUSY;
+    s->is_gone |= err == ENXIO;
+    if (err == 0 || err == ENETDOWN)
+        tell_port(s, XDP_PORT_INNER, err == ENETDOWN);
+    return err;
+}
+
 /* Has the kernel send what stands in the TX ring. EBUSY: the device refused one frame, which is
  * gone, and there may be more; EAGAIN: there are more, or no room for completions. */
 static void kick(struct source *s)
 {
     s->is_stalled = false;
     for (int i = 0; i < KICKS_MAX && xsk_ring_prod__needs_wakeup(&s->tx); i++) {
-        if (sendto(s->sender_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0) {
-            s->is_stalled = false;
-            tell_port(s, XDP_PORT_INNER, false);
+        int err = send_now(s);
+        s->is_stalled = err == EBUSY || err == EAGAIN || err == EINTR || err == ENOBUFS;
+        if (!s->is_stalled)
             return;
-        }
-        if (errno == EBUSY) {
-            s->refused++;
-        } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-            s->is_gone |= errno == ENXIO;
-            tell_port(s, XDP_PORT_INNER, errno == ENETDOWN);
-            break;
-        }
         reap(s);
-        s->is_stalled = true;
     }
 }
 
@@ -407,13 +409,27 @@ static void settle(struct source *s)
         recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
+/* Nothing to send: the kernel only says how the inner port is. */
+static void look_for_inner(struct source *s)
+{
+    if (s->forward != NULL) {
+        s->group->forward->look(s->forward);
+        s->is_gone |= s->forward->is_gone;
+    } else if (s->sender != NULL) {
+        send_now(s);
+    }
+}
+
 /* A removed interface sends no word: its socket is unbound, and poll() just sleeps. (ENETDOWN is
  * another matter: a port that is down may come up again.) */
-static void look_for_port(struct source *s)
+static void look_for_ports(struct source *s)
 {
+    if (s->receiver == NULL)
+        return;
     int err = recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0 ? errno : 0;
     s->is_gone |= err == ENXIO;
     tell_port(s, XDP_PORT_OUTER, err == ENETDOWN);
+    look_for_inner(s);
 }
 
 static int nothing_came(struct source *s)
@@ -431,8 +447,8 @@ static int nothing_came(struct source *s)
 
 static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
 {
-    if (s->forward != NULL && s->is_gone)
-        return nothing_came(s); /* what would be lent could not be forwarded */
+    if (s->is_gone && (s->forward != NULL || s->sender != NULL))
+        return nothing_came(s); /* what would be lent could not be forwarded, or never comes */
     uint32_t first = 0, n = xsk_ring_cons__peek(&s->rx, max, &first);
     if (n == 0)
         return nothing_came(s);
@@ -525,7 +541,7 @@ static void afxdp_wait(struct source *s, unsigned timeout_ms)
     if (s->is_stalled && timeout_ms > 1)
         timeout_ms = 1; /* the inner port has frames to send: come back soon */
     if (poll(fds, 2, (int)timeout_ms) == 0)
-        look_for_port(s);
+        look_for_ports(s);
 }
 
 /* ---- probes and statistics */
@@ -588,6 +604,7 @@ static uint64_t missed(const struct source *s)
 
 static void afxdp_stats(struct source *s, struct source_stats *out)
 {
+    look_for_ports(s); /* also where frames or probes leave no pause */
     *out = (struct source_stats){.missed = missed(s), .transmit_refused = s->refused};
     if (s->queue != 0)
         return;

@@ -22,7 +22,7 @@ struct forward_conf {
     unsigned mtu;             /* of the port that receives */
 };
 
-/* What its user may look at after each send(). */
+/* What its user may look at after each send() and look(). */
 struct forward {
     bool is_down; /* the device takes nothing now; it may come up again */
     bool is_gone; /* the device was removed: nothing will ever go out again */
@@ -40,6 +40,8 @@ struct forward_ops {
     /* Sends the frames whose verdict is not FRAME_DROP, in order. Returns how many were refused. */
     unsigned (*send)(struct forward *f, const struct frame *frames, const uint8_t *verdicts,
                      unsigned n);
+    /* Is the device still there? Asked now and then, for when there is nothing to send. */
+    void (*look)(struct forward *f);
     void (*close)(struct forward *f); /* NULL is fine */
 };
 

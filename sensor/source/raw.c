@@ -79,7 +79,7 @@ static bool is_worth_a_retry(struct raw *r, unsigned *retries)
     if (errno == EINTR)
         return true;
     r->base.is_down = errno == ENETDOWN;
-    r->base.is_gone = errno == ENXIO || errno == ENODEV;
+    r->base.is_gone |= errno == ENXIO || errno == ENODEV;
     return (errno == ENOBUFS || errno == EAGAIN) && (*retries)++ < RETRIES_MAX;
 }
 
@@ -119,9 +119,19 @@ static unsigned raw_send(struct forward *f, const struct frame *frames, const ui
     return refused + send_messages(r, count);
 }
 
+/* The kernel unbinds a socket whose device is removed. */
+static void raw_look(struct forward *f)
+{
+    struct sockaddr_ll at = {0};
+    socklen_t size = sizeof at;
+    if (getsockname(((struct raw *)f)->fd, (struct sockaddr *)&at, &size) == 0)
+        f->is_gone |= at.sll_ifindex <= 0;
+}
+
 const struct forward_ops forward_raw = {
     .name = "raw",
     .open = raw_open,
     .send = raw_send,
+    .look = raw_look,
     .close = raw_close,
 };

@@ -82,7 +82,7 @@ static int check_family(const struct source_conf *conf, uint8_t family, bool is_
     return 0;
 }
 
-static int tun_check(const struct source_conf *conf, struct note *note)
+static int check_host(const struct source_conf *conf, struct note *note)
 {
     bool v4 = setting("ipv4", "all", "forwarding") == 1 ||
               setting("ipv4", conf->interface, "forwarding") == 1;
@@ -200,6 +200,30 @@ static void tun_close(struct forward *f)
     free(t);
 }
 
+static int open_queue(struct tun *t, const struct forward_conf *conf, bool *is_ours,
+                      struct note *note)
+{
+    t->fd = -1;
+    int err = attach_queue(t, conf->interface, is_ours, note);
+    return err < 0 ? err : set_up(conf, *is_ours, note);
+}
+
+/* Tries it out, too: a device that cannot be had is told before a program is attached. */
+static int tun_check(const struct source_conf *conf, struct note *note)
+{
+    struct forward_conf try = {.mtu = 0};
+    struct tun t;
+    bool is_ours;
+    int err = check_host(conf, note);
+    if (err < 0)
+        return err;
+    snprintf(try.interface, sizeof try.interface, "%.15s", conf->forward_interface);
+    err = open_queue(&t, &try, &is_ours, note);
+    if (t.fd >= 0)
+        close(t.fd);
+    return err;
+}
+
 static int tun_open(const struct forward_conf *conf, unsigned queue, struct forward **out,
                     struct note *note)
 {
@@ -208,10 +232,7 @@ static int tun_open(const struct forward_conf *conf, unsigned queue, struct forw
     struct tun *t = calloc(1, sizeof *t);
     if (t == NULL)
         return note_set(note, -ENOMEM, "no memory for forwarding");
-    t->fd = -1;
-    int err = attach_queue(t, conf->interface, &is_ours, note);
-    if (err == 0)
-        err = set_up(conf, is_ours, note);
+    int err = open_queue(t, conf, &is_ours, note);
     if (err < 0) {
         tun_close(&t->base);
         return err;
@@ -253,7 +274,7 @@ static bool put(struct tun *t, const struct frame *f)
         sent = write(t->fd, f->data + at, f->len - at);
     } while (sent < 0 && errno == EINTR);
     t->base.is_down = sent < 0 && errno == EIO;
-    t->base.is_gone = sent < 0 && errno == EBADFD;
+    t->base.is_gone |= sent < 0 && errno == EBADFD;
     return sent >= 0;
 }
 
@@ -267,10 +288,18 @@ static unsigned tun_send(struct forward *f, const struct frame *frames, const ui
     return refused;
 }
 
+static void tun_look(struct forward *f)
+{
+    struct ifreq request;
+    if (ioctl(((struct tun *)f)->fd, TUNGETIFF, &request) != 0)
+        f->is_gone |= errno == EBADFD;
+}
+
 const struct forward_ops forward_tun = {
     .name = "tun",
     .check = tun_check,
     .open = tun_open,
     .send = tun_send,
+    .look = tun_look,
     .close = tun_close,
 };
