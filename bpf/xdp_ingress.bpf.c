@@ -28,8 +28,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Options, fixed at load. */
 const volatile bool is_wire = false;
-const volatile bool is_routed = false; /* the host routes what the sensor has looked at */
-const volatile __u8 own_mac[6] = {0};  /* then: the outer port's */
+const volatile bool is_routed = false;       /* the host routes what the sensor has looked at */
+const volatile __u8 own_mac[6] = {0};        /* then: the outer port's */
 const volatile __u32 tally_v4_mask = 0;      /* network order */
 const volatile __u64 tally_v6_mask[2] = {0}; /* network order */
 const volatile __u64 hash_seed = 0;

@@ -537,6 +537,20 @@ static void a_removed_device_is_an_error_and_not_an_endless_silence(void **state
     stop(&r, &conf);
 }
 
+static void a_removed_device_is_noticed_also_when_nothing_is_sent(void **state)
+{
+    enum forward_driver driver = *(enum forward_driver *)*state;
+    struct source_conf conf = conf_of(driver);
+    struct running r = start(&conf);
+    struct frame frame;
+    source_afxdp.wait(r.sources[0], 1);
+    assert_int_equal(source_afxdp.recv(r.sources[0], &frame, 1), 0);
+    assert_int_equal(shell("ip link del %s", conf.forward_interface), 0);
+    refused(&r); /* statistics are read ten times a second, also under load */
+    assert_int_equal(source_afxdp.recv(r.sources[0], &frame, 1), ERR_KERNEL);
+    stop(&r, &conf);
+}
+
 /* ---- the lab, made a router */
 
 static int read_mac(const char *interface, uint8_t mac[6])
@@ -628,10 +642,15 @@ int main(void)
     const struct CMUnitTest down_tests[] = {
         OF(tun, what_a_port_that_is_down_refuses_is_counted_until_it_is_up),
         OF(tun, a_removed_device_is_an_error_and_not_an_endless_silence),
+        OF(tun, a_removed_device_is_noticed_also_when_nothing_is_sent),
         OF(raw, what_a_port_that_is_down_refuses_is_counted_until_it_is_up),
         OF(raw, a_removed_device_is_an_error_and_not_an_endless_silence),
     };
+    const struct CMUnitTest gone_tests[] = {
+        OF(raw, a_removed_device_is_noticed_also_when_nothing_is_sent),
+    };
     int failed = cmocka_run_group_tests_name("forward", tests, up, down);
     failed += cmocka_run_group_tests_name("forward, queues", queue_tests, up_with_two_queues, down);
-    return failed + cmocka_run_group_tests_name("forward, down", down_tests, up, down);
+    failed += cmocka_run_group_tests_name("forward, down", down_tests, up, down);
+    return failed + cmocka_run_group_tests_name("forward, gone", gone_tests, up, down);
 }
