@@ -4,7 +4,7 @@
  *        outer port ──ingress──▶ count, probe ──▶ watched, and a socket there? ──▶ sensor
  *                                                          │ no
  *                                                          ▼
- *        outer port ◀──wire_back── inner port      inner port (wire) or the host (mirror)
+ *        outer port ◀──wire_back── inner port      inner port (wire) or the host (mirror, router)
  *
  * Everything goes its way here at kernel speed; the sensor gets only frames whose source prefix is
  * being watched, and only while its socket is in the map: a sensor that stopped, crashed or was
