@@ -4,7 +4,7 @@
  *        outer port ──ingress──▶ count, probe ──▶ watched, and a socket there? ──▶ sensor
  *                                                          │ no
  *                                                          ▼
- *        outer port ◀──wire_back── inner port      inner port (wire) or the host (mirror)
+ *        outer port ◀──wire_back── inner port      inner port (wire) or the host (mirror, router)
  *
  * Everything goes its way here at kernel speed; the sensor gets only frames whose source prefix is
  * being watched, and only while its socket is in the map: a sensor that stopped, crashed or was
@@ -30,6 +30,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Options, fixed at load. */
 const volatile bool is_wire = false;
+const volatile bool is_routed = false;       /* the host routes what the sensor has looked at */
+const volatile __u8 own_mac[6] = {0};        /* then: the outer port's */
 const volatile __u32 tally_v4_mask = 0;      /* network order */
 const volatile __u64 tally_v6_mask[2] = {0}; /* network order */
 const volatile __u64 hash_seed = 0;
@@ -379,6 +381,19 @@ static __always_inline int hand_over(__u32 queue)
     return onward();
 }
 
+/* The sensor strips the Ethernet header before the host routes: of what is not addressed to this
+ * host (flooded frames, another router's), the host must go on deciding by itself. */
+static __always_inline bool is_for_host(struct xdp_md *ctx)
+{
+    struct ethhdr *eth = (void *)(long)ctx->data;
+    if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+        return false;
+    for (int i = 0; i < 6; i++)
+        if (eth->h_dest[i] != own_mac[i])
+            return false;
+    return true;
+}
+
 static __always_inline int decide(const struct view *v, __u32 queue)
 {
     if (!is_watched(v))
@@ -409,6 +424,8 @@ int ingress(struct xdp_md *ctx)
         return onward();
     }
     probe(&v, hash, row, frame_len);
+    if (is_routed && !is_for_host(ctx))
+        return onward();
     return decide(&v, ctx->rx_queue_index);
 }
 

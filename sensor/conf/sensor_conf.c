@@ -75,9 +75,9 @@ static const struct conf_row rows[] = {
      .help = "Arguments for DPDK's environment layer. The dpdk driver comes with a later release; until then this must be empty."},
 
     {"forward.driver", CONF_WORD, AT(conf.source.forward), .value = "af_xdp", .words = forward_words,
-     .help = "How watched packets go on. none: this is a mirror, nothing is forwarded. dpdk, tun and raw come with a later release."},
+     .help = "How watched packets go on. af_xdp: out of the inner port. raw: the same by a packet socket, where its driver cannot send from AF_XDP. tun: through a TUN device to this host, which routes. none: this is a mirror, nothing is forwarded. dpdk comes with a later release."},
     {"forward.interface", CONF_TEXT, AT(conf.source.forward_interface), .example = "eth2",
-     .help = "The inner port. Required, unless the driver is none."},
+     .help = "The inner port; with tun, the TUN device, which is made if there is none. Required, unless the driver is none."},
 
     {"ingress", CONF_RECORDS, LIST(conf.ingress.row, conf.ingress.count), .max = INGRESS_ROWS_MAX,
      .rows = ingress_rows, .row_count = COUNT_OF(ingress_rows),
@@ -209,14 +209,26 @@ static void check_release(struct conf *c, const struct keys *k)
                    "out");
 }
 
+/* A TUN device is made by this name: the kernel would take % for a place to put a number. */
+static void check_forward_name(struct conf *c, const struct source_conf *s)
+{
+    const char *name = s->forward_interface;
+    if (s->driver != SOURCE_DPDK && strlen(name) > 15)
+        conf_wrong(c, "forward.interface", "\"%s\" is longer than an interface name can be (15)",
+                   name);
+    if (s->forward == FORWARD_TUN && strpbrk(name, "%/: ") != NULL)
+        conf_wrong(c, "forward.interface", "\"%s\" is no name for a TUN device", name);
+}
+
 static void check_forward(struct conf *c, const struct source_conf *s)
 {
-    if (s->forward == FORWARD_DPDK || s->forward == FORWARD_TUN || s->forward == FORWARD_RAW)
-        conf_wrong(c, "forward.driver", "%s is not in this release; use af_xdp, or none",
+    if (s->forward == FORWARD_DPDK)
+        conf_wrong(c, "forward.driver", "%s is not in this release; use af_xdp, raw, tun or none",
                    forward_words[s->forward]);
     if (s->forward == FORWARD_NONE)
         return;
     require(c, "forward.interface", s->forward_interface);
+    check_forward_name(c, s);
     if (s->interface[0] != '\0' && strcmp(s->interface, s->forward_interface) == 0)
         conf_wrong(c, "forward.interface",
                    "\"%s\" is source.interface too; traffic would turn back", s->interface);

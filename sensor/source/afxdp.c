@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sensor/source/forward.h"
 #include "sensor/source/umem.h"
 #include "sensor/source/xdp_attach.h"
 #include "shared/base/clock.h"
@@ -53,20 +54,24 @@ struct source_group {
     struct xdp_attach attach;
     enum zero_copy zero_copy;
     bool busy_poll;
+    const struct forward_ops *forward; /* NULL: by AF_XDP, or not at all */
+    struct forward_conf forward_conf;
 };
 
 struct source {
     struct source_group *group;
     unsigned queue;
     struct umem umem;
-    struct xsk_socket *receiver, *sender; /* sender NULL: mirror */
+    struct xsk_socket *receiver, *sender; /* sender NULL: a forwarder, or mirror */
+    struct forward *forward;              /* NULL: the sender, or mirror */
     struct xsk_ring_cons rx;
     struct xsk_ring_prod tx, inner_fill;
     struct xsk_ring_cons inner_completion;
     int receiver_fd, sender_fd;
     bool is_zero_copy, is_listed, is_reported;
-    bool is_gone;       /* a port was removed: neither socket will ever work again */
-    bool is_stalled;    /* frames stand in the TX ring that the kernel has not taken */
+    bool is_gone;    /* a port was removed: neither socket will ever work again */
+    bool is_stalled; /* frames stand in the TX ring that the kernel has not taken */
+    bool is_down[XDP_PORTS];
     unsigned burst;     /* frames of the last recv that gave any, until we slept */
     uint32_t under_way; /* in the TX ring, with the driver, or in the completion ring */
     uint64_t refused;
@@ -85,20 +90,32 @@ static void afxdp_detach(struct source_group *g)
     free(g);
 }
 
+static const struct forward_ops *find_forward(enum forward_driver driver)
+{
+    return driver == FORWARD_TUN ? &forward_tun : driver == FORWARD_RAW ? &forward_raw : NULL;
+}
+
 static int afxdp_attach(const struct source_conf *conf, struct source_group **out,
                         struct note *note)
 {
     *out = NULL;
+    const struct forward_ops *forward = find_forward(conf->forward);
+    int err = forward != NULL && forward->check != NULL ? forward->check(conf, note) : 0;
+    if (err < 0)
+        return err;
     struct source_group *g = calloc(1, sizeof *g);
     if (g == NULL)
         return note_set(note, -ENOMEM, "no memory for the source");
     g->zero_copy = conf->zero_copy;
     g->busy_poll = conf->busy_poll;
-    int err = xdp_attach_open(conf, &g->attach, note);
+    g->forward = forward;
+    err = xdp_attach_open(conf, &g->attach, note);
     if (err < 0) {
         free(g);
         return err;
     }
+    snprintf(g->forward_conf.interface, IFNAMSIZ, "%.15s", conf->forward_interface);
+    g->forward_conf.mtu = g->attach.ports[XDP_PORT_OUTER].mtu;
     *out = g;
     return 0;
 }
@@ -122,9 +139,36 @@ static int afxdp_tally(struct source_group *g,
 
 /* ---- sending */
 
+/* Once when it goes down, once when it is back. */
+static void tell_port(struct source *s, unsigned port, bool is_down)
+{
+    const char *name = port == XDP_PORT_INNER && s->forward != NULL
+                           ? s->group->forward_conf.interface
+                           : s->group->attach.ports[port].name;
+    if (s->is_down[port] == is_down)
+        return;
+    s->is_down[port] = is_down;
+    if (is_down)
+        log_warn("event=port_down if=%s queue=%u hint=\"until it is up nothing %s\"", name,
+                 s->queue, port == XDP_PORT_OUTER ? "comes" : "can be forwarded");
+    else
+        log_info("event=port_up if=%s queue=%u", name, s->queue);
+}
+
 static void reap(struct source *s)
 {
     s->under_way -= umem_reap(&s->umem, &s->inner_completion);
+}
+
+/* One system call that sends. 0, or errno. */
+static int send_now(struct source *s)
+{
+    int err = sendto(s->sender_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 ? 0 : errno;
+    s->refused += err == EBUSY;
+    s->is_gone |= err == ENXIO;
+    if (err == 0 || err == ENETDOWN)
+        tell_port(s, XDP_PORT_INNER, err == ENETDOWN);
+    return err;
 }
 
 /* Has the kernel send what stands in the TX ring. EBUSY: the device refused one frame, which is
@@ -133,18 +177,11 @@ static void kick(struct source *s)
 {
     s->is_stalled = false;
     for (int i = 0; i < KICKS_MAX && xsk_ring_prod__needs_wakeup(&s->tx); i++) {
-        if (sendto(s->sender_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0) {
-            s->is_stalled = false;
+        int err = send_now(s);
+        s->is_stalled = err == EBUSY || err == EAGAIN || err == EINTR || err == ENOBUFS;
+        if (!s->is_stalled)
             return;
-        }
-        if (errno == EBUSY) {
-            s->refused++;
-        } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-            s->is_gone |= errno == ENXIO;
-            break;
-        }
         reap(s);
-        s->is_stalled = true;
     }
 }
 
@@ -222,7 +259,7 @@ static int open_sockets(struct source *s, bool is_zero_copy)
     int err = umem_open(&s->umem, is_zero_copy ? CHUNKS_ZERO : CHUNKS, RING_SIZE);
     if (err == 0)
         err = open_receiver(s, is_zero_copy ? XDP_ZEROCOPY : XDP_COPY);
-    if (err == 0 && s->group->attach.port_count == 2)
+    if (err == 0 && s->group->attach.port_count == 2 && s->group->forward == NULL)
         err = open_sender(s);
     s->is_zero_copy = is_zero_copy;
     if (err < 0)
@@ -322,6 +359,8 @@ static void afxdp_close(struct source *s)
     if (s->sender != NULL)
         send_the_rest(s);
     close_sockets(s);
+    if (s->forward != NULL)
+        s->group->forward->close(s->forward);
     ring_buffer__free(s->probe_ring);
     free(s);
 }
@@ -345,6 +384,8 @@ static int afxdp_open(struct source_group *g, unsigned queue, struct source **ou
     s->group = g;
     s->queue = queue;
     int err = open_in_mode(s, note);
+    if (err == 0 && g->forward != NULL)
+        err = g->forward->open(&g->forward_conf, queue, &s->forward, note);
     if (err == 0)
         err = open_probes(s, note);
     if (err == 0) {
@@ -377,12 +418,27 @@ static void settle(struct source *s)
         recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
+/* Nothing to send: the kernel only says how the inner port is. */
+static void look_for_inner(struct source *s)
+{
+    if (s->forward != NULL) {
+        s->group->forward->look(s->forward);
+        s->is_gone |= s->forward->is_gone;
+    } else if (s->sender != NULL) {
+        send_now(s);
+    }
+}
+
 /* A removed interface sends no word: its socket is unbound, and poll() just sleeps. (ENETDOWN is
  * another matter: a port that is down may come up again.) */
-static void look_for_port(struct source *s)
+static void look_for_ports(struct source *s)
 {
-    if (recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0)
-        s->is_gone |= errno == ENXIO;
+    if (s->receiver == NULL)
+        return;
+    int err = recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0 ? errno : 0;
+    s->is_gone |= err == ENXIO;
+    tell_port(s, XDP_PORT_OUTER, err == ENETDOWN);
+    look_for_inner(s);
 }
 
 static int nothing_came(struct source *s)
@@ -400,6 +456,8 @@ static int nothing_came(struct source *s)
 
 static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
 {
+    if (s->is_gone && (s->forward != NULL || s->sender != NULL))
+        return nothing_came(s); /* what would be lent could not be forwarded, or never comes */
     uint32_t first = 0, n = xsk_ring_cons__peek(&s->rx, max, &first);
     if (n == 0)
         return nothing_came(s);
@@ -445,11 +503,27 @@ static void send_all(struct source *s, const struct xdp_desc *out, unsigned n)
         umem_give(&s->umem, out[sent++].addr);
 }
 
+/* The forwarder has copied what it sent, so every chunk is free. */
+static void send_by_forwarder(struct source *s, const struct frame *frames, const uint8_t *verdicts,
+                              unsigned n)
+{
+    s->refused += s->group->forward->send(s->forward, frames, verdicts, n);
+    s->is_gone |= s->forward->is_gone;
+    tell_port(s, XDP_PORT_INNER, s->forward->is_down);
+    for (unsigned i = 0; i < n; i++)
+        umem_give(&s->umem, frames[i].token);
+    settle(s);
+}
+
 static void afxdp_done(struct source *s, const struct frame *frames, const uint8_t *verdicts,
                        unsigned n)
 {
     struct xdp_desc out[BURST];
     unsigned count = 0;
+    if (s->forward != NULL) {
+        send_by_forwarder(s, frames, verdicts, n);
+        return;
+    }
     for (unsigned i = 0; i < n; i++) {
         if (s->sender == NULL || verdicts[i] == FRAME_DROP) {
             umem_give(&s->umem, frames[i].token);
@@ -493,7 +567,7 @@ static void afxdp_wait(struct source *s, unsigned timeout_ms)
     if (s->is_stalled && timeout_ms > 1)
         timeout_ms = 1; /* the inner port has frames to send: come back soon */
     if (poll(fds, 2, (int)timeout_ms) == 0)
-        look_for_port(s);
+        look_for_ports(s);
 }
 
 /* ---- probes and statistics */
@@ -559,6 +633,7 @@ static uint64_t missed(const struct source *s)
 
 static void afxdp_stats(struct source *s, struct source_stats *out)
 {
+    look_for_ports(s); /* also where frames or probes leave no pause */
     *out = (struct source_stats){.missed = missed(s), .transmit_refused = s->refused};
     if (s->queue != 0)
         return;

@@ -44,6 +44,15 @@ static int ask_mtu(int fd, struct port *port)
     return 0;
 }
 
+/* Stays zero where there is none. */
+static void ask_mac(int fd, struct port *port)
+{
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", port->name);
+    if (ioctl(fd, SIOCGIFHWADDR, &request) == 0)
+        memcpy(port->mac, request.ifr_hwaddr.sa_data, sizeof port->mac);
+}
+
 static int check_mtu(const struct port *port, const char *role, struct note *note)
 {
     if (port->mtu <= PORT_MTU_MAX)
@@ -72,6 +81,7 @@ int port_find(const char *name, const char *role, struct port *out, struct note 
         return note_set(note, -errno, "%s: cannot ask about %s: %s", role, name, strerror(errno));
     int err = ask_mtu(fd, out);
     ask_queues(fd, out);
+    ask_mac(fd, out);
     close(fd);
     if (err < 0)
         return note_set(note, err, "%s: cannot ask for the MTU of %s: %s", role, name,

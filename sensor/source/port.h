@@ -4,6 +4,7 @@
 
 #include <net/if.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "shared/base/err.h"
 
@@ -15,6 +16,7 @@ struct port {
     char name[IFNAMSIZ];
     int ifindex;
     unsigned mtu;
+    uint8_t mac[6];
     unsigned rx_queues, tx_queues;
 };
 

@@ -39,11 +39,13 @@ static int find_ports(const struct source_conf *conf, struct xdp_attach *a, stru
 {
     int err = port_find(conf->interface, "source.interface", &a->ports[XDP_PORT_OUTER], note);
     a->port_count = 1;
-    if (err < 0 || conf->forward == FORWARD_NONE)
+    a->is_routed = conf->forward == FORWARD_TUN;
+    if (err < 0 || conf->forward == FORWARD_NONE || a->is_routed)
         return err;
-    if (conf->forward != FORWARD_AF_XDP)
+    if (conf->forward == FORWARD_DPDK)
         return note_set(note, ERR_UNSUPPORTED,
-                        "forward.driver: an af_xdp source forwards by af_xdp or not at all (none)");
+                        "forward.driver: an af_xdp source cannot forward by dpdk: use af_xdp, raw, "
+                        "tun or none");
     if (strcmp(conf->interface, conf->forward_interface) == 0)
         return note_set(note, ERR_CONF, "forward.interface: %s is the source's interface, too",
                         conf->interface);
@@ -67,7 +69,7 @@ static int count_queues(const struct source_conf *conf, struct xdp_attach *a, st
                         "source.queues: %u, but %s has %u receive queues (see "
                         "`ethtool -l %s`), of which at most %d can be served",
                         n, outer->name, outer->rx_queues, outer->name, XDP_QUEUES_MAX);
-    if (a->port_count == 2 && n > inner->tx_queues)
+    if (conf->forward == FORWARD_AF_XDP && n > inner->tx_queues)
         return note_set(note, ERR_CONF,
                         "forward.interface: %s has %u transmit queues for %u workers: set "
                         "source.queues to %u, or `ethtool -L` one of the ports",
@@ -173,6 +175,8 @@ static void set_options(const struct source_conf *conf, struct xdp_attach *a)
     a->skeleton->rodata->is_wire = a->port_count == 2;
     a->skeleton->rodata->has_coarse_clock =
         libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_ktime_get_coarse_ns, NULL) == 1;
+    a->skeleton->rodata->is_routed = a->is_routed;
+    memcpy(a->skeleton->rodata->own_mac, a->ports[XDP_PORT_OUTER].mac, sizeof a->ports[0].mac);
     set_tally(a->skeleton, conf);
     set_ingress(a->skeleton, conf->ingress != NULL ? conf->ingress : &match_all);
 }
@@ -384,10 +388,13 @@ static void pin_maps(const struct xdp_attach *a)
 }
 
 /* Without it a NIC keeps back what is not addressed to itself, and the wire has a hole. Who found
- * it off notes that beside the pins, so that removal gives the port back as it was. */
+ * it off notes that beside the pins, so that removal gives the port back as it was. A router wants
+ * no more than what is addressed to it. */
 static int make_promiscuous(const struct xdp_attach *a, struct note *note)
 {
     int err = 0;
+    if (a->is_routed)
+        return 0;
     for (unsigned i = 0; err == 0 && i < a->port_count; i++) {
         bool was;
         err = port_set_promiscuous(a->ports[i].name, true, &was, note);

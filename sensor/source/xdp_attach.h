@@ -23,7 +23,8 @@ struct xdp_ingress; /* the skeleton */
 struct xdp_attach {
     struct xdp_ingress *skeleton;
     struct port ports[XDP_PORTS];
-    unsigned port_count; /* 1: mirror, 2: wire */
+    unsigned port_count; /* 1: mirror or router, 2: wire */
+    bool is_routed;      /* the host's own stack forwards, both what it gets and what we write */
     unsigned queues;     /* to be served */
     bool is_native;
     int link_fd[XDP_PORTS];

@@ -204,12 +204,15 @@ static void what_does_not_fit_together_is_told(void **state)
         {"source.eal=[--no-pci]",
          "--set: source.eal: arguments for DPDK, which is not in this release; leave them out"},
         {"source.eal=[]", ""},
-        {"forward.driver=tun",
-         "--set: forward.driver: tun is not in this release; use af_xdp, or none"},
-        {"forward.driver=raw",
-         "--set: forward.driver: raw is not in this release; use af_xdp, or none"},
+        {"forward.driver=raw", ""},
+        {"forward.driver=tun", ""},
+        {"forward.driver=teleport",
+         "--set: forward.driver: expected one of af_xdp, dpdk, tun, raw, none, got \"teleport\""},
+        {"forward.interface=longer-than-a-name",
+         "--set: forward.interface: \"longer-than-a-name\" is longer than an interface name can be "
+         "(15)"},
         {"forward.driver=dpdk",
-         "--set: forward.driver: dpdk is not in this release; use af_xdp, or none"},
+         "--set: forward.driver: dpdk is not in this release; use af_xdp, raw, tun or none"},
         {"source.driver=dpdk", "--set: source.driver: this build has no DPDK source; use af_xdp"},
         {"source.driver=pcap", "forward.driver: source.driver pcap cannot forward; use none"},
         {"forward.interface=eth1",
@@ -292,6 +295,18 @@ static void a_mirror_runs_with_penny_passive_or_off(void **state)
     assert_int_equal(LOAD(NEEDED, "forward.driver=none", "forward.interface=", "penny.mode=off"),
                      0);
     assert_int_equal(conf.source.forward, FORWARD_NONE);
+}
+
+static void a_tun_device_has_a_name_and_not_a_pattern(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD(NEEDED, "forward.driver=tun", "forward.interface=penny0"), 0);
+    assert_int_equal(conf.source.forward, FORWARD_TUN);
+    assert_int_equal(conf.penny.mode, PENNY_ACTIVE); /* what it does not forward is withheld */
+    assert_int_equal(LOAD(NEEDED, "forward.driver=tun", "forward.interface=tun%d"), ERR_CONF);
+    assert_string_equal(note.text,
+                        "--set: forward.interface: \"tun%d\" is no name for a TUN device");
+    assert_int_equal(LOAD(NEEDED, "forward.driver=raw", "forward.interface=tun%d"), 0);
 }
 
 static void a_passive_test_outlives_its_idle_flows(void **state)
@@ -390,6 +405,7 @@ int main(void)
         cmocka_unit_test(the_papers_rule_takes_no_more_than_its_twelve_drops),
         cmocka_unit_test(an_endpoint_is_a_kind_a_host_and_a_port),
         cmocka_unit_test(a_mirror_runs_with_penny_passive_or_off),
+        cmocka_unit_test(a_tun_device_has_a_name_and_not_a_pattern),
         cmocka_unit_test(a_passive_test_outlives_its_idle_flows),
         cmocka_unit_test(the_file_s_mistakes_have_lines_and_settings_come_last),
         cmocka_unit_test(a_file_that_cannot_be_read_is_not_said_to_lack_its_keys_too),

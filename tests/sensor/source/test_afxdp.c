@@ -290,6 +290,39 @@ static void every_frame_is_accounted_for_and_none_leaks(void **state)
     stop_and_remove(&r, &conf);
 }
 
+/* While it is down its TX ring fills, which takes half of the chunks; the other half goes on. */
+static void a_wire_whose_inner_port_was_down_starves_not_and_flows_again(void **state)
+{
+    (void)state;
+    enum { MANY = 9000, AFTER = 500 };
+    struct source_conf conf = conf_of(FORWARD_AF_XDP);
+    struct running r = start(&conf);
+    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK), g = tcp4("203.0.113.8", 1, 80, FLAG_ACK);
+    struct source_stats stats;
+    unsigned forwarded = 0, taken = 0, before;
+    assert_int_equal(shell("ip link set inner down"), 0);
+    for (unsigned sent = 0; sent < MANY; sent += 1500) {
+        send_many(lab.a, 1500, &f);
+        taken += serve(r.source, &forwarded);
+    }
+    assert_int_equal(taken, MANY);
+    assert_int_equal(shell("ip link set inner up"), 0);
+    for (unsigned sent = 0; sent < AFTER;
+         sent += 100) { /* which also pushes out what stood there */
+        send_many(lab.a, 100, &g);
+        serve(r.source, &forwarded);
+    }
+    source_afxdp.stats(r.source, &stats);
+    assert_int_equal(stats.missed, 0);
+    assert_int_equal(count_like(lab.b, &f) + stats.transmit_refused, MANY - MANY / 3);
+    before = forwarded;
+    send_many(lab.a, 100, &g);
+    serve(r.source, &forwarded);
+    assert_in_range(forwarded - before, 60, 70);
+    assert_int_equal(count_like(lab.b, &g), forwarded - before);
+    stop_and_remove(&r, &conf);
+}
+
 /* ---- what the kernel tells */
 
 static void probes_come_bounded_and_in_order(void **state)
@@ -629,7 +662,7 @@ static void what_cannot_work_is_refused_with_cause_and_remedy(void **state)
     expect_refusal(&conf, -ENODEV, "forward.interface: no interface nowhere1");
     snprintf(conf.forward_interface, sizeof conf.forward_interface, "outer");
     expect_refusal(&conf, ERR_CONF, "is the source's interface, too");
-    conf = conf_of(FORWARD_TUN);
+    conf = conf_of(FORWARD_DPDK);
     expect_refusal(&conf, ERR_UNSUPPORTED, "forward.driver");
     conf = conf_of(FORWARD_AF_XDP);
     conf.queues = 2;
@@ -835,6 +868,7 @@ int main(void)
         cmocka_unit_test(native_mode_is_preferred),
         cmocka_unit_test(skb_mode_and_copy_mode_can_be_asked_for),
         cmocka_unit_test(every_frame_is_accounted_for_and_none_leaks),
+        cmocka_unit_test(a_wire_whose_inner_port_was_down_starves_not_and_flows_again),
         cmocka_unit_test(probes_come_bounded_and_in_order),
         cmocka_unit_test(probes_say_which_kind_of_opening_they_are),
         cmocka_unit_test(what_the_kernel_cannot_parse_is_forwarded_and_told_by_its_reason),
