@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/if_xdp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -17,17 +18,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sensor/source/beat.h"
 #include "sensor/source/umem.h"
+#include "sensor/source/watchdog.h"
 #include "sensor/source/xdp_attach.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
-/* 2,048 slots hold 1.4 ms of 1.5 Mpps, what a sleeping worker needs to wake up. Twice as many
- * chunks: a full TX ring still leaves the fill ring full. In zero-copy mode the inner port's
- * driver holds a third share. */
-#define RING_SIZE   2048
-#define CHUNKS      (2 * RING_SIZE)
-#define CHUNKS_ZERO (3 * RING_SIZE)
+/* Slots of each ring: 2,048 (RING_DEFAULT) hold 1.4 ms of 1.5 Mpps, what a sleeping worker needs to
+ * wake up. Twice as many chunks: a full TX ring still leaves the fill ring full. In zero-copy mode
+ * the inner port's driver holds a third share. */
+#define SHARES      2
+#define SHARES_ZERO 3
 
 /* Copy mode sends 32 frames per system call and says EAGAIN when there are more: 16 calls send a
  * burst eight times over. Beyond that the port is stuck, and waiting would stall reception. */
@@ -43,9 +45,19 @@
 #define BUSY_TRIES   60
 #define BUSY_WAIT_NS (50 * NS_PER_MS)
 
+/* Busy polling: the worker's own system calls run the driver, 64 frames a call, the budget of one
+ * poll; interrupts stay off as long as it comes back. */
+#define BUSY_POLL_US     20
+#define BUSY_POLL_BUDGET 64
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#define SO_BUSY_POLL_BUDGET 70
+#endif
+
 struct source_group {
     struct xdp_attach attach;
     enum zero_copy zero_copy;
+    unsigned ring;
     bool busy_poll;
 };
 
@@ -58,11 +70,16 @@ struct source {
     struct xsk_ring_prod tx, inner_fill;
     struct xsk_ring_cons inner_completion;
     int receiver_fd, sender_fd;
-    bool is_zero_copy, is_listed, is_reported;
+    bool is_zero_copy, is_listed, is_reported, is_busy_polled;
     bool is_gone;       /* a port was removed: neither socket will ever work again */
     bool is_stalled;    /* frames stand in the TX ring that the kernel has not taken */
     uint32_t under_way; /* in the TX ring, with the driver, or in the completion ring */
-    uint64_t refused;
+    uint64_t refused, taken;
+    struct watchdog watchdog;
+    bool is_stuck;         /* the watchdog wants new sockets */
+    uint64_t reopen_at_ns; /* the next try */
+    uint64_t reopened, now_ns;
+    uint64_t missed_before;         /* by sockets that were closed */
     struct ring_buffer *probe_ring; /* queue 0 only */
     struct packet *probe_out;       /* during probes() */
     unsigned probe_count, probe_max;
@@ -87,6 +104,7 @@ static int afxdp_attach(const struct source_conf *conf, struct source_group **ou
         return note_set(note, -ENOMEM, "no memory for the source");
     g->zero_copy = conf->zero_copy;
     g->busy_poll = conf->busy_poll;
+    g->ring = conf->ring != 0 ? conf->ring : RING_DEFAULT;
     int err = xdp_attach_open(conf, &g->attach, note);
     if (err < 0) {
         free(g);
@@ -144,7 +162,7 @@ static void kick(struct source *s)
 /* Copy mode: the kernel has made skbs of them. Zero copy: the driver still reads our memory. */
 static bool is_all_sent(struct source *s)
 {
-    return xsk_prod_nb_free(&s->tx, RING_SIZE) == RING_SIZE &&
+    return xsk_prod_nb_free(&s->tx, s->group->ring) == s->group->ring &&
            (!s->is_zero_copy || s->under_way == 0);
 }
 
@@ -164,8 +182,8 @@ static void send_the_rest(struct source *s)
 static int open_receiver(struct source *s, uint16_t bind_flags)
 {
     const struct xsk_socket_config config = {
-        .rx_size = RING_SIZE,
-        .tx_size = RING_SIZE,
+        .rx_size = s->group->ring,
+        .tx_size = s->group->ring,
         .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
         .bind_flags = bind_flags | XDP_USE_NEED_WAKEUP,
     };
@@ -183,8 +201,8 @@ static int open_receiver(struct source *s, uint16_t bind_flags)
 static int open_sender(struct source *s)
 {
     const struct xsk_socket_config config = {
-        .rx_size = RING_SIZE,
-        .tx_size = RING_SIZE,
+        .rx_size = s->group->ring,
+        .tx_size = s->group->ring,
         .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
     };
     int size = SEND_BUFFER;
@@ -200,6 +218,24 @@ static int open_sender(struct source *s)
     return 0;
 }
 
+static bool set_busy_poll(int fd)
+{
+    const int on = 1, us = BUSY_POLL_US, budget = BUSY_POLL_BUDGET;
+    return setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof on) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof us) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof budget) == 0;
+}
+
+/* Without it the worker does not sleep all the same; the driver works by interrupts. */
+static void poll_busily(struct source *s)
+{
+    s->is_busy_polled = s->group->busy_poll && set_busy_poll(s->receiver_fd);
+    if (s->group->busy_poll && !s->is_busy_polled)
+        log_info("event=busy_poll_fallback if=%s queue=%u mode=spin reason=\"%s (it needs Linux "
+                 "5.11 and CAP_NET_ADMIN)\"",
+                 s->group->attach.ports[XDP_PORT_OUTER].name, s->queue, strerror(errno));
+}
+
 static void close_sockets(struct source *s)
 {
     if (s->sender != NULL)
@@ -207,12 +243,15 @@ static void close_sockets(struct source *s)
     if (s->receiver != NULL)
         xsk_socket__delete(s->receiver);
     s->sender = s->receiver = NULL;
+    s->sender_fd = s->receiver_fd = -1;
+    s->under_way = 0;
     umem_close(&s->umem);
 }
 
 static int open_sockets(struct source *s, bool is_zero_copy)
 {
-    int err = umem_open(&s->umem, is_zero_copy ? CHUNKS_ZERO : CHUNKS, RING_SIZE);
+    unsigned ring = s->group->ring;
+    int err = umem_open(&s->umem, (is_zero_copy ? SHARES_ZERO : SHARES) * ring, ring);
     if (err == 0)
         err = open_receiver(s, is_zero_copy ? XDP_ZEROCOPY : XDP_COPY);
     if (err == 0 && s->group->attach.port_count == 2)
@@ -220,6 +259,8 @@ static int open_sockets(struct source *s, bool is_zero_copy)
     s->is_zero_copy = is_zero_copy;
     if (err < 0)
         close_sockets(s);
+    else
+        poll_busily(s);
     return err;
 }
 
@@ -325,6 +366,20 @@ static void feed(struct source *s)
     umem_feed(&s->umem, &s->umem.fill);
 }
 
+static void log_open(const struct source *s)
+{
+    static const char *const pages[] = {"no", "transparent", "yes"};
+    const struct source_group *g = s->group;
+    log_info("event=open if=%s queue=%u mode=%s zero_copy=%s need_wakeup=yes busy_poll=%s ring=%u "
+             "huge_pages=%s",
+             g->attach.ports[XDP_PORT_OUTER].name, s->queue, g->attach.is_native ? "native" : "skb",
+             s->is_zero_copy ? "yes" : "no",
+             s->is_busy_polled ? "yes"
+             : g->busy_poll    ? "spin"
+                               : "no",
+             g->ring, pages[s->umem.pages]);
+}
+
 static int afxdp_open(struct source_group *g, unsigned queue, struct source **out,
                       struct note *note)
 {
@@ -347,10 +402,59 @@ static int afxdp_open(struct source_group *g, unsigned queue, struct source **ou
         afxdp_close(s);
         return err;
     }
-    log_info("event=open if=%s queue=%u zero_copy=%s", g->attach.ports[XDP_PORT_OUTER].name, queue,
-             s->is_zero_copy ? "yes" : "no");
+    log_open(s);
     *out = s;
     return 0;
+}
+
+/* ---- opening it anew */
+
+static uint64_t missed(const struct source *s);
+
+/* One try: the kernel gives a closed socket's queue back a moment later, and until then the frames
+ * go on without us. */
+static int try_to_reopen(struct source *s)
+{
+    struct note note = {0};
+    int err = open_sockets(s, s->is_zero_copy);
+    if (err < 0)
+        return err;
+    feed(s);
+    err = list_socket(s, &note);
+    if (err < 0)
+        close_sockets(s);
+    return err;
+}
+
+/* The port may have gone meanwhile, and with it any hope. */
+static void reopened(struct source *s, int err)
+{
+    const char *name = s->group->attach.ports[XDP_PORT_OUTER].name;
+    if (err < 0) {
+        s->is_gone |= err == -ENODEV || err == -ENXIO;
+        s->reopen_at_ns = s->now_ns + BUSY_WAIT_NS;
+        return;
+    }
+    s->is_stuck = false;
+    s->reopened++;
+    log_info("event=reopened if=%s queue=%u times=%" PRIu64, name, s->queue, s->reopened);
+}
+
+/* Only where nothing is lent: the frames' memory goes, too. First out of the map, so that frames go
+ * on in the kernel. What stood in the rings is lost, as it was already. */
+static void reopen(struct source *s)
+{
+    if (s->now_ns < s->reopen_at_ns)
+        return;
+    if (s->receiver != NULL) {
+        log_warn("event=queue_stalled if=%s queue=%u reason=\"the XDP program hands frames over, "
+                 "and the socket gives none: it is opened anew\"",
+                 s->group->attach.ports[XDP_PORT_OUTER].name, s->queue);
+        s->missed_before = missed(s);
+        afxdp_release(s);
+        close_sockets(s);
+    }
+    reopened(s, try_to_reopen(s));
 }
 
 /* ---- a burst */
@@ -358,6 +462,8 @@ static int afxdp_open(struct source_group *g, unsigned queue, struct source **ou
 /* Sent frames come home, and the fill ring gets what is free. */
 static void settle(struct source *s)
 {
+    if (s->receiver == NULL)
+        return; /* it is being opened anew */
     if (s->sender != NULL) {
         if (s->is_stalled)
             kick(s);
@@ -378,6 +484,8 @@ static void look_for_port(struct source *s)
 
 static int nothing_came(struct source *s)
 {
+    if (s->is_stuck && !s->is_gone)
+        reopen(s);
     settle(s);
     if (!s->is_gone)
         return 0;
@@ -391,7 +499,8 @@ static int nothing_came(struct source *s)
 
 static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
 {
-    uint32_t first = 0, n = xsk_ring_cons__peek(&s->rx, max, &first);
+    uint32_t first = 0;
+    uint32_t n = s->receiver != NULL ? xsk_ring_cons__peek(&s->rx, max, &first) : 0;
     if (n == 0)
         return nothing_came(s);
     for (uint32_t i = 0; i < n; i++) {
@@ -403,6 +512,7 @@ static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
             .token = d->addr,
         };
     }
+    s->taken += n;
     xsk_ring_cons__release(&s->rx, n); /* the slots; the chunks stay ours until done() */
     return (int)n;
 }
@@ -518,24 +628,59 @@ static int afxdp_probes(struct source *s, struct packet *out, unsigned max)
     return (int)s->probe_count;
 }
 
-/* Frames that reached the socket and found no slot or no chunk. */
-static uint64_t missed(const struct source *s)
+static struct xdp_statistics ask_socket(const struct source *s)
 {
     struct xdp_statistics k = {0};
     socklen_t size = sizeof k;
     if (getsockopt(s->receiver_fd, SOL_XDP, XDP_STATISTICS, &k, &size) != 0)
-        return 0;
-    return k.rx_dropped + k.rx_ring_full;
+        return (struct xdp_statistics){0};
+    return k;
+}
+
+/* Frames that reached the socket and found no slot or no chunk. */
+static uint64_t missed(const struct source *s)
+{
+    struct xdp_statistics k = ask_socket(s);
+    return s->missed_before + k.rx_dropped + k.rx_ring_full;
 }
 
 static void afxdp_stats(struct source *s, struct source_stats *out)
 {
-    *out = (struct source_stats){.missed = missed(s), .transmit_refused = s->refused};
+    *out = (struct source_stats){
+        .missed = missed(s), .transmit_refused = s->refused, .reopened = s->reopened};
     if (s->queue != 0)
         return;
 #define KERNEL(name, help) out->kernel_##name = xdp_attach_stat(&s->group->attach, XDP_STAT_##name);
 #include "shared/base/kernel.def"
 #undef KERNEL
+}
+
+/* ---- the heartbeat, and the watchdog with it */
+
+/* Turned away for what they are: dropped though there was a chunk. */
+static uint64_t turned_away(const struct source *s)
+{
+    struct xdp_statistics k = ask_socket(s);
+    return k.rx_dropped > k.rx_fill_ring_empty_descs ? k.rx_dropped - k.rx_fill_ring_empty_descs
+                                                     : 0;
+}
+
+static void watch_the_queue(struct source *s, uint64_t handed)
+{
+    struct watchdog *w = &s->watchdog;
+    if (s->receiver == NULL || s->is_stuck)
+        return;
+    bool is_odd = s->taken == w->taken && handed != w->handed;
+    uint64_t refused = is_odd ? turned_away(s) : w->refused;
+    s->is_stuck = watchdog_is_stalled(w, s->now_ns, handed, s->taken, refused);
+}
+
+static uint64_t afxdp_beat(struct source *s, uint64_t now_ns)
+{
+    struct xdp_beat *b = &s->group->attach.beats[s->queue];
+    s->now_ns = now_ns;
+    watch_the_queue(s, __atomic_load_n(&b->handed, __ATOMIC_RELAXED));
+    return beat(b, now_ns);
 }
 
 const struct source_ops source_afxdp = {
@@ -551,6 +696,7 @@ const struct source_ops source_afxdp = {
     .wait = afxdp_wait,
     .probes = afxdp_probes,
     .stats = afxdp_stats,
+    .beat = afxdp_beat,
     .release = afxdp_release,
     .close = afxdp_close,
 };
