@@ -245,7 +245,11 @@ static void close_sockets(struct source *s)
     s->sender = s->receiver = NULL;
     s->sender_fd = s->receiver_fd = -1;
     s->under_way = 0;
+    s->is_stalled = false;
     umem_close(&s->umem);
+    /* libxdp does not set all of a ring: the next one begins at 0 */
+    s->rx = s->inner_completion = (struct xsk_ring_cons){0};
+    s->tx = s->inner_fill = (struct xsk_ring_prod){0};
 }
 
 static int open_sockets(struct source *s, bool is_zero_copy)
