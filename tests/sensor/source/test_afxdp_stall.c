@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <cmocka.h>
 #include <linux/if_link.h>
+#include <sys/mman.h>
 
 #define put put_into_ring /* lab.h has a put() of its own */
 #include "sensor/source/afxdp.c"
@@ -295,6 +296,94 @@ static void busy_polling_is_asked_of_the_socket_and_receives(void **state)
     stop(s, &conf);
 }
 
+/* ---- what is said at the start */
+
+/* What a start writes to the log; the source is closed again. */
+static void log_of_start(const struct source_conf *conf, char *out, size_t room)
+{
+    int before = dup(STDERR_FILENO), log = memfd_create("log", 0);
+    assert_true(before >= 0 && log >= 0);
+    fflush(stderr);
+    dup2(log, STDERR_FILENO);
+    struct source_group *group = NULL;
+    struct source *s = NULL;
+    struct note note = {0};
+    int err = source_afxdp.attach(conf, &group, &note);
+    if (err == 0)
+        err = source_afxdp.open(group, 0, &s, &note);
+    fflush(stderr);
+    dup2(before, STDERR_FILENO);
+    ssize_t n = pread(log, out, room - 1, 0);
+    out[n > 0 ? n : 0] = '\0';
+    close(before);
+    close(log);
+    source_afxdp.close(s);
+    source_afxdp.detach(group);
+    source_afxdp_remove(conf, NULL);
+    if (err != 0 && s == NULL)
+        snprintf(out + strlen(out), room - strlen(out), "%s", note.text);
+}
+
+static void expect_words(const char *log, const char *words)
+{
+    if (strstr(log, words) == NULL)
+        fail_msg("\"%s\" is not in:\n%s", words, log);
+}
+
+static void a_start_says_its_mode_and_why_it_is_no_better(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of_wire();
+    char log[8192];
+    log_of_start(&conf, log, sizeof log);
+    expect_words(log, "event=attach if=outer mode=native mtu=1500");
+    expect_words(log, "event=zero_copy_fallback if=outer queue=0 mode=copy reason=");
+    expect_words(log, "event=open if=outer queue=0 mode=native zero_copy=no need_wakeup=yes "
+                      "busy_poll=no ring=2048 huge_pages=");
+    assert_null(strstr(log, "event=port_down"));
+    assert_null(strstr(log, "event=mtu_differs"));
+}
+
+static void a_port_that_is_down_at_the_start_is_named(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of_wire();
+    char log[8192];
+    assert_int_equal(shell("ip link set inner down"), 0);
+    log_of_start(&conf, log, sizeof log);
+    assert_int_equal(shell("ip link set inner up"), 0);
+    expect_words(log, "event=port_down if=inner");
+    expect_words(log, "ip link set dev inner up");
+    assert_null(strstr(log, "event=port_down if=outer"));
+}
+
+static void ports_of_different_mtu_are_told_what_will_be_lost(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of_wire();
+    char log[8192];
+    assert_int_equal(shell("ip link set inner mtu 1400"), 0);
+    log_of_start(&conf, log, sizeof log);
+    expect_words(log, "event=mtu_differs if=outer mtu=1500 other=inner other_mtu=1400");
+    expect_words(log, "packets of more than 1400 bytes that come in at outer are lost");
+    assert_int_equal(shell("ip link set inner mtu 1600"), 0);
+    log_of_start(&conf, log, sizeof log);
+    assert_int_equal(shell("ip link set inner mtu 1500"), 0);
+    expect_words(log, "packets of more than 1500 bytes that come in at inner are lost");
+}
+
+static void jumbo_frames_are_refused_with_what_to_do(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of_wire();
+    char log[8192];
+    assert_int_equal(shell("ip link set inner mtu 9000"), 0);
+    log_of_start(&conf, log, sizeof log);
+    assert_int_equal(shell("ip link set inner mtu 1500"), 0);
+    expect_words(log, "forward.interface: the MTU of inner is 9000, but AF_XDP frames hold at most "
+                      "3498: ip link set dev inner mtu 3498");
+}
+
 /* ---- others at the port */
 
 static void the_dispatcher_of_libxdp_is_named_with_the_way_to_unload_it(void **state)
@@ -358,6 +447,10 @@ int main(void)
         cmocka_unit_test(the_fill_ring_stays_full_while_the_tx_ring_is),
         cmocka_unit_test(the_smallest_and_the_largest_ring_work),
         cmocka_unit_test(busy_polling_is_asked_of_the_socket_and_receives),
+        cmocka_unit_test(a_start_says_its_mode_and_why_it_is_no_better),
+        cmocka_unit_test(a_port_that_is_down_at_the_start_is_named),
+        cmocka_unit_test(ports_of_different_mtu_are_told_what_will_be_lost),
+        cmocka_unit_test(jumbo_frames_are_refused_with_what_to_do),
         cmocka_unit_test(the_dispatcher_of_libxdp_is_named_with_the_way_to_unload_it),
         cmocka_unit_test(a_program_of_xdp_tools_is_refused_by_name),
     };
