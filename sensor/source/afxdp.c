@@ -70,7 +70,7 @@ struct source {
     struct xsk_ring_prod tx, inner_fill;
     struct xsk_ring_cons inner_completion;
     int receiver_fd, sender_fd;
-    bool is_zero_copy, is_listed, is_reported, is_busy_polled;
+    bool is_zero_copy, is_listed, is_released, is_reported, is_busy_polled;
     bool is_gone;       /* a port was removed: neither socket will ever work again */
     bool is_stalled;    /* frames stand in the TX ring that the kernel has not taken */
     uint32_t under_way; /* in the TX ring, with the driver, or in the completion ring */
@@ -342,12 +342,18 @@ static int list_socket(struct source *s, struct note *note)
 }
 
 /* A poll of the port that runs just now may hand over what it holds, at most its budget. */
-static void afxdp_release(struct source *s)
+static void unlist_socket(struct source *s)
 {
     uint32_t queue = s->queue;
     if (s->is_listed)
         bpf_map_delete_elem(s->group->attach.xsks_fd, &queue);
     s->is_listed = false;
+}
+
+static void afxdp_release(struct source *s)
+{
+    s->is_released = true;
+    unlist_socket(s);
 }
 
 static void afxdp_close(struct source *s)
@@ -455,7 +461,7 @@ static void reopen(struct source *s)
                  "and the socket gives none: it is opened anew\"",
                  s->group->attach.ports[XDP_PORT_OUTER].name, s->queue);
         s->missed_before = missed(s);
-        afxdp_release(s);
+        unlist_socket(s);
         close_sockets(s);
     }
     reopened(s, try_to_reopen(s));
@@ -474,7 +480,7 @@ static void settle(struct source *s)
         reap(s);
     }
     feed(s);
-    if (xsk_ring_prod__needs_wakeup(&s->umem.fill))
+    if (s->is_busy_polled || xsk_ring_prod__needs_wakeup(&s->umem.fill))
         recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
@@ -488,7 +494,7 @@ static void look_for_port(struct source *s)
 
 static int nothing_came(struct source *s)
 {
-    if (s->is_stuck && !s->is_gone)
+    if (s->is_stuck && !s->is_gone && !s->is_released)
         reopen(s);
     settle(s);
     if (!s->is_gone)

@@ -3,9 +3,10 @@
  *   wire_loss FROM_NETNS FROM_IF TO_NETNS TO_IF RATE SECONDS [START_FILE]
  * START_FILE is made when the first frame is sent. Prints one line:
  *   sent=… lost=… twice=… longest_gap_ms=… overrun=…
- * longest_gap_ms: the longest time without an arrival. overrun: frames that this program itself was
- * too slow to take; a run where it is not 0 says nothing. Frames are UDP from 203.0.113.77: of a
- * watched prefix, so they go through the sensor, and no Penny test withholds them. */
+ * longest_gap_ms: the longest time without an arrival, by the kernel's time stamps. overrun: frames
+ * that this program itself was too slow to take; a run where it is not 0 says nothing. Frames are
+ * UDP from 203.0.113.77: of a watched prefix, so they go through the sensor, and no Penny test
+ * withholds them. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@ struct count {
     int fd;
     uint64_t total;
     uint8_t *seen;
-    uint64_t arrived, twice, longest_gap_ns;
+    uint64_t arrived, twice, last_ns, longest_gap_ns;
     atomic_bool must_end;
 };
 
@@ -73,14 +74,32 @@ static int open_port(const char *ns, const char *interface, int protocol)
 
 /* ---- the far end */
 
-static void note_frame(struct count *c, const uint8_t *frame, size_t len)
+static uint64_t stamp_of(struct msghdr *m)
+{
+    struct timespec t = {0};
+    struct cmsghdr *c = CMSG_FIRSTHDR(m);
+    if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS)
+        memcpy(&t, CMSG_DATA(c), sizeof t);
+    return (uint64_t)t.tv_sec * 1000 * MS + (uint64_t)t.tv_nsec;
+}
+
+static void note_gap(struct count *c, uint64_t at_ns)
+{
+    if (c->last_ns != 0 && at_ns > c->last_ns + c->longest_gap_ns)
+        c->longest_gap_ns = at_ns - c->last_ns;
+    c->last_ns = at_ns;
+}
+
+static void note_frame(struct count *c, struct mmsghdr *m)
 {
     uint64_t words[2];
-    if (len < HEAD + sizeof words)
+    const uint8_t *frame = m->msg_hdr.msg_iov->iov_base;
+    if (m->msg_len < HEAD + sizeof words)
         return;
     memcpy(words, frame + HEAD, sizeof words);
     if (words[0] != MAGIC || words[1] >= c->total)
         return;
+    note_gap(c, stamp_of(&m->msg_hdr));
     c->twice += c->seen[words[1]];
     c->arrived += !c->seen[words[1]];
     c->seen[words[1]] = 1;
@@ -89,27 +108,22 @@ static void note_frame(struct count *c, const uint8_t *frame, size_t len)
 static void *count_frames(void *arg)
 {
     struct count *c = arg;
-    static uint8_t room[BATCH][256];
+    static uint8_t room[BATCH][256], stamps[BATCH][64];
     static struct iovec iov[BATCH];
     static struct mmsghdr messages[BATCH];
-    for (unsigned i = 0; i < BATCH; i++) {
-        iov[i] = (struct iovec){room[i], sizeof room[i]};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i], .msg_iovlen = 1};
-    }
-    uint64_t last = 0;
     while (!atomic_load(&c->must_end)) {
         struct pollfd p = {.fd = c->fd, .events = POLLIN};
         poll(&p, 1, 100);
-        uint64_t before = c->arrived;
+        for (unsigned i = 0; i < BATCH; i++) {
+            iov[i] = (struct iovec){room[i], sizeof room[i]};
+            messages[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i],
+                                                  .msg_iovlen = 1,
+                                                  .msg_control = stamps[i],
+                                                  .msg_controllen = sizeof stamps[i]};
+        }
         int n = recvmmsg(c->fd, messages, BATCH, MSG_DONTWAIT, NULL);
         for (int i = 0; i < n; i++)
-            note_frame(c, room[i], messages[i].msg_len);
-        if (c->arrived == before)
-            continue;
-        uint64_t now = now_ns();
-        if (last != 0 && now - last > c->longest_gap_ns)
-            c->longest_gap_ns = now - last;
-        last = now;
+            note_frame(c, &messages[i]);
     }
     return NULL;
 }
@@ -194,6 +208,7 @@ int main(int argc, char **argv)
     pthread_t thread;
     c.seen = calloc(c.total, 1);
     c.fd = open_port(argv[3], argv[4], ETH_P_IP);
+    setsockopt(c.fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     int near = open_port(argv[1], argv[2], 0);
     if (c.seen == NULL || pthread_create(&thread, NULL, count_frames, &c) != 0)
         fail("start");

@@ -171,6 +171,24 @@ static void while_it_is_opened_anew_frames_go_on_in_the_kernel(void **state)
     stop(s, &conf);
 }
 
+/* The worker let go: from then on nothing may come back into the map. */
+static void a_released_queue_is_not_opened_anew(void **state)
+{
+    (void)state;
+    struct source_conf conf = conf_of_wire();
+    struct source *s = start(&conf);
+    drain(lab.b);
+    s->is_stuck = true;
+    source_afxdp.release(s);
+    for (unsigned i = 0; i < 50; i++)
+        step(s, FRAME_FORWARD);
+    send_some(10);
+    assert_int_equal(steps_for(s, 100 * NS_PER_MS, FRAME_FORWARD), 0);
+    assert_int_equal(arrived(), 10);
+    assert_int_equal(s->reopened, 0);
+    stop(s, &conf);
+}
+
 static void a_port_that_goes_down_and_up_receives_again(void **state)
 {
     (void)state;
@@ -442,6 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stalled_queue_is_opened_anew_and_receives_again),
         cmocka_unit_test(while_it_is_opened_anew_frames_go_on_in_the_kernel),
+        cmocka_unit_test(a_released_queue_is_not_opened_anew),
         cmocka_unit_test(a_port_that_goes_down_and_up_receives_again),
         cmocka_unit_test(the_fill_ring_stays_full_while_the_inner_port_is_down),
         cmocka_unit_test(the_fill_ring_stays_full_while_the_tx_ring_is),
