@@ -42,6 +42,6 @@ void passive_tick(struct penny *p);
 void passive_end_test(struct penny *p, struct test *t, const char *why);
 void passive_finish(struct penny *p);
 
-/* Packets went past unseen: it ends soon, for this reason, with what it knows already. Its open gaps
- * are not judged by time any more. */
+/* Packets went past unseen: it ends soon, for this reason, with what it knows already. Its open
+ * gaps are not judged by time any more. */
 void passive_lost_sight(struct penny *p, const struct test *t, const char *why);
