@@ -6,6 +6,7 @@
  *   watched6  LPM trie              IPv6 prefixes, the same
  *   filter    memory (.bss)         struct xdp_filter: for whom it is worth to ask the tries
  *   xsks      XSKMAP                queue -> AF_XDP socket; empty: nobody takes, frames go on
+ *   beats     array, mapped         queue -> xdp_beat: is its worker there, and what went past it
  *   ports     devmap                XDP_PORT_* -> interface
  *   tally     array of maps, 1      the generation of cells being counted into: tally_a or tally_b
  *   tally_a/b per-CPU hash          xdp_tally_key -> xdp_tally_cell
@@ -17,6 +18,9 @@
  *
  * To take the tally out: put the other (empty) cells into tally[0]. That system call returns only
  * when no running program can still hold the old ones; then they belong to the caller.
+ *
+ * A worker that is there says so in its queue's entry of beats, at least each 100 ms. When that
+ * stands still for XDP_BEAT_MAX_NS, the program lets the queue's watched frames go on.
  *
  * Options (which ports, tally lengths, ingress by VLAN) are the program's .rodata and fixed at
  * load. Addresses are in network order, IPv4 in the first four bytes and the rest zero, as in
@@ -31,6 +35,8 @@
 #define XDP_PROBES_SIZE (1 << 20)
 #define XDP_VLANS       4096
 #define XDP_NO_ROW      0xffff
+
+#define XDP_BEAT_MAX_NS 200000000
 
 enum { XDP_PORT_OUTER, XDP_PORT_INNER, XDP_PORTS };
 
@@ -66,6 +72,14 @@ static inline __attribute__((always_inline)) __u32 xdp_filter6_bit(__u64 word, _
     __u64 hash = (word >> (64 - length) ^ length) * 0x9e3779b97f4a7c15ull;
     return (hash ^ hash >> 32) * 0xd6e8feb86659fd93ull >> 41;
 }
+
+/* One cache line per queue. at_ns is the worker's, the counts are the program's. */
+struct xdp_beat {
+    __u64 at_ns;  /* CLOCK_MONOTONIC; 0: nobody beats here, so nobody is late */
+    __u64 handed; /* frames given to the socket; two CPUs that serve one queue may miss some */
+    __u64 passed; /* watched frames that went past it: no socket, or an old beat */
+    __u64 zero[5];
+};
 
 struct xdp_watched4_key {
     __u32 length;

@@ -7,8 +7,8 @@
  *        outer port ◀──wire_back── inner port      inner port (wire) or the host (mirror, router)
  *
  * Everything goes its way here at kernel speed; the sensor gets only frames whose source prefix is
- * being watched, and only while its socket is in the map: a sensor that stopped, crashed or was
- * killed leaves a plain wire behind. Never given to the sensor:
+ * being watched, and only while its socket is in the map and its heart beats: a sensor that ended,
+ * crashed, was killed or stands still leaves a plain wire behind. Never given to the sensor:
  *
  *   TCP port 22      the operator's way in must not hang on our process
  *   fragments        they have no ports in reach, so nobody can judge them as TCP; the test would
@@ -66,6 +66,14 @@ struct {
     __type(key, __u32);
     __type(value, __u32);
 } xsks SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, XDP_QUEUES_MAX);
+    __type(key, __u32);
+    __type(value, struct xdp_beat);
+} beats SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_DEVMAP);
@@ -226,9 +234,17 @@ static __always_inline void tally_packet(const struct view *v, __u16 ingress, __
     cell->flow_bits[bit >> 6 & 3] |= 1ull << (bit & 63);
 }
 
+/* The coarse clock is up to a tick late, and far cheaper
+ * (docs/decisions/0010-a-heartbeat-per-queue.md has the measurement). Kernels before 5.11 have only
+ * the exact one. */
+static __always_inline __u64 clock_ns(void)
+{
+    return has_coarse_clock ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
+}
+
 static __always_inline __u16 coarse_time(void)
 {
-    return (has_coarse_clock ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns()) >> UNIT_SHIFT;
+    return clock_ns() >> UNIT_SHIFT;
 }
 
 /* Whether this UDP flow was not reported lately; from now on it was. One that is due takes its own
@@ -369,16 +385,34 @@ static __always_inline bool is_spared(const struct view *v)
            (v->protocol == IPPROTO_TCP && (v->src_port == PORT_SSH || v->dst_port == PORT_SSH));
 }
 
-/* To this queue's socket. The look-up and the redirect are one call, so that a socket which
- * disappears in between cannot make a hole: no socket, and the frame goes onward. */
+static __always_inline bool is_late(const struct xdp_beat *beat)
+{
+    __u64 at = *(const volatile __u64 *)&beat->at_ns;
+    return at != 0 && clock_ns() > at + XDP_BEAT_MAX_NS;
+}
+
+static __always_inline int pass_by(struct xdp_beat *beat, __u32 why)
+{
+    count(why);
+    if (beat)
+        __sync_fetch_and_add(&beat->passed, 1);
+    return onward();
+}
+
+/* To this queue's socket, if its worker is there. The look-up and the redirect are one call, so
+ * that a socket which disappears in between cannot make a hole: no socket, and the frame goes
+ * onward. */
 static __always_inline int hand_over(__u32 queue)
 {
-    if (bpf_redirect_map(&xsks, queue, XDP_ABORTED) == XDP_REDIRECT) {
-        count(XDP_STAT_handed);
-        return XDP_REDIRECT;
-    }
-    count(XDP_STAT_unserved);
-    return onward();
+    struct xdp_beat *beat = bpf_map_lookup_elem(&beats, &queue);
+    if (beat && is_late(beat))
+        return pass_by(beat, XDP_STAT_stalled);
+    if (bpf_redirect_map(&xsks, queue, XDP_ABORTED) != XDP_REDIRECT)
+        return pass_by(beat, XDP_STAT_unserved);
+    count(XDP_STAT_handed);
+    if (beat)
+        beat->handed++;
+    return XDP_REDIRECT;
 }
 
 /* The sensor strips the Ethernet header before the host routes: of what is not addressed to this

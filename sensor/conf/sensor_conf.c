@@ -67,6 +67,8 @@ static const struct conf_row rows[] = {
      .help = "How the XDP program is attached: native in the driver, skb in the kernel's generic path, auto tries in that order."},
     {"source.zero_copy", CONF_WORD, AT(conf.source.zero_copy), .value = "auto", .words = zero_copy_words,
      .help = "Whether frames are shared with the driver instead of copied."},
+    {"source.ring", CONF_UNSIGNED, AT(conf.source.ring), .value = "2048", .min = RING_MIN, .max = RING_MAX, .unit = "frames",
+     .help = "Slots of each of a queue's rings, a power of two: more bear longer pauses of a worker, and take more memory."},
     {"source.busy_poll", CONF_BOOL, AT(conf.source.busy_poll), .value = "false",
      .help = "Workers never sleep: less delay under load, but each takes a whole processor core also when nothing comes."},
     {"source.pin_dir", CONF_TEXT, AT(conf.source.pin_dir), .value = "/run/penstock/bpf",
@@ -188,6 +190,12 @@ static void require(struct conf *c, const char *key, const char *value)
         conf_wrong(c, key, "required, but not given");
 }
 
+static void check_ring(struct conf *c, const struct source_conf *s)
+{
+    if ((s->ring & (s->ring - 1)) != 0)
+        conf_wrong(c, "source.ring", "%u is no power of two", s->ring);
+}
+
 static void check_source(struct conf *c, const struct source_conf *s)
 {
     require(c, "source.interface", s->interface);
@@ -198,6 +206,7 @@ static void check_source(struct conf *c, const struct source_conf *s)
                    s->interface);
     if (s->driver == SOURCE_PCAP && s->forward != FORWARD_NONE)
         conf_wrong(c, "forward.driver", "source.driver pcap cannot forward; use none");
+    check_ring(c, s);
 }
 
 /* What a later release will understand is refused, not ignored: nobody shall believe it works. */

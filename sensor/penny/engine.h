@@ -57,6 +57,7 @@ struct unit_queue {
 struct aggregate {
     uint32_t test;    /* slot, NONE */
     uint8_t thinning; /* sample.h: of its flows the table takes one in 2^thinning */
+    uint8_t blind;    /* tests in a row that ended because sight was lost */
     uint64_t not_before_ns, thinned_ns;
 };
 
@@ -78,6 +79,7 @@ struct test {
     uint64_t heavy_at; /* verdict.all_segments when a heavy flow, not tested yet, sent its last */
     uint64_t rest_until_ns;    /* no flow is asked for a segment before */
     uint64_t data, disordered; /* segments with data; of those, not at the end of what was seen */
+    bool is_blind;             /* packets went past unseen: it ends for that */
 };
 
 struct penny {

@@ -254,7 +254,8 @@ static void end_finished(struct penny *p)
         struct passive_flow *f = &v->flows[v->fin_first];
         if (p->now_ns - f->fin_ns < p->conf->timeout_ns)
             return;
-        gap_track_judge(&f->track, now_ms(p), timeout_ms(p));
+        if (!p->tests[f->test].is_blind)
+            gap_track_judge(&f->track, now_ms(p), timeout_ms(p));
         end_flow(p, &p->flows.flows[v->fin_first], PASSIVE_FIN);
     }
 }
@@ -362,6 +363,13 @@ static void end_at_once(struct penny *p, struct test *t, const char *why, unsign
 void passive_end_test(struct penny *p, struct test *t, const char *why)
 {
     end_at_once(p, t, why, PASSIVE_STOPPED);
+}
+
+void passive_lost_sight(struct penny *p, const struct test *t, const char *why)
+{
+    struct passive_test *pt = &p->passive->tests[t - p->tests];
+    if (pt->why == NULL)
+        pt->why = why;
 }
 
 static void tick_test(struct penny *p, struct test *t, uint32_t *most)

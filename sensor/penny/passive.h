@@ -41,3 +41,7 @@ void passive_tick(struct penny *p);
 /* At once, with all its flows. */
 void passive_end_test(struct penny *p, struct test *t, const char *why);
 void passive_finish(struct penny *p);
+
+/* Packets went past unseen: it ends soon, for this reason, with what it knows already. Its open
+ * gaps are not judged by time any more. */
+void passive_lost_sight(struct penny *p, const struct test *t, const char *why);

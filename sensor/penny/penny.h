@@ -92,6 +92,12 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
 /* Windows, ends, idle flows; bounded work per call. Call at least every 100 ms. */
 void penny_tick(struct penny *p, uint64_t now_ns);
 
+/* Packets of watched prefixes went past until now, and nobody saw them: whoever was asked may have
+ * answered. Drops that are not known are invalid, tests end inconclusive, whatever they knew. Their
+ * prefixes may be tested again after `timeout_ns`; where sight is lost again and again, ever later.
+ */
+void penny_lost_sight(struct penny *p, uint64_t now_ns);
+
 /* Ends all tests now: pending drops become invalid; tests end inconclusive ("sensor stopped"),
  * except where one evidence already stands: those end with the likeliest word (verdict_last). */
 void penny_finish(struct penny *p, uint64_t now_ns);

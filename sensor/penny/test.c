@@ -14,6 +14,7 @@
 #define HEAVY_SENDS     32 /* segments, among which a flow with an eighth of the traffic has one */
 #define RATE_AHEAD_NS   (NS_PER_S / 10) /* so much of a second may be spent at once */
 #define DATA_TELLS      100             /* segments before their order is judged */
+#define BLIND_MAX       10              /* doublings of a window */
 #define REPEATS_AGAINST 0.05 /* repeats of kept segments above it speak against genuine */
 
 static void make_id(struct penny *p, uint8_t id[static 16])
@@ -101,11 +102,25 @@ static void end_randomised(struct penny *p, struct test *t, int word, const char
     outbox_ended(p, t, word, reason, f);
 }
 
+/* A test that lost its sight is made up for, when what it waited for has come or not: after a
+ * window. Where that happens again and again, ever later, so that drops are no more than without.
+ */
+static uint64_t rest_of(const struct penny *p, struct aggregate *a, const struct test *t)
+{
+    uint64_t usual = p->conf->retest_after_ns, brief = p->conf->timeout_ns << a->blind;
+    if (!t->is_blind) {
+        a->blind = 0;
+        return usual;
+    }
+    a->blind += a->blind < BLIND_MAX;
+    return brief < usual ? brief : usual;
+}
+
 void test_release(struct penny *p, struct test *t)
 {
     struct aggregate *a = &p->aggregates[t->aggregate];
     a->test = NONE;
-    a->not_before_ns = p->now_ns + p->conf->retest_after_ns;
+    a->not_before_ns = p->now_ns + rest_of(p, a, t);
     t->number = 0;
     p->free_tests[p->free_test_count++] = (uint32_t)(t - p->tests);
 }

@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/if_xdp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -17,18 +18,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sensor/source/beat.h"
 #include "sensor/source/forward.h"
 #include "sensor/source/umem.h"
+#include "sensor/source/watchdog.h"
 #include "sensor/source/xdp_attach.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
-/* 2,048 slots hold 1.4 ms of 1.5 Mpps, what a sleeping worker needs to wake up. Twice as many
- * chunks: a full TX ring still leaves the fill ring full. In zero-copy mode the inner port's
- * driver holds a third share. */
-#define RING_SIZE   2048
-#define CHUNKS      (2 * RING_SIZE)
-#define CHUNKS_ZERO (3 * RING_SIZE)
+/* Slots of each ring: 2,048 (RING_DEFAULT) hold 1.4 ms of 1.5 Mpps, what a sleeping worker needs to
+ * wake up. Twice as many chunks: a full TX ring still leaves the fill ring full. In zero-copy mode
+ * the inner port's driver holds a third share. */
+#define SHARES      2
+#define SHARES_ZERO 3
 
 /* Copy mode sends 32 frames per system call and says EAGAIN when there are more: 16 calls send a
  * burst eight times over. Beyond that the port is stuck, and waiting would stall reception. */
@@ -50,9 +52,19 @@
 #define BUSY_TRIES   60
 #define BUSY_WAIT_NS (50 * NS_PER_MS)
 
+/* Busy polling: the worker's own system calls run the driver, 64 frames a call, the budget of one
+ * poll; interrupts stay off as long as it comes back. */
+#define BUSY_POLL_US     20
+#define BUSY_POLL_BUDGET 64
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#define SO_BUSY_POLL_BUDGET 70
+#endif
+
 struct source_group {
     struct xdp_attach attach;
     enum zero_copy zero_copy;
+    unsigned ring;
     bool busy_poll;
     const struct forward_ops *forward; /* NULL: by AF_XDP, or not at all */
     struct forward_conf forward_conf;
@@ -68,13 +80,18 @@ struct source {
     struct xsk_ring_prod tx, inner_fill;
     struct xsk_ring_cons inner_completion;
     int receiver_fd, sender_fd;
-    bool is_zero_copy, is_listed, is_reported;
+    bool is_zero_copy, is_listed, is_released, is_reported, is_busy_polled;
     bool is_gone;    /* a port was removed: neither socket will ever work again */
     bool is_stalled; /* frames stand in the TX ring that the kernel has not taken */
     bool is_down[XDP_PORTS];
     unsigned burst;     /* frames of the last recv that gave any, until we slept */
     uint32_t under_way; /* in the TX ring, with the driver, or in the completion ring */
-    uint64_t refused;
+    uint64_t refused, taken;
+    struct watchdog watchdog;
+    bool is_stuck;         /* the watchdog wants new sockets */
+    uint64_t reopen_at_ns; /* the next try */
+    uint64_t reopened, now_ns;
+    uint64_t missed_before;         /* by sockets that were closed */
     struct ring_buffer *probe_ring; /* queue 0 only */
     struct packet *probe_out;       /* during probes() */
     unsigned probe_count, probe_max;
@@ -109,6 +126,7 @@ static int afxdp_attach(const struct source_conf *conf, struct source_group **ou
     g->zero_copy = conf->zero_copy;
     g->busy_poll = conf->busy_poll;
     g->forward = forward;
+    g->ring = conf->ring != 0 ? conf->ring : RING_DEFAULT;
     err = xdp_attach_open(conf, &g->attach, note);
     if (err < 0) {
         free(g);
@@ -188,7 +206,7 @@ static void kick(struct source *s)
 /* Copy mode: the kernel has made skbs of them. Zero copy: the driver still reads our memory. */
 static bool is_all_sent(struct source *s)
 {
-    return xsk_prod_nb_free(&s->tx, RING_SIZE) == RING_SIZE &&
+    return xsk_prod_nb_free(&s->tx, s->group->ring) == s->group->ring &&
            (!s->is_zero_copy || s->under_way == 0);
 }
 
@@ -208,8 +226,8 @@ static void send_the_rest(struct source *s)
 static int open_receiver(struct source *s, uint16_t bind_flags)
 {
     const struct xsk_socket_config config = {
-        .rx_size = RING_SIZE,
-        .tx_size = RING_SIZE,
+        .rx_size = s->group->ring,
+        .tx_size = s->group->ring,
         .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
         .bind_flags = bind_flags | XDP_USE_NEED_WAKEUP,
     };
@@ -227,8 +245,8 @@ static int open_receiver(struct source *s, uint16_t bind_flags)
 static int open_sender(struct source *s)
 {
     const struct xsk_socket_config config = {
-        .rx_size = RING_SIZE,
-        .tx_size = RING_SIZE,
+        .rx_size = s->group->ring,
+        .tx_size = s->group->ring,
         .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
     };
     int size = SEND_BUFFER;
@@ -244,6 +262,24 @@ static int open_sender(struct source *s)
     return 0;
 }
 
+static bool set_busy_poll(int fd)
+{
+    const int on = 1, us = BUSY_POLL_US, budget = BUSY_POLL_BUDGET;
+    return setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof on) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof us) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof budget) == 0;
+}
+
+/* Without it the worker does not sleep all the same; the driver works by interrupts. */
+static void poll_busily(struct source *s)
+{
+    s->is_busy_polled = s->group->busy_poll && set_busy_poll(s->receiver_fd);
+    if (s->group->busy_poll && !s->is_busy_polled)
+        log_info("event=busy_poll_fallback if=%s queue=%u mode=spin reason=\"%s (it needs Linux "
+                 "5.11 and CAP_NET_ADMIN)\"",
+                 s->group->attach.ports[XDP_PORT_OUTER].name, s->queue, strerror(errno));
+}
+
 static void close_sockets(struct source *s)
 {
     if (s->sender != NULL)
@@ -251,12 +287,19 @@ static void close_sockets(struct source *s)
     if (s->receiver != NULL)
         xsk_socket__delete(s->receiver);
     s->sender = s->receiver = NULL;
+    s->sender_fd = s->receiver_fd = -1;
+    s->under_way = 0;
+    s->is_stalled = false;
     umem_close(&s->umem);
+    /* libxdp does not set all of a ring: the next one begins at 0 */
+    s->rx = s->inner_completion = (struct xsk_ring_cons){0};
+    s->tx = s->inner_fill = (struct xsk_ring_prod){0};
 }
 
 static int open_sockets(struct source *s, bool is_zero_copy)
 {
-    int err = umem_open(&s->umem, is_zero_copy ? CHUNKS_ZERO : CHUNKS, RING_SIZE);
+    unsigned ring = s->group->ring;
+    int err = umem_open(&s->umem, (is_zero_copy ? SHARES_ZERO : SHARES) * ring, ring);
     if (err == 0)
         err = open_receiver(s, is_zero_copy ? XDP_ZEROCOPY : XDP_COPY);
     if (err == 0 && s->group->attach.port_count == 2 && s->group->forward == NULL)
@@ -264,6 +307,8 @@ static int open_sockets(struct source *s, bool is_zero_copy)
     s->is_zero_copy = is_zero_copy;
     if (err < 0)
         close_sockets(s);
+    else
+        poll_busily(s);
     return err;
 }
 
@@ -342,12 +387,18 @@ static int list_socket(struct source *s, struct note *note)
 }
 
 /* A poll of the port that runs just now may hand over what it holds, at most its budget. */
-static void afxdp_release(struct source *s)
+static void unlist_socket(struct source *s)
 {
     uint32_t queue = s->queue;
     if (s->is_listed)
         bpf_map_delete_elem(s->group->attach.xsks_fd, &queue);
     s->is_listed = false;
+}
+
+static void afxdp_release(struct source *s)
+{
+    s->is_released = true;
+    unlist_socket(s);
 }
 
 static void afxdp_close(struct source *s)
@@ -370,6 +421,20 @@ static void feed(struct source *s)
     if (s->is_zero_copy && s->sender != NULL)
         umem_feed(&s->umem, &s->inner_fill);
     umem_feed(&s->umem, &s->umem.fill);
+}
+
+static void log_open(const struct source *s)
+{
+    static const char *const pages[] = {"no", "transparent", "yes"};
+    const struct source_group *g = s->group;
+    log_info("event=open if=%s queue=%u mode=%s zero_copy=%s need_wakeup=yes busy_poll=%s ring=%u "
+             "huge_pages=%s",
+             g->attach.ports[XDP_PORT_OUTER].name, s->queue, g->attach.is_native ? "native" : "skb",
+             s->is_zero_copy ? "yes" : "no",
+             s->is_busy_polled ? "yes"
+             : g->busy_poll    ? "spin"
+                               : "no",
+             g->ring, pages[s->umem.pages]);
 }
 
 static int afxdp_open(struct source_group *g, unsigned queue, struct source **out,
@@ -396,10 +461,59 @@ static int afxdp_open(struct source_group *g, unsigned queue, struct source **ou
         afxdp_close(s);
         return err;
     }
-    log_info("event=open if=%s queue=%u zero_copy=%s", g->attach.ports[XDP_PORT_OUTER].name, queue,
-             s->is_zero_copy ? "yes" : "no");
+    log_open(s);
     *out = s;
     return 0;
+}
+
+/* ---- opening it anew */
+
+static uint64_t missed(const struct source *s);
+
+/* One try: the kernel gives a closed socket's queue back a moment later, and until then the frames
+ * go on without us. */
+static int try_to_reopen(struct source *s)
+{
+    struct note note = {0};
+    int err = open_sockets(s, s->is_zero_copy);
+    if (err < 0)
+        return err;
+    feed(s);
+    err = list_socket(s, &note);
+    if (err < 0)
+        close_sockets(s);
+    return err;
+}
+
+/* The port may have gone meanwhile, and with it any hope. */
+static void reopened(struct source *s, int err)
+{
+    const char *name = s->group->attach.ports[XDP_PORT_OUTER].name;
+    if (err < 0) {
+        s->is_gone |= err == -ENODEV || err == -ENXIO;
+        s->reopen_at_ns = s->now_ns + BUSY_WAIT_NS;
+        return;
+    }
+    s->is_stuck = false;
+    s->reopened++;
+    log_info("event=reopened if=%s queue=%u times=%" PRIu64, name, s->queue, s->reopened);
+}
+
+/* Only where nothing is lent: the frames' memory goes, too. First out of the map, so that frames go
+ * on in the kernel. What stood in the rings is lost, as it was already. */
+static void reopen(struct source *s)
+{
+    if (s->now_ns < s->reopen_at_ns)
+        return;
+    if (s->receiver != NULL) {
+        log_warn("event=queue_stalled if=%s queue=%u reason=\"the XDP program hands frames over, "
+                 "and the socket gives none: it is opened anew\"",
+                 s->group->attach.ports[XDP_PORT_OUTER].name, s->queue);
+        s->missed_before = missed(s);
+        unlist_socket(s);
+        close_sockets(s);
+    }
+    reopened(s, try_to_reopen(s));
 }
 
 /* ---- a burst */
@@ -407,6 +521,8 @@ static int afxdp_open(struct source_group *g, unsigned queue, struct source **ou
 /* Sent frames come home, and the fill ring gets what is free. */
 static void settle(struct source *s)
 {
+    if (s->receiver == NULL)
+        return; /* it is being opened anew */
     if (s->sender != NULL) {
         if (s->is_stalled)
             kick(s);
@@ -414,7 +530,7 @@ static void settle(struct source *s)
     }
     feed(s);
     /* In copy mode nobody waits for chunks: the kernel takes them as it needs them. */
-    if (s->is_zero_copy && xsk_ring_prod__needs_wakeup(&s->umem.fill))
+    if (s->is_busy_polled || (s->is_zero_copy && xsk_ring_prod__needs_wakeup(&s->umem.fill)))
         recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
@@ -443,6 +559,8 @@ static void look_for_ports(struct source *s)
 
 static int nothing_came(struct source *s)
 {
+    if (s->is_stuck && !s->is_gone && !s->is_released)
+        reopen(s);
     settle(s);
     if (!s->is_gone)
         return 0;
@@ -458,7 +576,8 @@ static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
 {
     if (s->is_gone && (s->forward != NULL || s->sender != NULL))
         return nothing_came(s); /* what would be lent could not be forwarded, or never comes */
-    uint32_t first = 0, n = xsk_ring_cons__peek(&s->rx, max, &first);
+    uint32_t first = 0;
+    uint32_t n = s->receiver != NULL ? xsk_ring_cons__peek(&s->rx, max, &first) : 0;
     if (n == 0)
         return nothing_came(s);
     for (uint32_t i = 0; i < n; i++) {
@@ -471,6 +590,7 @@ static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
         };
     }
     s->burst = n;
+    s->taken += n;
     xsk_ring_cons__release(&s->rx, n); /* the slots; the chunks stay ours until done() */
     return (int)n;
 }
@@ -543,7 +663,7 @@ static void afxdp_done(struct source *s, const struct frame *frames, const uint8
 /* Looks at the ring for a moment instead of sleeping at once; true when frames came. */
 static bool came_soon(struct source *s)
 {
-    if (s->burst < LOOK_AFTER)
+    if (s->burst < LOOK_AFTER || s->receiver == NULL || s->group->busy_poll)
         return false;
     uint64_t end = clock_mono_ns() + LOOK_NS;
     do {
@@ -556,14 +676,14 @@ static bool came_soon(struct source *s)
 
 static void afxdp_wait(struct source *s, unsigned timeout_ms)
 {
+    struct pollfd fds[2] = {{.fd = s->receiver_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
     if (came_soon(s))
         return;
-    struct pollfd fds[2] = {{.fd = s->receiver_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
-    if (s->probe_ring != NULL)
-        fds[1].fd = ring_buffer__epoll_fd(s->probe_ring);
     settle(s);
     if (s->group->busy_poll)
-        timeout_ms = 0;
+        return;
+    if (s->probe_ring != NULL)
+        fds[1].fd = ring_buffer__epoll_fd(s->probe_ring);
     if (s->is_stalled && timeout_ms > 1)
         timeout_ms = 1; /* the inner port has frames to send: come back soon */
     if (poll(fds, 2, (int)timeout_ms) == 0)
@@ -621,25 +741,60 @@ static int afxdp_probes(struct source *s, struct packet *out, unsigned max)
     return (int)s->probe_count;
 }
 
-/* Frames that reached the socket and found no slot or no chunk. */
-static uint64_t missed(const struct source *s)
+static struct xdp_statistics ask_socket(const struct source *s)
 {
     struct xdp_statistics k = {0};
     socklen_t size = sizeof k;
     if (getsockopt(s->receiver_fd, SOL_XDP, XDP_STATISTICS, &k, &size) != 0)
-        return 0;
-    return k.rx_dropped + k.rx_ring_full;
+        return (struct xdp_statistics){0};
+    return k;
+}
+
+/* Frames that reached the socket and found no slot or no chunk. */
+static uint64_t missed(const struct source *s)
+{
+    struct xdp_statistics k = ask_socket(s);
+    return s->missed_before + k.rx_dropped + k.rx_ring_full;
 }
 
 static void afxdp_stats(struct source *s, struct source_stats *out)
 {
     look_for_ports(s); /* also where frames or probes leave no pause */
-    *out = (struct source_stats){.missed = missed(s), .transmit_refused = s->refused};
+    *out = (struct source_stats){
+        .missed = missed(s), .transmit_refused = s->refused, .reopened = s->reopened};
     if (s->queue != 0)
         return;
 #define KERNEL(name, help) out->kernel_##name = xdp_attach_stat(&s->group->attach, XDP_STAT_##name);
 #include "shared/base/kernel.def"
 #undef KERNEL
+}
+
+/* ---- the heartbeat, and the watchdog with it */
+
+/* Turned away for what they are: dropped though there was a chunk. */
+static uint64_t turned_away(const struct source *s)
+{
+    struct xdp_statistics k = ask_socket(s);
+    return k.rx_dropped > k.rx_fill_ring_empty_descs ? k.rx_dropped - k.rx_fill_ring_empty_descs
+                                                     : 0;
+}
+
+static void watch_the_queue(struct source *s, uint64_t handed)
+{
+    struct watchdog *w = &s->watchdog;
+    if (s->receiver == NULL || s->is_stuck)
+        return;
+    bool is_odd = s->taken == w->taken && handed != w->handed;
+    uint64_t refused = is_odd ? turned_away(s) : w->refused;
+    s->is_stuck = watchdog_is_stalled(w, s->now_ns, handed, s->taken, refused);
+}
+
+static uint64_t afxdp_beat(struct source *s, uint64_t now_ns)
+{
+    struct xdp_beat *b = &s->group->attach.beats[s->queue];
+    s->now_ns = now_ns;
+    watch_the_queue(s, __atomic_load_n(&b->handed, __ATOMIC_RELAXED));
+    return beat(b, now_ns);
 }
 
 const struct source_ops source_afxdp = {
@@ -655,6 +810,7 @@ const struct source_ops source_afxdp = {
     .wait = afxdp_wait,
     .probes = afxdp_probes,
     .stats = afxdp_stats,
+    .beat = afxdp_beat,
     .release = afxdp_release,
     .close = afxdp_close,
 };

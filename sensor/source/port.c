@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shared/base/clock.h"
+#include "shared/base/log.h"
 #include "shared/rights/rights.h"
 
 /* In all a second: a killed process needs a moment to end. */
@@ -53,6 +54,13 @@ static void ask_mac(int fd, struct port *port)
         memcpy(port->mac, request.ifr_hwaddr.sa_data, sizeof port->mac);
 }
 
+static void ask_state(int fd, struct port *port)
+{
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", port->name);
+    port->is_up = ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0;
+}
+
 static int check_mtu(const struct port *port, const char *role, struct note *note)
 {
     if (port->mtu <= PORT_MTU_MAX)
@@ -82,11 +90,30 @@ int port_find(const char *name, const char *role, struct port *out, struct note 
     int err = ask_mtu(fd, out);
     ask_queues(fd, out);
     ask_mac(fd, out);
+    ask_state(fd, out);
     close(fd);
     if (err < 0)
         return note_set(note, err, "%s: cannot ask for the MTU of %s: %s", role, name,
                         strerror(-err));
     return check_mtu(out, role, note);
+}
+
+void port_warn_if_down(const struct port *port)
+{
+    if (!port->is_up)
+        log_warn("event=port_down if=%s reason=\"nothing passes until it is up: ip link set dev %s "
+                 "up\"",
+                 port->name, port->name);
+}
+
+void port_warn_of_pair(const struct port *outer, const struct port *inner)
+{
+    const struct port *wide = outer->mtu > inner->mtu ? outer : inner;
+    const struct port *narrow = wide == outer ? inner : outer;
+    if (wide->mtu != narrow->mtu)
+        log_warn("event=mtu_differs if=%s mtu=%u other=%s other_mtu=%u reason=\"packets of more "
+                 "than %u bytes that come in at %s are lost: a wire fragments nothing\"",
+                 wide->name, wide->mtu, narrow->name, narrow->mtu, narrow->mtu, wide->name);
 }
 
 int port_check_capabilities(struct note *note)

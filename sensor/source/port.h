@@ -18,11 +18,16 @@ struct port {
     unsigned mtu;
     uint8_t mac[6];
     unsigned rx_queues, tx_queues;
+    bool is_up; /* by the administrator; a cable may be missing all the same */
 };
 
 /* Looks the interface up. 0, or with a note -ENODEV: no such interface; ERR_CONF: none is named, or
  * its MTU is too large. role is the configuration key that named it. */
 int port_find(const char *name, const char *role, struct port *out, struct note *note);
+
+/* What is no error and yet keeps frames from passing: said in the log, at start. */
+void port_warn_if_down(const struct port *port);
+void port_warn_of_pair(const struct port *outer, const struct port *inner);
 
 /* 0, or -EPERM with a note that names the missing capabilities. */
 int port_check_capabilities(struct note *note);

@@ -8,8 +8,9 @@
  *   done  takes all of them back, in order, each forwarded or dropped by its verdict
  *
  * Fail-open is the group's duty: when this process ends, however it ends, frames go on to the other
- * interface in the kernel. (A process that is alive and stands still, by SIGSTOP say, keeps its
- * sockets: frames of watched prefixes, and only those, wait for it and are lost.) */
+ * interface in the kernel. So they do when it stands still, by SIGSTOP say: a worker that gives no
+ * beat for 200 ms gets no more frames until the next one. Those that it has by then wait for it, as
+ * many as a ring holds; what finds the ring full before is lost. */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"
@@ -21,7 +22,10 @@ enum xdp_mode { XDP_MODE_AUTO, XDP_MODE_NATIVE, XDP_MODE_SKB };
 enum zero_copy { ZERO_COPY_AUTO, ZERO_COPY_ON, ZERO_COPY_OFF };
 enum forward_driver { FORWARD_AF_XDP, FORWARD_DPDK, FORWARD_TUN, FORWARD_RAW, FORWARD_NONE };
 
-#define EAL_MAX 32
+#define EAL_MAX      32
+#define RING_MIN     512
+#define RING_DEFAULT 2048
+#define RING_MAX     16384
 
 struct source_conf {
     enum source_driver driver;
@@ -29,6 +33,7 @@ struct source_conf {
     unsigned queues;     /* 0: all */
     enum xdp_mode xdp_mode;
     enum zero_copy zero_copy;
+    unsigned ring;          /* slots of each ring, a power of two; 0: RING_DEFAULT */
     bool busy_poll;         /* workers never sleep */
     char pin_dir[128];      /* bpffs folder for links and maps; mounted by us if it is none */
     char eal[EAL_MAX][128]; /* dpdk: arguments for its environment layer */
@@ -47,6 +52,7 @@ struct source;
 struct source_stats {
     uint64_t missed;           /* frames lost before recv, cumulative */
     uint64_t transmit_refused; /* frames that could not be forwarded, cumulative */
+    uint64_t reopened;         /* times that a stalled queue was opened anew */
     /* What the XDP program counted of all queues, cumulative; told by queue 0 only, so that queues
      * can be summed. */
 #define KERNEL(name, help) uint64_t kernel_##name;
@@ -89,6 +95,11 @@ struct source_ops {
      * the frames themselves. Only queue 0 gives any. */
     int (*probes)(struct source *s, struct packet *out, unsigned max);
     void (*stats)(struct source *s, struct source_stats *out);
+    /* The worker is there; now_ns is the steady clock's, read after recv. Once per step, at least
+     * each 100 ms. Returns how many watched frames of this queue went past the worker so far
+     * without being lost: Penny must not wait for them. NULL: none ever does. A source that was
+     * never given a beat waits for none. */
+    uint64_t (*beat)(struct source *s, uint64_t now_ns);
     /* Hands over no more frames: from now on the kernel forwards them. recv still gives those that
      * are here or on their way. NULL: what nobody receives is not lost (a capture). */
     void (*release)(struct source *s);

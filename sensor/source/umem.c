@@ -4,7 +4,43 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define REAP_MAX 256
+#define REAP_MAX  256
+#define HUGE_PAGE (UINT64_C(2) << 20)
+
+/* At a multiple of a huge page, or huge pages would not fit in; the rest goes back. */
+static void *map_aligned(size_t size)
+{
+    size_t with_rest = size + HUGE_PAGE;
+    uint8_t *all =
+        mmap(NULL, with_rest, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED)
+        return MAP_FAILED;
+    size_t before = (HUGE_PAGE - (uintptr_t)all % HUGE_PAGE) % HUGE_PAGE;
+    if (before > 0)
+        munmap(all, before);
+    munmap(all + before + size, with_rest - before - size);
+    return all + before;
+}
+
+/* From the machine's pool of huge pages; else as the kernel gives them. All of it is touched now:
+ * on this worker's core, and not when frames come. */
+static void *map_area(size_t size, enum umem_pages *pages)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_HUGETLB;
+    void *area = MAP_FAILED;
+    *pages = UMEM_HUGE;
+    if (size % HUGE_PAGE == 0)
+        area = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (area != MAP_FAILED)
+        return area;
+    area = map_aligned(size);
+    if (area == MAP_FAILED)
+        return MAP_FAILED;
+    *pages = madvise(area, size, MADV_HUGEPAGE) == 0 ? UMEM_TRANSPARENT : UMEM_SMALL;
+    for (size_t at = 0; at < size; at += UMEM_CHUNK)
+        ((volatile uint8_t *)area)[at] = 0;
+    return area;
+}
 
 int umem_open(struct umem *u, uint32_t chunks, uint32_t ring_size)
 {
@@ -18,8 +54,7 @@ int umem_open(struct umem *u, uint32_t chunks, uint32_t ring_size)
     u->free = calloc(chunks, sizeof *u->free);
     if (u->free == NULL)
         return -ENOMEM;
-    void *area =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *area = map_area(size, &u->pages);
     if (area == MAP_FAILED) {
         umem_close(u);
         return -ENOMEM;

@@ -20,10 +20,15 @@
 
 #define UMEM_CHUNK 4096
 
+/* Huge pages spare the core misses of its address cache, one for nearly every frame of 4 KiB pages.
+ * UMEM_TRANSPARENT: they were asked for; the kernel gives them if it has them. */
+enum umem_pages { UMEM_SMALL, UMEM_TRANSPARENT, UMEM_HUGE };
+
 struct umem {
     uint8_t *area;
     uint64_t *free; /* addresses of chunks */
     uint32_t free_count, chunks;
+    enum umem_pages pages;
     struct xsk_umem *xsk;
     struct xsk_ring_prod fill; /* of the port that receives */
     struct xsk_ring_cons completion;

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "sensor/source/beat.h"
 #include "shared/base/log.h"
 #include "xdp_ingress.skel.h"
 
@@ -18,6 +19,8 @@
 /* Cells are per CPU and preallocated: 2 generations * cells * CPUs * 48 bytes. Up to 64 CPUs that
  * is at most 400 MB for all cells; above, the cells become fewer instead. */
 #define TALLY_CPUS 64
+
+#define DISPATCHER "xdp_dispatcher"
 
 static const char *const link_names[XDP_PORTS] = {"link-outer", "link-inner"};
 static const char *const promiscuous_names[XDP_PORTS] = {"promiscuous-outer", "promiscuous-inner"};
@@ -40,8 +43,11 @@ static int find_ports(const struct source_conf *conf, struct xdp_attach *a, stru
     int err = port_find(conf->interface, "source.interface", &a->ports[XDP_PORT_OUTER], note);
     a->port_count = 1;
     a->is_routed = conf->forward == FORWARD_TUN;
-    if (err < 0 || conf->forward == FORWARD_NONE || a->is_routed)
+    if (err < 0)
         return err;
+    port_warn_if_down(&a->ports[XDP_PORT_OUTER]);
+    if (conf->forward == FORWARD_NONE || a->is_routed)
+        return 0;
     if (conf->forward == FORWARD_DPDK)
         return note_set(note, ERR_UNSUPPORTED,
                         "forward.driver: an af_xdp source cannot forward by dpdk: use af_xdp, raw, "
@@ -53,9 +59,8 @@ static int find_ports(const struct source_conf *conf, struct xdp_attach *a, stru
     err = port_find(conf->forward_interface, "forward.interface", &a->ports[XDP_PORT_INNER], note);
     if (err < 0)
         return err;
-    if (a->ports[XDP_PORT_INNER].mtu < a->ports[XDP_PORT_OUTER].mtu)
-        log_warn("event=mtu_differs if=%s mtu=%u inner=%s inner_mtu=%u", a->ports[0].name,
-                 a->ports[0].mtu, a->ports[1].name, a->ports[1].mtu);
+    port_warn_if_down(&a->ports[XDP_PORT_INNER]);
+    port_warn_of_pair(&a->ports[XDP_PORT_OUTER], &a->ports[XDP_PORT_INNER]);
     return 0;
 }
 
@@ -165,6 +170,12 @@ static int fill_ports(const struct xdp_attach *a)
     return 0;
 }
 
+/* Since Linux 5.11; the program does without. */
+static bool has_coarse_clock(void)
+{
+    return libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_ktime_get_coarse_ns, NULL) == 1;
+}
+
 static void set_options(const struct source_conf *conf, struct xdp_attach *a)
 {
     static const struct ingress_table match_all = {.count = 1};
@@ -173,8 +184,7 @@ static void set_options(const struct source_conf *conf, struct xdp_attach *a)
         log_warn("event=seed reason=\"%s\"", strerror(errno));
     a->skeleton->rodata->hash_seed = seed;
     a->skeleton->rodata->is_wire = a->port_count == 2;
-    a->skeleton->rodata->has_coarse_clock =
-        libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_ktime_get_coarse_ns, NULL) == 1;
+    a->skeleton->rodata->has_coarse_clock = has_coarse_clock();
     a->skeleton->rodata->is_routed = a->is_routed;
     memcpy(a->skeleton->rodata->own_mac, a->ports[XDP_PORT_OUTER].mac, sizeof a->ports[0].mac);
     set_tally(a->skeleton, conf);
@@ -210,7 +220,8 @@ static int load(const struct source_conf *conf, struct xdp_attach *a, struct not
                         "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN (log.level debug tells more)",
                         strerror(-err));
     keep_descriptors(conf, a);
-    err = fill_ports(a);
+    a->beats = beats_map(bpf_map__fd(a->skeleton->maps.beats));
+    err = a->beats != NULL ? fill_ports(a) : -errno;
     if (err == 0 && conf->ingress != NULL)
         err = fill_macs(a->skeleton, conf->ingress);
     if (err == 0)
@@ -261,6 +272,23 @@ static int find_old_link(const struct xdp_attach *a, unsigned port, enum xdp_mod
     return -1;
 }
 
+/* The dispatcher runs several programs in turn; the name is libxdp's. */
+static int refuse_alien(const struct port *port, const char *program, uint32_t id,
+                        struct note *note)
+{
+    if (strcmp(program, DISPATCHER) == 0)
+        return note_set(note, ERR_BUSY,
+                        "%s: libxdp's dispatcher is attached (%s, id %u), which runs the programs "
+                        "that `xdp-loader status %s` lists; the sensor must be alone there: "
+                        "`xdp-loader unload %s --all`, then start it again",
+                        port->name, program, id, port->name, port->name);
+    return note_set(note, ERR_BUSY,
+                    "%s: another XDP program is attached (%.16s, id %u): remove it with `ip link "
+                    "set dev %s xdp off`, or, if a BPF link holds it, stop its owner or remove its "
+                    "pin (`bpftool net`, `bpftool link` show it)",
+                    port->name, program, id, port->name);
+}
+
 /* Whether somebody else's program stands in our way. */
 static int check_alien(const struct port *port, struct note *note)
 {
@@ -274,11 +302,7 @@ static int check_alien(const struct port *port, struct note *note)
         bpf_obj_get_info_by_fd(fd, &info, &size);
         close(fd);
     }
-    return note_set(note, ERR_BUSY,
-                    "%s: another XDP program is attached (%.16s, id %u): remove it with `ip link "
-                    "set dev %s xdp off`, or, if a BPF link holds it, stop its owner or remove its "
-                    "pin (`bpftool net`, `bpftool link` show it)",
-                    port->name, info.name[0] != '\0' ? info.name : "?", id, port->name);
+    return refuse_alien(port, info.name[0] != '\0' ? info.name : "?", id, note);
 }
 
 static int create_link(const struct xdp_attach *a, unsigned port, bool is_native, struct note *note)
@@ -467,6 +491,8 @@ void xdp_attach_close(struct xdp_attach *a)
         close_fd(&a->link_fd[i]);
     watched_clear(&a->watched);
     kernel_tally_clear(&a->tally);
+    beats_unmap(a->beats);
+    a->beats = NULL;
     xdp_ingress__destroy(a->skeleton);
     a->skeleton = NULL;
     close_fd(&a->lock_fd);

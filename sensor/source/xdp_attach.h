@@ -2,7 +2,8 @@
  *
  *   nothing attached    load, attach by link, pin the links
  *   our pinned link     load, then exchange the program in the link: not one frame sees no program
- *   something else      refuse, saying what it is and how to remove it
+ *   something else      refuse, saying what it is and how to remove it; so with the dispatcher of
+ *                       libxdp: behind another program we could not promise that frames go on
  *
  * The links are pinned, so the programs outlive this process however it ends; without our sockets
  * they are a plain wire. The counts of a time without a sensor are given up with the old program's
@@ -30,6 +31,7 @@ struct xdp_attach {
     int link_fd[XDP_PORTS];
     int lock_fd;
     int xsks_fd, probes_fd, stats_fd;
+    struct xdp_beat *beats; /* by queue; mapped */
     struct watched watched;
     struct kernel_tally tally;
     char folder[PIN_PATH];

@@ -72,6 +72,7 @@ struct worker {
     uint64_t stats_at, interval_start, interval_due;
     uint64_t cells_at; /* inside the interval that the kernel's cells belong to; 0: none awaited */
     struct status status; /* worker 0 tells for all */
+    uint64_t passed;      /* watched frames that went past us, as the source says */
     uint64_t let_go_at;   /* since then the kernel forwards what comes; 0: not yet */
     bool is_running, has_finished;
     struct ring out;
@@ -129,6 +130,18 @@ static bool move_time(struct worker *w)
         return walk(w);
     w->now = clock_mono_ns();
     return true;
+}
+
+/* Says that we are here, and asks what went past while we were not. Time first, then the answer:
+ * whatever went past before now is known, so Penny never waits for what it cannot see. */
+static void beat(struct worker *w)
+{
+    if (w->ops->beat == NULL)
+        return;
+    uint64_t passed = w->ops->beat(w->source, w->now);
+    if (passed != w->passed && w->penny != NULL && w->let_go_at == 0)
+        penny_lost_sight(w->penny, w->now);
+    w->passed = passed;
 }
 
 /* ---- look ---- */
@@ -257,6 +270,7 @@ static void read_stats(struct worker *w)
         read_penny_stats(w);
     raise_to(w, COUNTER_source_missed, stats.missed);
     raise_to(w, COUNTER_transmit_refused, stats.transmit_refused);
+    raise_to(w, COUNTER_source_reopened, stats.reopened);
     raise_to(w, COUNTER_tally_overflow, overflow);
 #define KERNEL(name, help) raise_to(w, COUNTER_kernel_##name, stats.kernel_##name);
 #include "shared/base/kernel.def"
@@ -373,6 +387,7 @@ static int step(struct worker *w, unsigned wait_ms)
     if (got < 0)
         return got;
     bool is_time = move_time(w);
+    beat(w); /* before anything is judged */
     if (w->now != 0 && (w->now - w->ticked_at >= TICK_NS || !w->is_running))
         tick(w); /* first: what was due before these frames happens without them */
     if (is_time) {
@@ -397,6 +412,9 @@ static void let_go(struct worker *w)
     uint64_t start = clock_mono_ns(), now = start, last = start;
     if (w->ops->release == NULL)
         return;
+    if (!w->conf.is_capture)
+        w->now = start;
+    beat(w);
     w->let_go_at = start;
     w->ops->release(w->source);
     while (now - last < QUIET_NS && now - start < LET_GO_NS) {
@@ -486,7 +504,10 @@ static void *run(void *arg)
 
 int worker_open(struct worker *w, struct note *note)
 {
-    return w->ops->open(w->conf.group, w->conf.queue, &w->source, note);
+    int err = w->ops->open(w->conf.group, w->conf.queue, &w->source, note);
+    if (err == 0 && w->ops->beat != NULL)
+        w->passed = w->ops->beat(w->source, clock_mono_ns());
+    return err;
 }
 
 int worker_start(struct worker *w, struct note *note)

@@ -29,7 +29,7 @@ struct lab {
 };
 
 struct options {
-    bool is_wire, has_socket;
+    bool is_wire, has_socket, has_coarse_clock;
     uint32_t tally_cells; /* 0: as built */
 };
 
@@ -84,6 +84,7 @@ static inline struct lab lab_open(struct options options)
     struct lab lab = {.x = xdp_ingress__open(), .socket_fd = -1, .is_wire = options.is_wire};
     assert_non_null(lab.x);
     lab.x->rodata->is_wire = options.is_wire;
+    lab.x->rodata->has_coarse_clock = options.has_coarse_clock;
     lab.x->rodata->tally_v4_mask = htonl(0xffffff00);
     memset((void *)lab.x->rodata->tally_v6_mask, 0xff, 6);
     set_ingress(lab.x);

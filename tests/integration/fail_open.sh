@@ -1,11 +1,90 @@
 #!/usr/bin/env bash
 # The sensor fails open: whatever happens to its process, traffic flows on through the kernel.
+#   fail_open.sh BUILD            the promises
+#   fail_open.sh BUILD --table    frames lost per event, for docs/operations.md: a quarter of an hour
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 
 lab_up "$build"
 lab_pop AMS 1
 lab_sender AMS 203.0.113.10/24
+
+# measure RATE SECONDS EVENT [ARGUMENT]: one run; the event happens a second after the first frame
+measure() {
+    local start=$lab/wire-started
+    rm -f "$start"
+    "$build/tests/integration/wire_loss" "/run/netns/$lab_id-AMS-world" o0 "/run/netns/$lab_id-AMS-inside" i0 \
+        "$1" "$2" "$start" >"$lab/wire" &
+    local meter=$!
+    lab_wait 10 "the first frame" test -e "$start" || exit 1
+    sleep 1
+    "event_$3" "${4:-}"
+    wait "$meter"
+}
+measured() { # NAME: lost, twice, longest_gap_ms or overrun of the last run
+    sed -E "s/.*$1=([0-9]+)(\.[0-9]+)?.*/\1/" "$lab/wire"
+}
+event_none() { :; }
+event_sigstop() {
+    kill -STOP "$pid"
+    sleep 10
+    kill -CONT "$pid"
+}
+event_sigterm() { lab_kill "$pid" TERM; }
+event_sigkill() { lab_kill "$pid" KILL; }
+event_takeover() {
+    lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1
+    pid=$lab_pid
+}
+event_restart() {
+    event_sigterm
+    event_takeover
+}
+event_detach() {
+    event_sigterm
+    lab_sensor_detach AMS 1
+}
+runs() { # EVENT: is a sensor running before it?
+    [ "$1" != takeover ]
+}
+table_row() { # RATE SECONDS EVENT WORDS
+    local tries=0 lost=() gaps=()
+    while [ ${#lost[@]} -lt 5 ] && [ $((tries += 1)) -le 10 ]; do
+        if runs "$3"; then
+            kill -0 "$pid" 2>/dev/null || event_takeover
+        else
+            event_sigterm
+        fi
+        measure "$1" "$2" "$3"
+        [ "$(measured overrun)" = 0 ] || continue
+        lost+=("$(measured lost)")
+        gaps+=("$(measured longest_gap_ms)")
+    done
+    local n=${#lost[@]}
+    [ "$n" -gt 0 ] || { echo "| $4 | $1 | the meter was too slow | | |"; return; }
+    mapfile -t lost < <(printf '%s\n' "${lost[@]}" | sort -n)
+    mapfile -t gaps < <(printf '%s\n' "${gaps[@]}" | sort -n)
+    echo "| $4 | $1 | ${lost[$((n / 2))]} | ${lost[0]}–${lost[$((n - 1))]} | ${gaps[$((n / 2))]} |"
+}
+table() {
+    echo "| event | frames/s | lost, median of 5 | least–most | longest gap, ms |"
+    echo "| --- | --- | --- | --- | --- |"
+    for rate in ${rates:-20000 100000}; do
+        table_row "$rate" 4 none "none"
+        table_row "$rate" 14 sigstop "SIGSTOP for 10 s, SIGCONT"
+        table_row "$rate" 4 sigterm "SIGTERM"
+        table_row "$rate" 4 sigkill "kill -9"
+        table_row "$rate" 4 takeover "a new sensor takes over"
+        table_row "$rate" 4 restart "SIGTERM, and a new sensor"
+    done
+}
+if [ "${2:-}" = --table ]; then
+    event_takeover
+    table
+    checks_passed=1
+    exit 0
+fi
+
 # no collector anywhere: the sensor must work without
 lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1
 pid=$lab_pid
@@ -30,6 +109,9 @@ retransmits_at_most() { # PORT COUNT
     local count
     count=$(retransmissions "$1")
     [ "${count:-9999}" -le "$2" ] || { echo "${count:-no} retransmissions, expected at most $2"; return 1; }
+}
+at_most() { # COUNT ACTUAL
+    [ "${2:-999999999}" -le "$1" ] || { echo "expected at most $1, got «${2:-}»"; return 1; }
 }
 ends_well() {
     wait "$transfer"
@@ -63,6 +145,22 @@ check "SIGTERM: no second without data" never_stalled 5303
 # the Penny test of this prefix is over by then, so it withholds nothing
 check "SIGTERM: the transfer hardly notices" retransmits_at_most 5303 5
 
+# what stands still does no harm
+lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1
+pid=$lab_pid
+start_transfer 5304 16
+sleep 2
+event_sigstop
+check "SIGSTOP for 10 s: the transfer ends well" ends_well
+check "SIGSTOP: no second without data" never_stalled 5304
+check "SIGSTOP: the program let watched frames pass" sh -c "nsenter --net=/run/netns/$lab_id-AMS-box curl -s http://127.0.0.1:9559/metrics | awk '/^penstock_kernel_stalled_total/ { exit !(\$2 > 100) }'"
+measure 20000 14 sigstop
+cat "$lab/wire"
+check "SIGSTOP: all but the first 200 ms arrives" at_most 6000 "$(measured lost)"
+check "SIGSTOP: the other end does not wait for the sensor to wake up" at_most 5000 "$(measured longest_gap_ms)"
+check "SIGSTOP: no frame arrives twice" same 0 "$(measured twice)"
+event_sigterm
+
 # the proof that not a byte is harmed: a file, sent while the test drops segments and its sensor dies
 lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1
 pid=$lab_pid
@@ -79,6 +177,35 @@ check "a test ran during the file's transfer ($dropped segments dropped so far)"
 lab_kill "$pid" KILL
 wait "$server"
 check "the file arrives whole, though segments were dropped and the sensor was killed" cmp "$lab/file" "$lab/file.received"
+
+# what Penny says of it: events as JSON, from a collector that only prints
+lab_spawn events.json nsenter --net="/run/netns/$lab_id-core" "$build/tests/integration/penny/penny_events" tcp://10.255.1.1:5560
+events=$lab/log/events.json
+say_how() { # WORD: events with this in them
+    grep -c "$1" "$events" || true
+}
+first_drop() {
+    lab_in AMS-box curl -s http://127.0.0.1:9559/metrics | awk '/^penstock_dropped_total/ { exit !($2 > 0) }'
+}
+lab_sensor AMS 1 --set penny.max_drops=100 --set penny.budget=200 --set penny.max_duration=60s --set penny.retest_after=60s || exit 1
+pid=$lab_pid
+start_transfer 5305 14
+lab_wait 10 "a first drop" first_drop
+event_sigstop_short() { kill -STOP "$pid"; sleep 2; kill -CONT "$pid"; }
+event_sigstop_short
+lab_wait 10 "the end of that test" grep -q "did not see all" "$events"
+check "SIGSTOP while a test runs: it ends inconclusive and says why" sh -c "grep test_ended '$events' | grep 'did not see all' | grep -q inconclusive"
+check "the prefix is tested again after the window, not after retest_after" lab_wait 12 "a second test" sh -c "[ \$(grep -c test_started '$events') -ge 2 ]"
+sleep 1
+began=$SECONDS
+kill -TERM "$pid"
+wait "$pid"
+check "SIGTERM while a test runs: status 0" same 0 $?
+check "SIGTERM while a test runs: the sensor does not wait for ever" at_most 20 $((SECONDS - began))
+check "the transfer of all that ends well" ends_well
+check "every test that began has ended" same "$(say_how '"test_started"')" "$(say_how '"test_ended"')"
+check "no test ended spoofed, of traffic that is genuine" same 0 "$(grep '"test_ended"' "$events" | grep -c '"spoofed"')"
+check "every segment that was withheld is told" same "$(grep -c '"drop"' "$events")" "$(grep '"test_ended"' "$events" | sed -E 's/.*"drops": ?([0-9]+).*/\1/' | paste -sd+ | bc)"
 
 check "--detach removes the program and says so with status 0" lab_sensor_detach AMS 1
 check "--detach: nothing is attached any more" sh -c "! nsenter --net=/run/netns/$lab_id-AMS-box ip link show w0 | grep -q xdp"

@@ -225,6 +225,8 @@ static void what_does_not_fit_together_is_told(void **state)
         {"scan.bins=48", "--set: scan.bins: 48 does not divide scan.bits, 1024"},
         {"penny.budget=11", "--set: penny.budget: 11 is less than penny.max_drops, 12"},
         {"penny.flow_idle=2s", "--set: penny.flow_idle: must be longer than penny.timeout"},
+        {"source.ring=16384", ""},
+        {"source.ring=3000", "--set: source.ring: 3000 is no power of two"},
         {"penny.passive_idle=30s", ""},
         {"penny.rule=fair", "--set: penny.rule: expected one of randomised, paper, got \"fair\""},
         {"penny.rule=paper", ""},

@@ -32,7 +32,8 @@ struct source_group {
     /* what the worker did */
     unsigned next, given_back, next_probe, stat_reads;
     uint8_t verdicts[SCRIPT_MAX];
-    bool is_out_of_order, is_released, is_closed;
+    bool is_out_of_order, is_released, is_closed, is_passing_after_release;
+    uint64_t passed, beats, beat_at; /* frames that went past; how often it beat, and when last */
 };
 
 struct source {
@@ -97,6 +98,14 @@ static void script_stats(struct source *s, struct source_stats *out)
                                  .kernel_not_ip = 5};
 }
 
+static uint64_t script_beat(struct source *s, uint64_t now_ns)
+{
+    s->script->beats++;
+    s->script->beat_at = now_ns;
+    s->script->passed += s->script->is_released && s->script->is_passing_after_release;
+    return s->script->passed;
+}
+
 static void script_release(struct source *s)
 {
     s->script->is_released = true;
@@ -153,6 +162,18 @@ static const struct source_ops kernel_like = {
     .wait = script_wait,
     .probes = script_probes,
     .stats = script_stats,
+    .release = script_release,
+    .close = script_close,
+};
+
+static const struct source_ops beating = {
+    .name = "script",
+    .open = script_open,
+    .recv = script_recv,
+    .done = script_done,
+    .wait = script_wait,
+    .stats = script_stats,
+    .beat = script_beat,
     .release = script_release,
     .close = script_close,
 };
@@ -657,6 +678,86 @@ static void frames_under_way_when_the_worker_stops_go_on_and_are_not_tested(void
     assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.packets, SCRIPT_MAX);
 }
 
+/* A live sensor under test by hand: 256 segments are in, and some of them withheld. */
+static void begin_to_withhold(struct bench *b)
+{
+    struct note note = {0};
+    b->script.end = 0;
+    b->script.burst = 16;
+    b->penny.mode = PENNY_ACTIVE;
+    b->penny.prefix_count = 1;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &b->penny.prefixes[0]), 0);
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, 4000, 80, 1000 + i * 100, TCP_ACK, 100, 0);
+    b->script.passed = 7; /* before this sensor was there: not its loss */
+    make(b, &beating, false);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    while (b->script.next < 256)
+        assert_int_equal(worker_step(b->worker), 0);
+    drain(b);
+    assert_true(counter(b, COUNTER_dropped) > 0);
+    assert_int_equal(count_of(b, EVENT_test_ended), 0);
+}
+
+static void a_worker_beats_in_every_step_by_the_steady_clock(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    b->script.end = 0;
+    make(b, &beating, false);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    assert_int_equal(b->script.beats, 1); /* from the start on it can be missed */
+    for (unsigned i = 2; i < 12; i++) {
+        uint64_t before = clock_mono_ns();
+        assert_int_equal(worker_step(b->worker), 0);
+        assert_int_equal(b->script.beats, i);
+        assert_true(b->script.beat_at >= before && b->script.beat_at <= clock_mono_ns());
+    }
+}
+
+static void when_frames_went_past_the_burst_that_is_here_is_not_judged(void **state)
+{
+    struct bench *b = *state;
+    begin_to_withhold(b);
+    unsigned from = b->script.next;
+    b->script.passed += 3;
+    while (b->script.next < SCRIPT_MAX)
+        assert_int_equal(worker_step(b->worker), 0);
+    while (!worker_finish(b->worker))
+        drain(b);
+    drain(b);
+    for (unsigned i = from; i < SCRIPT_MAX; i++)
+        assert_int_equal(b->script.verdicts[i], FRAME_FORWARD);
+    assert_int_equal(count_of(b, EVENT_test_ended), 1);
+    const struct event_test_ended *e = &find(b, EVENT_test_ended, 0)->test_ended;
+    assert_int_equal(e->verdict, VERDICT_INCONCLUSIVE);
+    assert_non_null(strstr(e->reason, "did not see all"));
+    for (size_t i = 0; i < count_of(b, EVENT_drop); i++)
+        assert_int_equal(find(b, EVENT_drop, i)->drop.outcome, DROP_INVALID);
+}
+
+static void what_goes_past_a_worker_that_lets_go_is_no_loss_of_sight(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    b->script.end = 0;
+    b->script.is_passing_after_release = true;
+    b->penny.mode = PENNY_ACTIVE;
+    b->penny.prefix_count = 1;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &b->penny.prefixes[0]), 0);
+    for (unsigned i = 0; i < 100; i++)
+        add_tcp(b, 4000, 80, 1000 + i * 100, TCP_ACK, 100, 0);
+    make(b, &beating, false);
+    assert_int_equal(worker_start(b->worker, &note), 0);
+    while (counter(b, COUNTER_packets) < 100)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    worker_stop(b->worker);
+    assert_int_equal(worker_join(b->worker), 0);
+    drain(b);
+    assert_int_equal(count_of(b, EVENT_test_ended), 1);
+    assert_null(strstr(find(b, EVENT_test_ended, 0)->test_ended.reason, "did not see all"));
+}
+
 static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
 {
     struct bench *b = *state;
@@ -775,6 +876,9 @@ int main(void)
         TEST(live_events_carry_wall_clock_time),
         TEST(a_worker_ends_when_asked_and_gives_everything_back),
         TEST(frames_under_way_when_the_worker_stops_go_on_and_are_not_tested),
+        TEST(a_worker_beats_in_every_step_by_the_steady_clock),
+        TEST(when_frames_went_past_the_burst_that_is_here_is_not_judged),
+        TEST(what_goes_past_a_worker_that_lets_go_is_no_loss_of_sight),
         TEST(the_status_of_worker_0_counts_what_all_workers_did),
         TEST(a_source_that_does_not_open_is_explained),
         TEST(a_source_that_fails_ends_its_worker_with_that_error),
