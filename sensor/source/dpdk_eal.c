@@ -289,7 +289,11 @@ int dpdk_eal_start(const struct source_conf *conf, struct note *note)
     return result < 0 ? failed(err, note) : 0;
 }
 
+/* The folder of its files, which are none. */
 void dpdk_eal_stop(void)
 {
+    char folder[256];
+    snprintf(folder, sizeof folder, "%s", rte_eal_get_runtime_dir());
     rte_eal_cleanup();
+    rmdir(folder);
 }
