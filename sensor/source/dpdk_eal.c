@@ -250,6 +250,8 @@ static const char *hint_of(int err)
         {"mutually exclusive", "correct source.eal"},
         {"lcore", "correct the cores in source.eal"},
         {"ermission", "start it as root"},
+        {"parse device", "DPDK has no driver of that name: a virtual device is written like "
+                         "net_af_packet0,iface=eth1"},
         {"VFIO", "load vfio-pci, and see deploy/nic-setup --bind"},
     };
     for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)

@@ -78,7 +78,7 @@ static void ask(struct dpdk_port *p)
     uint16_t mtu = RTE_ETHER_MTU;
     p->socket = rte_eth_dev_socket_id(p->id);
     rte_eth_dev_get_mtu(p->id, &mtu);
-    p->mtu = mtu;
+    p->mtu = p->was_mtu = mtu;
     p->queues_max = 0;
     if (rte_eth_dev_info_get(p->id, &info) == 0)
         p->queues_max = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
@@ -121,41 +121,49 @@ static void choose_offloads(struct rte_eth_conf *conf, const struct rte_eth_dev_
     conf->txmode.offloads = p->tx_offloads;
 }
 
+/* configure() told the device already; one that stands on an interface wants to hear it once more,
+ * and one that needs no more says ENOTSUP. */
 static int set_mtu(struct dpdk_port *p, unsigned mtu, struct note *note)
 {
-    uint16_t now = 0;
-    rte_eth_dev_get_mtu(p->id, &now);
-    int err = now == mtu ? 0 : rte_eth_dev_set_mtu(p->id, (uint16_t)mtu);
-    if (err != 0)
-        return note_set(note, ERR_CONF,
-                        "%s: cannot set the MTU to %u (it is %u): %s: set source.mtu to what the "
-                        "device can do",
-                        p->name, mtu, now, strerror(-err));
+    int err = rte_eth_dev_set_mtu(p->id, (uint16_t)mtu);
+    if (err != 0 && err != -ENOTSUP)
+        return note_set(note, ERR_CONF, "source.mtu: %s does not take %u: %s", p->name, mtu,
+                        strerror(-err));
     p->mtu = mtu;
     return 0;
+}
+
+static int configure(struct dpdk_port *p, unsigned queues, unsigned mtu,
+                     const struct rte_eth_dev_info *info, struct note *note)
+{
+    struct rte_eth_conf conf = {.rxmode.mtu = mtu};
+    choose_queues(&conf, info, p, queues);
+    choose_offloads(&conf, info, p);
+    int err = rte_eth_dev_configure(p->id, (uint16_t)queues, (uint16_t)queues, &conf);
+    if (err == 0)
+        return 0;
+    return note_set(note, err,
+                    "%s: cannot set up %u queues (source.queues) with MTU %u (source.mtu): %s: "
+                    "log.level debug shows what its driver says",
+                    p->name, queues, mtu, strerror(-err));
 }
 
 int dpdk_port_configure(struct dpdk_port *p, unsigned queues, unsigned mtu, struct note *note)
 {
     struct rte_eth_dev_info info;
-    struct rte_eth_conf conf = {0};
     int err = rte_eth_dev_info_get(p->id, &info);
-    if (err == 0) {
-        if (mtu == 0)
-            mtu = p->mtu;
-        choose_queues(&conf, &info, p, queues);
-        choose_offloads(&conf, &info, p);
-        conf.rxmode.mtu = mtu;
-        err = rte_eth_dev_configure(p->id, (uint16_t)queues, (uint16_t)queues, &conf);
-        p->is_configured = err == 0;
-    }
     if (err != 0)
-        return note_set(note, err, "%s: cannot set up %u queues with MTU %u: %s: %s", p->name,
-                        queues, mtu, strerror(-err), "log.level debug shows what its driver says");
+        return note_set(note, err, "%s: cannot ask what it can do: %s", p->name, strerror(-err));
+    if (mtu > info.max_mtu)
+        return note_set(note, ERR_CONF, "source.mtu: %u, but %s can do at most %u", mtu, p->name,
+                        info.max_mtu);
+    err = configure(p, queues, mtu != 0 ? mtu : p->mtu, &info, note);
+    if (err < 0)
+        return err;
     p->rx_slots = RX_SLOTS;
     p->tx_slots = TX_SLOTS;
     rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &p->rx_slots, &p->tx_slots);
-    return set_mtu(p, mtu, note);
+    return mtu != 0 ? set_mtu(p, mtu, note) : 0;
 }
 
 int dpdk_port_set_queue(struct dpdk_port *p, unsigned queue, struct rte_mempool *pool,
@@ -252,6 +260,8 @@ void dpdk_port_close(struct dpdk_port *p)
         rte_eth_promiscuous_disable(p->id);
     if (p->is_started)
         rte_eth_dev_stop(p->id);
+    if (p->mtu != p->was_mtu) /* a virtual device's may be that of an interface, which stays */
+        rte_eth_dev_set_mtu(p->id, (uint16_t)p->was_mtu);
     rte_eth_dev_close(p->id);
     *p = (struct dpdk_port){0};
 }

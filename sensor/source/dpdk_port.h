@@ -16,9 +16,9 @@ struct dpdk_port {
     uint16_t rx_slots, tx_slots; /* per queue, as the device takes them */
     unsigned queues_max;         /* receive and transmit */
     int socket;                  /* of memory; -1: any */
-    unsigned mtu;
+    unsigned mtu, was_mtu;
     uint64_t rss, tx_offloads;
-    bool was_promiscuous, is_promiscuous, is_configured, is_started, is_up;
+    bool was_promiscuous, is_promiscuous, is_started, is_up;
 };
 
 /* Is the PCI device there, and does a driver hold it that DPDK can use? Asked before EAL starts,
