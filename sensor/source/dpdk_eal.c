@@ -264,6 +264,14 @@ static const char *hint_of(int err)
     return "log.level debug shows everything that DPDK says";
 }
 
+/* Though it writes no files, it makes a folder for them. */
+static void remove_folder(void)
+{
+    char folder[256];
+    snprintf(folder, sizeof folder, "%s", rte_eal_get_runtime_dir());
+    rmdir(folder);
+}
+
 static int failed(int err, struct note *note)
 {
     if (err == EALREADY)
@@ -288,14 +296,15 @@ int dpdk_eal_start(const struct source_conf *conf, struct note *note)
     err = rte_errno;
     hush_end(&hush);
     sched_setaffinity(0, sizeof cpus, &cpus);
-    return result < 0 ? failed(err, note) : 0;
+    if (result >= 0)
+        return 0;
+    if (err != EALREADY)
+        remove_folder();
+    return failed(err, note);
 }
 
-/* The folder of its files, which are none. */
 void dpdk_eal_stop(void)
 {
-    char folder[256];
-    snprintf(folder, sizeof folder, "%s", rte_eal_get_runtime_dir());
     rte_eal_cleanup();
-    rmdir(folder);
+    remove_folder();
 }
