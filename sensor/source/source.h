@@ -8,8 +8,9 @@
  *   done  takes all of them back, in order, each forwarded or dropped by its verdict
  *
  * Fail-open is the group's duty: when this process ends, however it ends, frames go on to the other
- * interface in the kernel. (A process that is alive and stands still, by SIGSTOP say, keeps its
- * sockets: frames of watched prefixes, and only those, wait for it and are lost.) */
+ * interface in the kernel. (DPDK has no kernel to fall back to: docs/dpdk.md. A process that is
+ * alive and stands still, by SIGSTOP say, keeps its sockets: frames of watched prefixes, and only
+ * those, wait for it and are lost.) */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"
