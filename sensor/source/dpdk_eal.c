@@ -19,8 +19,10 @@
 #define ARGUMENTS_MAX (EAL_MAX + 16)
 #define SAID_MAX      16384
 
-/* EAL keeps pointers into its arguments, so they stay as long as the process. */
+/* EAL keeps pointers into its arguments, so they stay as long as the process. It also writes to the
+ * list of them. */
 static struct {
+    char text[ARGUMENTS_MAX][320];
     char *list[ARGUMENTS_MAX + 1];
     int count;
 } arguments;
@@ -31,13 +33,12 @@ static char complaint[256];
 
 static void add(const char *option, const char *value)
 {
-    char text[512];
-    snprintf(text, sizeof text, "%s%s", option, value);
-    char *copy = strdup(text);
-    if (copy != NULL && arguments.count < ARGUMENTS_MAX)
-        arguments.list[arguments.count++] = copy;
-    else
-        free(copy);
+    int i = arguments.count;
+    if (i == ARGUMENTS_MAX)
+        return;
+    snprintf(arguments.text[i], sizeof arguments.text[i], "%s%s", option, value);
+    arguments.list[i] = arguments.text[i];
+    arguments.count++;
 }
 
 bool dpdk_is_pci(const char *interface)
