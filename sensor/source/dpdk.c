@@ -307,21 +307,10 @@ static unsigned send_all(struct source *s, uint16_t port, struct rte_mbuf **fram
     return sent;
 }
 
-/* The kernel's own devices strip tags though nobody asked them to, and tell them beside. */
-static void put_tag_back(struct rte_mbuf **frame)
-{
-    struct rte_mbuf *m = *frame;
-    if ((m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0 && rte_vlan_insert(&m) == 0)
-        m->ol_flags &= ~(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_TX_VLAN);
-    *frame = m;
-}
-
 static unsigned move_back(struct source *s)
 {
     struct rte_mbuf *frames[BURST];
     unsigned n = rte_eth_rx_burst(s->inner, s->queue, frames, BURST);
-    for (unsigned i = 0; i < n; i++)
-        put_tag_back(&frames[i]);
     if (n != 0)
         s->moved_back += send_all(s, s->outer, frames, n);
     return n;
@@ -344,10 +333,8 @@ static int dpdk_recv(struct source *s, struct frame *frames, unsigned max)
     dpdk_watched_rest(s->group->watched, s->queue);
     unsigned back = s->is_wire ? move_back(s) : 0;
     unsigned n = rte_eth_rx_burst(s->outer, s->queue, lent, (uint16_t)(max < BURST ? max : BURST));
-    for (unsigned i = 0; i < n; i++) {
-        put_tag_back(&lent[i]);
+    for (unsigned i = 0; i < n; i++)
         frames[i] = lend(lent[i]);
-    }
     if (n != 0 || back != 0)
         s->idle_since = 0;
     return (int)n;

@@ -201,16 +201,23 @@ static void log_link(const struct dpdk_port *p)
             p->name);
 }
 
-/* ":rss" says which fields are hashed; frames of one flow then stay on one queue. */
 static void log_port(const struct dpdk_port *p, unsigned queues)
 {
     struct rte_eth_dev_info info = {0};
     rte_eth_dev_info_get(p->id, &info);
+    int vlan = rte_eth_dev_get_vlan_offload(p->id);
+    bool strips = vlan > 0 && (vlan & RTE_ETH_VLAN_STRIP_OFFLOAD) != 0;
     log_info("event=attach if=%s driver=%s queues=%u rx_slots=%u tx_slots=%u mtu=%u rss=%s "
-             "rss_fields=0x%llx offloads=%s promiscuous=%s vlan_strip=off socket=%d",
+             "rss_fields=0x%llx offloads=%s promiscuous=%s vlan_strip=%s socket=%d",
              p->name, info.driver_name != NULL ? info.driver_name : "?", queues, p->rx_slots,
              p->tx_slots, p->mtu, on_off(p->rss != 0), (unsigned long long)p->rss,
-             p->tx_offloads != 0 ? "fast_free" : "none", on_off(p->is_promiscuous), p->socket);
+             p->tx_offloads != 0 ? "fast_free" : "none", on_off(p->is_promiscuous), on_off(strips),
+             p->socket);
+    if (strips)
+        log_warn(
+            "event=vlan_strip if=%s reason=\"the device takes VLAN tags away and will not stop: "
+            "tagged frames arrive without\"",
+            p->name);
     if (queues > 1 && p->rss == 0)
         log_warn(
             "event=no_rss if=%s reason=\"the device spreads flows over its queues by a rule of "
