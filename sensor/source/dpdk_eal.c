@@ -265,7 +265,8 @@ static const char *hint_of(int err)
     return "log.level debug shows everything that DPDK says";
 }
 
-/* Though it writes no files, it makes a folder for them. */
+/* Though it writes no files, it makes a folder for them. Removed at once: later we may lack the
+ * right, or be killed. */
 static void remove_folder(void)
 {
     char folder[256];
@@ -297,15 +298,12 @@ int dpdk_eal_start(const struct source_conf *conf, struct note *note)
     err = rte_errno;
     hush_end(&hush);
     sched_setaffinity(0, sizeof cpus, &cpus);
-    if (result >= 0)
-        return 0;
-    if (err != EALREADY)
+    if (result >= 0 || err != EALREADY)
         remove_folder();
-    return failed(err, note);
+    return result < 0 ? failed(err, note) : 0;
 }
 
 void dpdk_eal_stop(void)
 {
     rte_eal_cleanup();
-    remove_folder();
 }
