@@ -13,6 +13,7 @@
 # lab_root: set by whoever sources this. lab_*_pid: for whoever sources this.
 lab_id='' lab='' lab_dsn='' lab_bin=''
 lab_namespaces=() lab_pids=() lab_pops=()
+lab_driver=af_xdp # or dpdk: virtual devices on the same wires; set it before lab_pop
 lab_queues=1 # receive and transmit queues of each wire's ends; set it before lab_pop
 
 # lab_up BIN_DIR: makes the folder and the core namespace.
@@ -59,6 +60,13 @@ lab_wire() {
     lab_in "$3" ip link set "$4" up
 }
 
+# lab_port_for_dpdk NS IF: the kernel must not merge frames before the packet socket sees them, nor
+# say anything itself.
+lab_port_for_dpdk() {
+    lab_in "$1" ethtool -K "$2" gro off >/dev/null 2>&1
+    lab_in "$1" sysctl -qw "net.ipv6.conf.$2.disable_ipv6=1"
+}
+
 # lab_pop NAME NUMBER: namespaces world, box and inside of one PoP, and its management link.
 lab_pop() {
     local pop=$1 n=$2
@@ -67,6 +75,10 @@ lab_pop() {
     lab_namespace "$pop-inside"
     lab_wire "$pop-world" o0 "$pop-box" w0
     lab_wire "$pop-box" w1 "$pop-inside" i0
+    if [ $lab_driver = dpdk ]; then
+        lab_port_for_dpdk "$pop-box" w0
+        lab_port_for_dpdk "$pop-box" w1
+    fi
     ip link add m0 netns "$lab_id-$pop-box" type veth peer name "m$n" netns "$lab_id-core"
     lab_in "$pop-box" ip addr add "10.255.$n.2/30" dev m0
     lab_in core ip addr add "10.255.$n.1/30" dev "m$n"
@@ -145,6 +157,16 @@ lab_sensor_arguments() {
         --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab" \
         --set "ingress=[{router: ${low}1-r1, interface: xe-0/0/0, peer_as: 6450$n}]" \
         --set "publish.endpoint=tcp://10.255.$n.1:5560"
+    if [ $lab_driver = dpdk ]; then lab_dpdk_arguments; fi
+}
+
+# The same two ports as packet sockets of DPDK's, and its memory without huge pages: a lab changes
+# nothing of the machine.
+lab_dpdk_arguments() {
+    local rings=blocksz=65536,framesz=2048,framecnt=4096
+    printf '%s\n' --set source.driver=dpdk --set "source.interface=net_af_packet0,iface=w0,$rings" \
+        --set forward.driver=dpdk --set "forward.interface=net_af_packet1,iface=w1,$rings" \
+        --set 'source.eal=[--no-huge, -m, "512"]'
 }
 
 # lab_sensor POP NUMBER [ARGUMENT…]: starts it and waits until it is attached; pid in $lab_pid

@@ -58,11 +58,11 @@ static const struct conf_row rows[] = {
      .help = "User to become once it is attached; nobody else when left out. Must be able to read this file and to write to state_dir."},
 
     {"source.driver", CONF_WORD, AT(conf.source.driver), .value = "af_xdp", .words = source_words,
-     .help = "Where packets come from. dpdk comes with a later release; pcap reads a capture file."},
+     .help = "Where packets come from: af_xdp shares a port with the kernel, dpdk takes it over (docs/dpdk.md), pcap reads a capture file."},
     {"source.interface", CONF_TEXT, AT(conf.source.interface), .example = "eth1",
-     .help = "The outer port, from which traffic enters; with pcap: the file, - for standard input. Required, except with --capture."},
+     .help = "The outer port, from which traffic enters; with dpdk: a PCI address like 0000:03:00.0, or a virtual device like net_af_packet0,iface=eth1; with pcap: the file, - for standard input. Required, except with --capture."},
     {"source.queues", CONF_UNSIGNED, AT(conf.source.queues), .value = "all", .zero = "all", .min = 1, .max = 1024,
-     .help = "Receive queues to take, one worker thread each."},
+     .help = "Receive queues to take, one worker thread each. With dpdk all is what both ports offer, but no more than the processors that the sensor may run on."},
     {"source.xdp_mode", CONF_WORD, AT(conf.source.xdp_mode), .value = "auto", .words = xdp_mode_words,
      .help = "How the XDP program is attached: native in the driver, skb in the kernel's generic path, auto tries in that order."},
     {"source.zero_copy", CONF_WORD, AT(conf.source.zero_copy), .value = "auto", .words = zero_copy_words,
@@ -73,13 +73,15 @@ static const struct conf_row rows[] = {
      .help = "Workers never sleep: less delay under load, but each takes a whole processor core also when nothing comes."},
     {"source.pin_dir", CONF_TEXT, AT(conf.source.pin_dir), .value = "/run/penstock/bpf",
      .help = "Folder in a BPF file system where links and maps are pinned; mounted when it is none."},
+    {"source.mtu", CONF_UNSIGNED, AT(conf.source.mtu), .value = "keep", .zero = "keep", .min = 68, .max = 9600, .unit = "bytes",
+     .help = "MTU that dpdk sets on both ports; with af_xdp it is ip link's business."},
     {"source.eal", CONF_TEXTS, LIST(conf.source.eal, conf.source.eal_count),
-     .help = "Arguments for DPDK's environment layer. The dpdk driver comes with a later release; until then this must be empty."},
+     .help = "More arguments for DPDK's environment layer, behind the sensor's own (docs/dpdk.md); an option and its value are two entries. Only with driver dpdk."},
 
     {"forward.driver", CONF_WORD, AT(conf.source.forward), .value = "af_xdp", .words = forward_words,
-     .help = "How watched packets go on. af_xdp: out of the inner port. raw: the same by a packet socket, where its driver cannot send from AF_XDP. tun: through a TUN device to this host, which routes. none: this is a mirror, nothing is forwarded. dpdk comes with a later release."},
+     .help = "How watched packets go on. af_xdp: out of the inner port. raw: the same by a packet socket, where its driver cannot send from AF_XDP. tun: through a TUN device to this host, which routes. dpdk: out of the inner port of a dpdk source. none: this is a mirror, nothing is forwarded."},
     {"forward.interface", CONF_TEXT, AT(conf.source.forward_interface), .example = "eth2",
-     .help = "The inner port; with tun, the TUN device, which is made if there is none. Required, unless the driver is none."},
+     .help = "The inner port, written like source.interface; with tun, the TUN device, which is made if there is none. Required, unless the driver is none."},
 
     {"ingress", CONF_RECORDS, LIST(conf.ingress.row, conf.ingress.count), .max = INGRESS_ROWS_MAX,
      .rows = ingress_rows, .row_count = COUNT_OF(ingress_rows),
@@ -196,26 +198,31 @@ static void check_ring(struct conf *c, const struct source_conf *s)
         conf_wrong(c, "source.ring", "%u is no power of two", s->ring);
 }
 
+static void check_dpdk(struct conf *c, const struct source_conf *s)
+{
+#ifndef PENSTOCK_DPDK
+    if (s->driver == SOURCE_DPDK)
+        conf_wrong(c, "source.driver",
+                   "this build has no DPDK source: libdpdk was not there when it was built, or "
+                   "WITH_DPDK was off; use af_xdp");
+#endif
+    if (s->driver != SOURCE_DPDK && s->eal_count > 0)
+        conf_wrong(c, "source.eal", "only for source.driver dpdk; leave it out");
+    if (s->driver != SOURCE_DPDK && s->mtu != 0)
+        conf_wrong(c, "source.mtu", "only for source.driver dpdk; else: ip link set dev %s mtu %u",
+                   s->interface, s->mtu);
+}
+
 static void check_source(struct conf *c, const struct source_conf *s)
 {
     require(c, "source.interface", s->interface);
-    if (s->driver == SOURCE_DPDK)
-        conf_wrong(c, "source.driver", "this build has no DPDK source; use af_xdp");
+    check_dpdk(c, s);
     if (s->driver == SOURCE_AF_XDP && strlen(s->interface) > 15)
         conf_wrong(c, "source.interface", "\"%s\" is longer than an interface name can be (15)",
                    s->interface);
     if (s->driver == SOURCE_PCAP && s->forward != FORWARD_NONE)
         conf_wrong(c, "forward.driver", "source.driver pcap cannot forward; use none");
     check_ring(c, s);
-}
-
-/* What a later release will understand is refused, not ignored: nobody shall believe it works. */
-static void check_release(struct conf *c, const struct keys *k)
-{
-    if (k->conf.source.eal_count > 0)
-        conf_wrong(c, "source.eal",
-                   "arguments for DPDK, which is not in this release; leave them "
-                   "out");
 }
 
 /* A TUN device is made by this name: the kernel would take % for a place to put a number. */
@@ -229,11 +236,16 @@ static void check_forward_name(struct conf *c, const struct source_conf *s)
         conf_wrong(c, "forward.interface", "\"%s\" is no name for a TUN device", name);
 }
 
+/* DPDK's frames leave by a port of its own kind. */
 static void check_forward(struct conf *c, const struct source_conf *s)
 {
-    if (s->forward == FORWARD_DPDK)
-        conf_wrong(c, "forward.driver", "%s is not in this release; use af_xdp, raw, tun or none",
+    if (s->driver == SOURCE_DPDK && s->forward != FORWARD_DPDK && s->forward != FORWARD_NONE)
+        conf_wrong(c, "forward.driver",
+                   "source.driver dpdk forwards with dpdk, not with %s; use dpdk, or none",
                    forward_words[s->forward]);
+    if (s->driver == SOURCE_AF_XDP && s->forward == FORWARD_DPDK)
+        conf_wrong(c, "forward.driver",
+                   "dpdk is for source.driver dpdk; use af_xdp, raw, tun or none");
     if (s->forward == FORWARD_NONE)
         return;
     require(c, "forward.interface", s->forward_interface);
@@ -373,6 +385,7 @@ static void derive(struct sensor_conf *s, bool is_capture)
     memcpy(s->publish.sensor, s->name, sizeof s->publish.sensor);
     memcpy(s->publish.pop, s->pop, sizeof s->publish.pop);
     snprintf(s->publish.driver, sizeof s->publish.driver, "%s", source_words[s->source.driver]);
+    memcpy(s->source.sensor, s->name, sizeof s->source.sensor);
     s->source.tally_v4_length = s->tally.v4_length;
     s->source.tally_v6_length = s->tally.v6_length;
     s->source.ingress = &s->ingress;
@@ -393,7 +406,6 @@ int sensor_conf_load(const char *path, const char *const *settings, size_t n, bo
     for (size_t i = 0; i < n; i++)
         conf_set(&c, settings[i]);
     check_ingress(&c, &keys->conf.ingress);
-    check_release(&c, keys);
     check(&c, &keys->conf, is_capture);
     int err = conf_end(&c);
     *out = keys->conf;

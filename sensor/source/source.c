@@ -8,7 +8,11 @@ const struct source_ops *source_find(enum source_driver driver)
     case SOURCE_PCAP:
         return &source_pcap;
     case SOURCE_DPDK:
+#ifdef PENSTOCK_DPDK
+        return &source_dpdk;
+#else
         return NULL;
+#endif
     }
     return NULL;
 }

@@ -10,7 +10,8 @@
  * Fail-open is the group's duty: when this process ends, however it ends, frames go on to the other
  * interface in the kernel. So they do when it stands still, by SIGSTOP say: a worker that gives no
  * beat for 200 ms gets no more frames until the next one. Those that it has by then wait for it, as
- * many as a ring holds; what finds the ring full before is lost. */
+ * many as a ring holds; what finds the ring full before is lost. (DPDK has no kernel to fall back
+ * to: docs/dpdk.md.) */
 #pragma once
 
 #include "sensor/packet/ingress_table.h"
@@ -29,17 +30,21 @@ enum forward_driver { FORWARD_AF_XDP, FORWARD_DPDK, FORWARD_TUN, FORWARD_RAW, FO
 
 struct source_conf {
     enum source_driver driver;
-    char interface[256]; /* af_xdp: the outer port; pcap: file, "-" is standard input */
-    unsigned queues;     /* 0: all */
+    /* af_xdp, dpdk: the outer port, for dpdk a PCI address or a virtual device with its arguments;
+     * pcap: file, "-" is standard input */
+    char interface[256];
+    unsigned queues; /* 0: all */
     enum xdp_mode xdp_mode;
     enum zero_copy zero_copy;
     unsigned ring;          /* slots of each ring, a power of two; 0: RING_DEFAULT */
     bool busy_poll;         /* workers never sleep */
     char pin_dir[128];      /* bpffs folder for links and maps; mounted by us if it is none */
+    char sensor[64];        /* dpdk: names what its environment layer keeps on this machine */
+    unsigned mtu;           /* dpdk: of its ports; 0: as they have it */
     char eal[EAL_MAX][128]; /* dpdk: arguments for its environment layer */
     size_t eal_count;
     enum forward_driver forward;
-    char forward_interface[64];                /* the inner port */
+    char forward_interface[256];               /* the inner port */
     unsigned tally_v4_length, tally_v6_length; /* bits: what the kernel counts per */
     const struct ingress_table *ingress;       /* borrowed */
     const struct prefix *watched;              /* borrowed during attach */
@@ -53,6 +58,7 @@ struct source_stats {
     uint64_t missed;           /* frames lost before recv, cumulative */
     uint64_t transmit_refused; /* frames that could not be forwarded, cumulative */
     uint64_t reopened;         /* times that a stalled queue was opened anew */
+    uint64_t moved_back; /* frames of the way back that this queue forwarded itself, cumulative */
     /* What the XDP program counted of all queues, cumulative; told by queue 0 only, so that queues
      * can be summed. */
 #define KERNEL(name, help) uint64_t kernel_##name;
@@ -88,6 +94,10 @@ struct source_ops {
     /* Count, 0, or ERR_END. Any other error is logged by the source, once, after all frames that
      * came before it were lent: a damaged capture (ERR_FORMAT), a socket that is gone. */
     int (*recv)(struct source *s, struct frame *frames, unsigned max);
+    /* Which of the burst's packets the Penny test may judge: their source is watched, and they are
+     * not spared (SSH, fragments). Sets may_judge[i]. NULL: all that recv lends are. Called between
+     * recv and done; a packet without addresses (family 0) is never to be judged. */
+    void (*sift)(struct source *s, const struct packet *packets, unsigned n, bool *may_judge);
     void (*done)(struct source *s, const struct frame *frames, const uint8_t *verdicts, unsigned n);
     void (*wait)(struct source *s, unsigned timeout_ms); /* until there may be frames or probes */
     /* Openings (sensor/packet/opening.h) of all traffic, watched or not, as packets that say which
@@ -106,9 +116,9 @@ struct source_ops {
     void (*close)(struct source *s); /* NULL is fine */
 };
 
-extern const struct source_ops source_afxdp, source_pcap;
+extern const struct source_ops source_afxdp, source_dpdk, source_pcap;
 
-/* The table for a driver, or NULL when this build has none (DPDK). */
+/* The table for a driver, or NULL when this build has none (DPDK, where it was not installed). */
 const struct source_ops *source_find(enum source_driver driver);
 
 /* Removes everything that an af_xdp source of this configuration left in the kernel: links, maps,

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sensor/packet/opening.h"
 #include "sensor/worker/kernel_reader.h"
 #include "sensor/worker/status.h"
 #include "shared/base/clock.h"
@@ -33,6 +35,9 @@
 /* Reading the source's statistics takes system calls. */
 #define STATS_NS (100 * NS_PER_MS)
 
+/* Openings between two workers: what comes in a millisecond when every eighth of 4 Mpps opens. */
+#define OPENINGS 512
+
 /* Kernel cells added per tick: some 20 us of work between two bursts, 65,536 cells in 0.3 s. */
 #define CELLS_PER_TICK 256
 
@@ -56,7 +61,7 @@ struct worker {
     const struct source_ops *ops;
     struct source *source;
     struct penny *penny;          /* NULL: off */
-    struct scan *scan;            /* NULL: off, or worker 0 does it from probes */
+    struct scan *scan;            /* NULL: off, or worker 0 does it */
     struct tally *tally;          /* NULL: the kernel counts, and worker 0 reads it */
     struct scan *frame_scan;      /* scan, if it is fed with frames; else NULL */
     struct tally *frame_tally;    /* tally, if it is fed with frames; else NULL */
@@ -67,6 +72,7 @@ struct worker {
     struct packet packets[BURST];
     uint8_t reasons[BURST]; /* enum packet_reason */
     uint8_t verdicts[BURST];
+    bool may_judge[BURST];             /* what the source's sift said; all true where it has none */
     unsigned lent;                     /* frames of the source that we hold */
     uint64_t now, ticked_at, frame_at; /* frame_at: time of the last frame; captures only */
     uint64_t stats_at, interval_start, interval_due;
@@ -76,6 +82,8 @@ struct worker {
     uint64_t let_go_at;   /* since then the kernel forwards what comes; 0: not yet */
     bool is_running, has_finished;
     struct ring out;
+    struct ring openings;  /* of struct packet, for worker 0; without slots: not handed over */
+    struct openings *seen; /* which of them are; NULL: not handed over */
     struct counters counters;
     /* shared with the thread that started us */
     alignas(64) struct watch *_Atomic watch; /* the next list; NULL: taken */
@@ -146,6 +154,15 @@ static void beat(struct worker *w)
 
 /* ---- look ---- */
 
+/* A source that lends all traffic knows what is watched: the rest costs no look-up in Penny. */
+static void sift(struct worker *w)
+{
+    w->ops->sift(w->source, w->packets, w->lent, w->may_judge);
+    for (unsigned i = 0; i < w->lent; i++)
+        if (w->may_judge[i] && w->reasons[i] == PACKET_OK)
+            penny_prefetch(w->penny, &w->packets[i]);
+}
+
 static void look(struct worker *w)
 {
     for (unsigned i = 0; i < w->lent; i++) {
@@ -154,9 +171,11 @@ static void look(struct worker *w)
         if (p->src.family == 0)
             continue;
         p->ingress = ingress_table_find(w->conf.ingress, p->vlan, p->src_mac);
-        if (w->reasons[i] == PACKET_OK && w->penny != NULL)
+        if (w->reasons[i] == PACKET_OK && w->penny != NULL && w->ops->sift == NULL)
             penny_prefetch(w->penny, p);
     }
+    if (w->ops->sift != NULL && w->penny != NULL)
+        sift(w);
 }
 
 /* ---- decide ---- */
@@ -168,14 +187,34 @@ static const enum counter reason_counter[] = {
 #undef REASON
 };
 
-static uint8_t judge(struct worker *w, const struct packet *p)
+/* One scan engine sees the openings of all queues: worker 0 has it, the others hand over. */
+static void hand_opening(struct worker *w, const struct packet *p)
 {
+    enum opening kind = w->seen != NULL ? openings_find(w->seen, p, w->now) : OPENING_NONE;
+    if (kind == OPENING_NONE)
+        return;
+    struct packet *slot = ring_claim(&w->openings);
+    if (slot == NULL) {
+        counter_add(&w->counters, COUNTER_openings_lost, 1);
+        return;
+    }
+    *slot = *p;
+    slot->opening = kind;
+    slot->weight = 1;
+    ring_publish(&w->openings);
+}
+
+static uint8_t judge(struct worker *w, unsigned i)
+{
+    const struct packet *p = &w->packets[i];
     if (w->frame_scan != NULL)
         scan_packet(w->frame_scan, p, w->now);
+    else
+        hand_opening(w, p);
     if (w->frame_tally != NULL)
         tally_packet(w->frame_tally, p, w->now);
     /* At the end nobody would wait for what a segment withheld now has to tell. */
-    if (w->penny == NULL || w->let_go_at != 0)
+    if (w->penny == NULL || w->let_go_at != 0 || !w->may_judge[i])
         return FRAME_FORWARD;
     return penny_packet(w->penny, p, w->now);
 }
@@ -193,7 +232,7 @@ static uint8_t pass_on(struct worker *w, unsigned i)
 static void decide(struct worker *w)
 {
     for (unsigned i = 0; i < w->lent; i++)
-        w->verdicts[i] = w->reasons[i] == PACKET_OK ? judge(w, &w->packets[i]) : pass_on(w, i);
+        w->verdicts[i] = w->reasons[i] == PACKET_OK ? judge(w, i) : pass_on(w, i);
 }
 
 /* ---- give back ---- */
@@ -225,6 +264,23 @@ static bool take_probes(struct worker *w)
     if (n > 0)
         counter_add(&w->counters, COUNTER_probes, (uint64_t)n);
     return n > 0;
+}
+
+/* Worker 0: the openings that the others have seen, at most a burst of each. */
+static bool take_openings(struct worker *w)
+{
+    uint64_t taken = 0;
+    if (w->frame_scan == NULL)
+        return false;
+    for (unsigned i = 1; i < w->conf.worker_count; i++) {
+        struct ring *from = &w->conf.workers[i]->openings;
+        const struct packet *p;
+        for (unsigned n = 0; n < BURST && (p = ring_front(from)) != NULL; n++, taken++) {
+            scan_packet(w->frame_scan, p, w->now);
+            ring_release(from);
+        }
+    }
+    return taken != 0;
 }
 
 /* ---- tick ---- */
@@ -271,6 +327,7 @@ static void read_stats(struct worker *w)
     raise_to(w, COUNTER_source_missed, stats.missed);
     raise_to(w, COUNTER_transmit_refused, stats.transmit_refused);
     raise_to(w, COUNTER_source_reopened, stats.reopened);
+    raise_to(w, COUNTER_moved_back, stats.moved_back);
     raise_to(w, COUNTER_tally_overflow, overflow);
 #define KERNEL(name, help) raise_to(w, COUNTER_kernel_##name, stats.kernel_##name);
 #include "shared/base/kernel.def"
@@ -395,7 +452,8 @@ static int step(struct worker *w, unsigned wait_ms)
         decide(w);
         give_back(w);
     }
-    if (!take_probes(w) && got == 0)
+    bool is_busy = take_probes(w);
+    if (!take_openings(w) && !is_busy && got == 0)
         w->ops->wait(w->source, wait_ms);
     return 0;
 }
@@ -456,6 +514,8 @@ static void end_engines(struct worker *w)
      * missing. */
     if (w->penny != NULL)
         penny_finish(w->penny, w->let_go_at != 0 ? w->let_go_at : w->now);
+    while (take_openings(w)) /* the other workers have ended: there is an end of it */
+        ;
     if (w->scan != NULL)
         scan_finish(w->scan, w->now);
     if (w->tally != NULL)
@@ -555,8 +615,14 @@ int worker_watch(struct worker *w, const struct prefix *prefixes, size_t n)
 
 /* ---- life ---- */
 
-/* Engines that this worker does not have are no error: scan belongs to worker 0 when the kernel
- * reports openings, tally when the kernel counts. */
+static int hand_over_openings(struct worker *w, uint64_t seed)
+{
+    int err = ring_init(&w->openings, sizeof(struct packet), OPENINGS);
+    return err == 0 ? openings_new(seed, &w->seen) : err;
+}
+
+/* Engines that this worker does not have are no error: scan belongs to worker 0, tally, too, when
+ * the kernel counts. */
 static int make_engines(struct worker *w, struct note *note)
 {
     const struct worker_conf *c = &w->conf;
@@ -564,8 +630,10 @@ static int make_engines(struct worker *w, struct note *note)
     int err = 0;
     if (c->penny->mode != PENNY_OFF)
         err = penny_new(c->penny, c->ingress, prf_word(key, 0), &w->penny);
-    if (err == 0 && c->scan->enabled && (c->ops->probes == NULL || is_first(w)))
+    if (err == 0 && c->scan->enabled && is_first(w))
         err = scan_new(c->scan, prf_word(key, 2), &w->scan);
+    if (err == 0 && c->scan->enabled && !is_first(w) && c->ops->probes == NULL)
+        err = hand_over_openings(w, prf_word(key, 2));
     if (err == 0 && (c->ops->tally == NULL || is_first(w)))
         err = tally_new(c->tally, c->ingress, prf_word(key, 1), &w->tally);
     if (err == 0 && c->ops->tally != NULL && is_first(w))
@@ -583,6 +651,7 @@ int worker_new(const struct worker_conf *conf, struct worker **out, struct note 
     memset(w, 0, sizeof *w);
     w->conf = *conf;
     w->ops = conf->ops;
+    memset(w->may_judge, true, sizeof w->may_judge);
     sem_init(&w->opened, 0, 0);
     int err = ring_init(&w->out, sizeof(struct event), RING_EVENTS);
     if (err == 0)
@@ -606,6 +675,8 @@ void worker_free(struct worker *w)
     scan_free(w->scan);
     tally_free(w->tally);
     ring_clear(&w->out);
+    ring_clear(&w->openings);
+    openings_free(w->seen);
     free(atomic_exchange(&w->watch, NULL));
     sem_destroy(&w->opened);
     free(w);

@@ -18,6 +18,9 @@
  * Stop. First the source lets go: what comes from then on is forwarded by the kernel. What is here
  * goes its way untested; then the engines end and their events leave, which may take seconds.
  *
+ * One scan engine sees all openings, worker 0's: from the kernel's reports where the source has
+ * them, else from the frames; the other workers then hand theirs over, through a ring each.
+ *
  * Worker 0 also reads connection openings and the kernel's tally, where the source has them, and
  * tells sensor_status for all workers, once per tally interval. (sensor_started and sensor_stopped
  * frame everything; who numbers events says them.) */

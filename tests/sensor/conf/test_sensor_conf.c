@@ -201,8 +201,9 @@ static void what_does_not_fit_together_is_told(void **state)
          "--set: penny.prefixes: this is not YAML: while parsing a flow sequence, did not find "
          "expected ',' or ']'"},
         {"penny.mode=passive", ""},
-        {"source.eal=[--no-pci]",
-         "--set: source.eal: arguments for DPDK, which is not in this release; leave them out"},
+        {"source.eal=[--no-pci]", "--set: source.eal: only for source.driver dpdk; leave it out"},
+        {"source.mtu=9000", "--set: source.mtu: only for source.driver dpdk; else: ip link set dev "
+                            "eth1 mtu 9000"},
         {"source.eal=[]", ""},
         {"forward.driver=raw", ""},
         {"forward.driver=tun", ""},
@@ -212,8 +213,16 @@ static void what_does_not_fit_together_is_told(void **state)
          "--set: forward.interface: \"longer-than-a-name\" is longer than an interface name can be "
          "(15)"},
         {"forward.driver=dpdk",
-         "--set: forward.driver: dpdk is not in this release; use af_xdp, raw, tun or none"},
-        {"source.driver=dpdk", "--set: source.driver: this build has no DPDK source; use af_xdp"},
+         "--set: forward.driver: dpdk is for source.driver dpdk; use af_xdp, raw, tun or none"},
+#ifdef PENSTOCK_DPDK
+        {"source.driver=dpdk", "forward.driver: source.driver dpdk forwards with dpdk, not with "
+                               "af_xdp; use dpdk, or none"},
+#else
+        {"source.driver=dpdk",
+         "--set: source.driver: this build has no DPDK source: libdpdk was not there when it was "
+         "built, or WITH_DPDK was off; use af_xdp\nforward.driver: source.driver dpdk forwards "
+         "with dpdk, not with af_xdp; use dpdk, or none"},
+#endif
         {"source.driver=pcap", "forward.driver: source.driver pcap cannot forward; use none"},
         {"forward.interface=eth1",
          "--set: forward.interface: \"eth1\" is source.interface too; traffic would turn back"},
@@ -320,6 +329,22 @@ static void a_passive_test_outlives_its_idle_flows(void **state)
     assert_int_equal(LOAD(NEEDED, "penny.mode=passive", "penny.passive_idle=31s"), 0);
 }
 
+#ifdef PENSTOCK_DPDK
+static void a_dpdk_sensor_has_ports_of_its_own_kind_and_says_its_name(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD(NEEDED, "source.driver=dpdk", "forward.driver=dpdk",
+                          "source.interface=net_af_packet0,iface=eth1,blocksz=65536,framecnt=8192",
+                          "forward.interface=0000:03:00.1", "source.mtu=9000",
+                          "source.eal=[--no-huge, -m, \"512\"]"),
+                     0);
+    assert_int_equal(conf.source.mtu, 9000);
+    assert_int_equal(conf.source.eal_count, 3);
+    assert_string_equal(conf.source.eal[2], "512");
+    assert_string_equal(conf.source.sensor, conf.name);
+}
+#endif
+
 static void the_file_s_mistakes_have_lines_and_settings_come_last(void **state)
 {
     (void)state;
@@ -409,6 +434,9 @@ int main(void)
         cmocka_unit_test(a_mirror_runs_with_penny_passive_or_off),
         cmocka_unit_test(a_tun_device_has_a_name_and_not_a_pattern),
         cmocka_unit_test(a_passive_test_outlives_its_idle_flows),
+#ifdef PENSTOCK_DPDK
+        cmocka_unit_test(a_dpdk_sensor_has_ports_of_its_own_kind_and_says_its_name),
+#endif
         cmocka_unit_test(the_file_s_mistakes_have_lines_and_settings_come_last),
         cmocka_unit_test(a_file_that_cannot_be_read_is_not_said_to_lack_its_keys_too),
         cmocka_unit_test(what_explain_prints_can_be_loaded),

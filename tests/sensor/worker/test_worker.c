@@ -153,6 +153,25 @@ static const struct source_ops plain = {
     .close = script_close,
 };
 
+/* Only even source ports are watched. */
+static void script_sift(struct source *s, const struct packet *packets, unsigned n, bool *may_judge)
+{
+    (void)s;
+    for (unsigned i = 0; i < n; i++)
+        may_judge[i] = packets[i].src_port % 2 == 0;
+}
+
+static const struct source_ops sifting = {
+    .name = "script",
+    .open = script_open,
+    .recv = script_recv,
+    .sift = script_sift,
+    .done = script_done,
+    .wait = script_wait,
+    .stats = script_stats,
+    .close = script_close,
+};
+
 static const struct source_ops kernel_like = {
     .name = "script",
     .tally = script_tally,
@@ -758,13 +777,9 @@ static void what_goes_past_a_worker_that_lets_go_is_no_loss_of_sight(void **stat
     assert_null(strstr(find(b, EVENT_test_ended, 0)->test_ended.reason, "did not see all"));
 }
 
-static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
+/* Two queues, b's script on the first and c's on the second. */
+static void make_two(struct bench *b, struct bench *c, struct worker *all[2])
 {
-    struct bench *b = *state;
-    void *second;
-    setup(&second);
-    struct bench *c = second;
-    struct worker *all[2];
     struct worker_conf conf = {
         .ops = &plain,
         .penny = &b->penny,
@@ -778,15 +793,20 @@ static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
     for (conf.queue = 0; conf.queue < 2; conf.queue++) {
         struct bench *of = conf.queue == 0 ? b : c;
         of->script.end = 0;
-        for (unsigned i = 0; i < 100; i++)
-            add_tcp(of, 4000, 80, i, TCP_ACK, 0, 0);
         conf.group = &of->script;
         assert_int_equal(worker_new(&conf, &of->worker, &note), 0);
         all[conf.queue] = of->worker;
     }
+}
+
+/* Until so many packets were seen; then both end, worker 0 last, as in the sensor. */
+static void run_two(struct bench *b, struct bench *c, unsigned packets)
+{
+    struct worker *all[2] = {b->worker, c->worker};
+    struct note note = {0};
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(worker_start(all[i], &note), 0);
-    while (counter(b, COUNTER_packets) + counter(c, COUNTER_packets) < 200)
+    while (counter(b, COUNTER_packets) + counter(c, COUNTER_packets) < packets)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     for (unsigned i = 2; i-- > 0;) {
         worker_stop(all[i]);
@@ -794,6 +814,21 @@ static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
     }
     drain(b);
     drain(c);
+}
+
+static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
+{
+    struct bench *b = *state;
+    void *second;
+    setup(&second);
+    struct bench *c = second;
+    struct worker *all[2];
+    for (unsigned i = 0; i < 100; i++) {
+        add_tcp(b, 4000, 80, i, TCP_ACK, 0, 0);
+        add_tcp(c, 4000, 80, i, TCP_ACK, 0, 0);
+    }
+    make_two(b, c, all);
+    run_two(b, c, 200);
     assert_int_equal(count_of(b, EVENT_sensor_status), 1);
     assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.packets, 200);
     assert_int_equal(find(b, EVENT_sensor_status, 0)->sensor_status.missed, 6);
@@ -801,6 +836,71 @@ static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
     assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 100);
     assert_int_equal(find(c, EVENT_tally, 0)->tally.packets, 100);
     teardown(&second);
+}
+
+static void one_scan_engine_sees_the_openings_of_all_queues(void **state)
+{
+    struct bench *b = *state;
+    void *second;
+    setup(&second);
+    struct bench *c = second;
+    struct worker *all[2];
+    for (unsigned i = 0; i < 100; i++) {
+        add_tcp(b, 4000, (uint16_t)i, 1, TCP_SYN, 0, 0);
+        add_tcp(c, 4000, (uint16_t)i, 1, i % 2 == 0 ? TCP_SYN : TCP_ACK, 0, 0);
+    }
+    make_two(b, c, all);
+    run_two(b, c, 200);
+    assert_int_equal(find(b, EVENT_scan_window, 0)->scan_window.direction, SCAN_SERVER);
+    assert_int_equal(find(b, EVENT_scan_window, 0)->scan_window.probes, 150);
+    assert_int_equal(count_of(c, EVENT_scan_window), 0);
+    assert_int_equal(counter(c, COUNTER_openings_lost), 0);
+    teardown(&second);
+}
+
+/* Worker 0 stands still. Its packets go on all the same. */
+static void openings_that_worker_0_does_not_take_are_counted(void **state)
+{
+    struct bench *b = *state;
+    void *second;
+    setup(&second);
+    struct bench *c = second;
+    struct worker *all[2];
+    struct note note = {0};
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(c, 4000, (uint16_t)i, 1, TCP_SYN, 0, 0);
+    make_two(b, c, all);
+    assert_int_equal(worker_open(c->worker, &note), 0);
+    for (unsigned round = 0; round < 2; round++) {
+        c->script.next = c->script.given_back = 0;
+        while (c->script.given_back < SCRIPT_MAX)
+            assert_int_equal(worker_step(c->worker), 0);
+    }
+    uint64_t lost = counter(c, COUNTER_openings_lost);
+    assert_in_range(lost, 1, 2 * SCRIPT_MAX - 1);
+    assert_int_equal(counter(c, COUNTER_forwarded), 2 * SCRIPT_MAX);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    assert_true(worker_finish(b->worker));
+    drain(b);
+    assert_int_equal(find(b, EVENT_scan_window, 0)->scan_window.probes, 2 * SCRIPT_MAX - lost);
+    teardown(&second);
+}
+
+static void only_what_the_source_says_is_watched_is_judged(void **state)
+{
+    struct bench *b = *state;
+    b->penny.mode = PENNY_ACTIVE;
+    b->penny.drop_probability = 0.9;
+    b->penny.prefix_count = 1;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &b->penny.prefixes[0]), 0);
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, (uint16_t)(4000 + i % 2), 80, 1000 + i / 2 * 100, TCP_ACK, 100,
+                START + i * 50 * NS_PER_MS);
+    play(b, &sifting);
+    assert_true(counter(b, COUNTER_dropped) > 0);
+    for (unsigned i = 1; i < SCRIPT_MAX; i += 2)
+        assert_int_equal(b->script.verdicts[i], FRAME_FORWARD);
+    assert_int_equal(find(b, EVENT_tally, 0)->tally.packets > 0, 1);
 }
 
 static void a_source_that_does_not_open_is_explained(void **state)
@@ -880,6 +980,9 @@ int main(void)
         TEST(when_frames_went_past_the_burst_that_is_here_is_not_judged),
         TEST(what_goes_past_a_worker_that_lets_go_is_no_loss_of_sight),
         TEST(the_status_of_worker_0_counts_what_all_workers_did),
+        TEST(one_scan_engine_sees_the_openings_of_all_queues),
+        TEST(openings_that_worker_0_does_not_take_are_counted),
+        TEST(only_what_the_source_says_is_watched_is_judged),
         TEST(a_source_that_does_not_open_is_explained),
         TEST(a_source_that_fails_ends_its_worker_with_that_error),
         TEST(watched_prefixes_can_be_replaced_while_the_worker_runs),
