@@ -36,7 +36,7 @@ static int setting(const char *family, const char *interface, const char *name)
 {
     char path[96];
     int value = -1;
-    snprintf(path, sizeof path, "/proc/sys/net/%s/conf/%s/%s", family, interface, name);
+    snprintf(path, sizeof path, "/proc/sys/net/%s/conf/%.15s/%s", family, interface, name);
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return -1;
@@ -49,7 +49,7 @@ static int setting(const char *family, const char *interface, const char *name)
 static int set(const char *family, const char *interface, const char *name, const char *value)
 {
     char path[96];
-    snprintf(path, sizeof path, "/proc/sys/net/%s/conf/%s/%s", family, interface, name);
+    snprintf(path, sizeof path, "/proc/sys/net/%s/conf/%.15s/%s", family, interface, name);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
