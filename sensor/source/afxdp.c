@@ -535,6 +535,19 @@ static void reopen(struct source *s)
 
 /* ---- a burst */
 
+/* Lets the driver look at the fill ring; says how the outer port is: 0, or errno. Linux 5.10 has no
+ * recvmsg for these sockets: there poll() wakes the driver, and sending, without a ring for it,
+ * tells of the port. */
+static int wake(const struct source *s)
+{
+    if (recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) >= 0)
+        return 0;
+    if (errno != EOPNOTSUPP)
+        return errno;
+    poll(&(struct pollfd){.fd = s->receiver_fd, .events = POLLIN}, 1, 0);
+    return sendto(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
+}
+
 /* Sent frames come home, and the fill ring gets what is free. */
 static void settle(struct source *s)
 {
@@ -548,7 +561,7 @@ static void settle(struct source *s)
     feed(s);
     /* In copy mode nobody waits for chunks: the kernel takes them as it needs them. */
     if (s->is_busy_polled || (s->is_zero_copy && xsk_ring_prod__needs_wakeup(&s->umem.fill)))
-        recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+        wake(s);
 }
 
 /* Nothing to send: the kernel only says how the inner port is. */
@@ -568,7 +581,7 @@ static void look_for_ports(struct source *s)
 {
     if (s->receiver == NULL)
         return;
-    int err = recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0 ? errno : 0;
+    int err = wake(s);
     s->is_gone |= err == ENXIO;
     tell_port(s, XDP_PORT_OUTER, err == ENETDOWN);
     look_for_inner(s);
