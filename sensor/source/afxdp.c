@@ -88,7 +88,9 @@ struct source {
     uint32_t under_way; /* in the TX ring, with the driver, or in the completion ring */
     uint64_t refused, taken;
     struct watchdog watchdog;
-    bool is_stuck;         /* the watchdog wants new sockets */
+    bool is_stuck;     /* the watchdog wants new sockets */
+    unsigned refusals; /* by the kernel, since it wants them */
+    bool is_refusal_told;
     uint64_t reopen_at_ns; /* the next try */
     uint64_t reopened, now_ns;
     uint64_t missed_before;         /* by sockets that were closed */
@@ -485,6 +487,19 @@ static int try_to_reopen(struct source *s)
     return err;
 }
 
+/* EBUSY passes, as a rule. For the rest somebody must do something: said once per stall. */
+static void tell_refusal(struct source *s, int err)
+{
+    bool may_pass = err == -EBUSY && ++s->refusals < BUSY_TRIES;
+    if (may_pass || s->is_refusal_told || s->is_gone)
+        return;
+    s->is_refusal_told = true;
+    log_error(
+        "event=reopen_failed if=%s queue=%u reason=\"%s: %s\" hint=\"its watched frames go on "
+        "untested; it is tried again and again\"",
+        s->group->attach.ports[XDP_PORT_OUTER].name, s->queue, err_text(err), socket_hint(err));
+}
+
 /* The port may have gone meanwhile, and with it any hope. */
 static void reopened(struct source *s, int err)
 {
@@ -492,9 +507,11 @@ static void reopened(struct source *s, int err)
     if (err < 0) {
         s->is_gone |= err == -ENODEV || err == -ENXIO;
         s->reopen_at_ns = s->now_ns + BUSY_WAIT_NS;
+        tell_refusal(s, err);
         return;
     }
-    s->is_stuck = false;
+    s->is_stuck = s->is_refusal_told = false;
+    s->refusals = 0;
     s->reopened++;
     log_info("event=reopened if=%s queue=%u times=%" PRIu64, name, s->queue, s->reopened);
 }
@@ -518,6 +535,19 @@ static void reopen(struct source *s)
 
 /* ---- a burst */
 
+/* Lets the driver look at the fill ring; says how the outer port is: 0, or errno. Linux 5.10 has no
+ * recvmsg for these sockets: there poll() wakes the driver, and sending, without a ring for it,
+ * tells of the port. */
+static int wake(const struct source *s)
+{
+    if (recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) >= 0)
+        return 0;
+    if (errno != EOPNOTSUPP)
+        return errno;
+    poll(&(struct pollfd){.fd = s->receiver_fd, .events = POLLIN}, 1, 0);
+    return sendto(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
+}
+
 /* Sent frames come home, and the fill ring gets what is free. */
 static void settle(struct source *s)
 {
@@ -531,7 +561,7 @@ static void settle(struct source *s)
     feed(s);
     /* In copy mode nobody waits for chunks: the kernel takes them as it needs them. */
     if (s->is_busy_polled || (s->is_zero_copy && xsk_ring_prod__needs_wakeup(&s->umem.fill)))
-        recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+        wake(s);
 }
 
 /* Nothing to send: the kernel only says how the inner port is. */
@@ -551,7 +581,7 @@ static void look_for_ports(struct source *s)
 {
     if (s->receiver == NULL)
         return;
-    int err = recvfrom(s->receiver_fd, NULL, 0, MSG_DONTWAIT, NULL, NULL) < 0 ? errno : 0;
+    int err = wake(s);
     s->is_gone |= err == ENXIO;
     tell_port(s, XDP_PORT_OUTER, err == ENETDOWN);
     look_for_inner(s);
@@ -591,6 +621,7 @@ static int afxdp_recv(struct source *s, struct frame *frames, unsigned max)
     }
     s->burst = n;
     s->taken += n;
+    s->is_stuck = false;               /* it gives something after all */
     xsk_ring_cons__release(&s->rx, n); /* the slots; the chunks stay ours until done() */
     return (int)n;
 }

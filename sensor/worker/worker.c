@@ -32,6 +32,10 @@
 #define WALK_STEP_NS (WAIT_MS * NS_PER_MS)
 #define WALK_NS      (600 * NS_PER_S)
 
+/* A step that comes so late after the last one finds frames that waited as long: as long as the
+ * kernel goes on handing over to a worker that stands still. */
+#define AWAY_NS (200 * NS_PER_MS)
+
 /* Reading the source's statistics takes system calls. */
 #define STATS_NS (100 * NS_PER_MS)
 
@@ -79,6 +83,7 @@ struct worker {
     uint64_t cells_at; /* inside the interval that the kernel's cells belong to; 0: none awaited */
     struct status status; /* worker 0 tells for all */
     uint64_t passed;      /* watched frames that went past us, as the source says */
+    uint64_t beat_at;     /* the last one */
     uint64_t let_go_at;   /* since then the kernel forwards what comes; 0: not yet */
     bool is_running, has_finished;
     struct ring out;
@@ -141,15 +146,19 @@ static bool move_time(struct worker *w)
 }
 
 /* Says that we are here, and asks what went past while we were not. Time first, then the answer:
- * whatever went past before now is known, so Penny never waits for what it cannot see. */
-static void beat(struct worker *w)
+ * whatever went past before now is known, so Penny never waits for what it cannot see. What waits
+ * in the ring it cannot see either: after a long stop, windows that are over would be judged before
+ * the answers that came in time. */
+static void beat(struct worker *w, bool may_have_waited)
 {
     if (w->ops->beat == NULL)
         return;
+    bool was_away = may_have_waited && w->now - w->beat_at > AWAY_NS;
     uint64_t passed = w->ops->beat(w->source, w->now);
-    if (passed != w->passed && w->penny != NULL && w->let_go_at == 0)
+    if ((passed != w->passed || was_away) && w->penny != NULL && w->let_go_at == 0)
         penny_lost_sight(w->penny, w->now);
     w->passed = passed;
+    w->beat_at = w->now;
 }
 
 /* ---- look ---- */
@@ -444,7 +453,7 @@ static int step(struct worker *w, unsigned wait_ms)
     if (got < 0)
         return got;
     bool is_time = move_time(w);
-    beat(w); /* before anything is judged */
+    beat(w, w->lent != 0); /* before anything is judged */
     if (w->now != 0 && (w->now - w->ticked_at >= TICK_NS || !w->is_running))
         tick(w); /* first: what was due before these frames happens without them */
     if (is_time) {
@@ -472,7 +481,7 @@ static void let_go(struct worker *w)
         return;
     if (!w->conf.is_capture)
         w->now = start;
-    beat(w);
+    beat(w, true); /* what waits now is not going to be judged */
     w->let_go_at = start;
     w->ops->release(w->source);
     while (now - last < QUIET_NS && now - start < LET_GO_NS) {
@@ -565,8 +574,10 @@ static void *run(void *arg)
 int worker_open(struct worker *w, struct note *note)
 {
     int err = w->ops->open(w->conf.group, w->conf.queue, &w->source, note);
-    if (err == 0 && w->ops->beat != NULL)
-        w->passed = w->ops->beat(w->source, clock_mono_ns());
+    if (err == 0 && w->ops->beat != NULL) {
+        w->beat_at = clock_mono_ns();
+        w->passed = w->ops->beat(w->source, w->beat_at);
+    }
     return err;
 }
 

@@ -139,6 +139,42 @@ static void the_default_routes_let_everything_through(void **state)
     assert_true(is_empty());
 }
 
+/* The bit of an address, the first one being 0. */
+static void flip(struct addr *a, unsigned bit)
+{
+    a->bytes[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
+}
+
+/* Its first and its last address, and where bits are exact, none of the next prefix. */
+static void expect_prefix_alone(const struct prefix *p, bool is_exact)
+{
+    struct addr first = p->addr, last = p->addr, next = p->addr;
+    for (unsigned bit = p->length; bit < addr_bits(p->addr.family); bit++)
+        flip(&last, bit);
+    watched_filter_open(&filter, p, 1);
+    assert_true(watched_filter_may_hold(&filter, &first));
+    assert_true(watched_filter_may_hold(&filter, &last));
+    if (is_exact && p->length > 0) {
+        flip(&next, p->length - 1u);
+        assert_false(watched_filter_may_hold(&filter, &next));
+    }
+    assert_int_equal(watched_filter_narrow(&filter, NULL, 0), 0);
+}
+
+static void a_prefix_of_any_length_lets_its_first_and_last_address_through(void **state)
+{
+    (void)state;
+    for (unsigned family = ADDR_V4; family <= ADDR_V6; family += ADDR_V6 - ADDR_V4)
+        for (unsigned length = 0; length <= addr_bits((uint8_t)family); length++) {
+            struct addr a = {.family = (uint8_t)family};
+            for (unsigned i = 0; i < addr_bits(a.family) / 8; i++)
+                a.bytes[i] = (uint8_t)draw();
+            struct prefix p = prefix_of(&a, length);
+            expect_prefix_alone(&p, length <= (family == ADDR_V4 ? 24 : 16));
+        }
+    assert_true(is_empty());
+}
+
 static void a_bit_that_two_prefixes_share_stays_until_both_are_gone(void **state)
 {
     (void)state;
@@ -184,6 +220,7 @@ int main(void)
         cmocka_unit_test(no_list_hides_a_source_inside_it_while_it_replaces_another_or_after),
         cmocka_unit_test(prefixes_of_24_and_shorter_are_exact_for_ipv4),
         cmocka_unit_test(the_default_routes_let_everything_through),
+        cmocka_unit_test(a_prefix_of_any_length_lets_its_first_and_last_address_through),
         cmocka_unit_test(a_bit_that_two_prefixes_share_stays_until_both_are_gone),
         cmocka_unit_test(a_full_list_of_ipv6_lets_few_others_through),
     };

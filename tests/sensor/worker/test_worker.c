@@ -755,6 +755,39 @@ static void when_frames_went_past_the_burst_that_is_here_is_not_judged(void **st
         assert_int_equal(find(b, EVENT_drop, i)->drop.outcome, DROP_INVALID);
 }
 
+/* Nothing went past, but answers may stand in the ring since before their windows were over. */
+static void after_a_long_stop_what_waited_in_the_ring_is_not_judged(void **state)
+{
+    struct bench *b = *state;
+    begin_to_withhold(b);
+    unsigned from = b->script.next;
+    nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
+    while (b->script.next < SCRIPT_MAX)
+        assert_int_equal(worker_step(b->worker), 0);
+    while (!worker_finish(b->worker))
+        drain(b);
+    drain(b);
+    for (unsigned i = from; i < SCRIPT_MAX; i++)
+        assert_int_equal(b->script.verdicts[i], FRAME_FORWARD);
+    assert_int_equal(count_of(b, EVENT_test_ended), 1);
+    assert_non_null(strstr(find(b, EVENT_test_ended, 0)->test_ended.reason, "did not see all"));
+}
+
+/* Nobody sent anything meanwhile, so nothing was missed. */
+static void a_long_stop_in_silence_ends_no_test(void **state)
+{
+    struct bench *b = *state;
+    begin_to_withhold(b);
+    size_t count = b->script.count;
+    b->script.count = b->script.next;
+    nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
+    assert_int_equal(worker_step(b->worker), 0);
+    b->script.count = count;
+    assert_int_equal(worker_step(b->worker), 0);
+    drain(b);
+    assert_int_equal(count_of(b, EVENT_test_ended), 0);
+}
+
 static void what_goes_past_a_worker_that_lets_go_is_no_loss_of_sight(void **state)
 {
     struct bench *b = *state;
@@ -978,6 +1011,8 @@ int main(void)
         TEST(frames_under_way_when_the_worker_stops_go_on_and_are_not_tested),
         TEST(a_worker_beats_in_every_step_by_the_steady_clock),
         TEST(when_frames_went_past_the_burst_that_is_here_is_not_judged),
+        TEST(after_a_long_stop_what_waited_in_the_ring_is_not_judged),
+        TEST(a_long_stop_in_silence_ends_no_test),
         TEST(what_goes_past_a_worker_that_lets_go_is_no_loss_of_sight),
         TEST(the_status_of_worker_0_counts_what_all_workers_did),
         TEST(one_scan_engine_sees_the_openings_of_all_queues),
