@@ -569,9 +569,9 @@ static void more_prefixes_than_the_cache_holds_are_counted_exactly_in_every_gene
     static struct many counted, model;
     struct lab lab = lab_open((struct options){.is_wire = true});
     int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    for (unsigned generation = 0; generation < 5; generation++) {
+    for (unsigned generation = 0; generation < 3; generation++) {
         pin_to((int)generation % cpus);
-        for (unsigned i = 0; i < 8000; i++) /* every other one of few prefixes, which keep lines */
+        for (unsigned i = 0; i < 4000; i++) /* every other one of few prefixes, which keep lines */
             send_many(&lab, &model, draw(i % 2 ? MANY : 64), draw(5), 1 + draw(3));
         pin_to((int)(generation + 1) % cpus);
         for (unsigned i = 0; i < 100; i++)
