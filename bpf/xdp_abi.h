@@ -10,14 +10,16 @@
  *   ports     devmap                XDP_PORT_* -> interface
  *   tally     array of maps, 1      the generation of cells being counted into: tally_a or tally_b
  *   tally_a/b per-CPU hash          xdp_tally_key -> xdp_tally_cell
+ *   caches    per-CPU array, 2      struct xdp_tally_cache: where is counted first
  *   macs      hash                  xdp_mac_key -> row of the ingress table
  *   probes    ring buffer           struct xdp_probe
  *   seen_udp  per-CPU array         buckets of UDP flows reported lately (sensor/packet/opening.h)
  *   pressure  per-CPU array, 1      xdp_pressure
  *   stats     per-CPU array         XDP_STAT_* -> packets
  *
- * To take the tally out: put the other (empty) cells into tally[0]. That system call returns only
- * when no running program can still hold the old ones; then they belong to the caller.
+ * To take the tally out: set cache_turn to the other (empty) cache, then put the other (empty)
+ * cells into tally[0]. That system call returns only when no running program can still hold the old
+ * ones; then both belong to the caller.
  *
  * A worker that is there says so in its queue's entry of beats, at least each 100 ms. When that
  * stands still for XDP_BEAT_MAX_NS, the program lets the queue's watched frames go on.
@@ -48,13 +50,15 @@ enum xdp_stat {
 };
 
 /* The filter before the tries. A bit that is not set says: no watched prefix holds this source. One
- * that is set says nothing: ask the trie. User space writes it (sensor/source/watched_filter.h),
- * the program reads it.
+ * that is set says nothing: ask the trie, unless the whole /24 is sure to be watched. User space
+ * writes it (sensor/source/watched_filter.h), the program reads it.
  *
  *   v4    a bit per /24: exact. Shorter prefixes set all of theirs, longer ones their /24's.
  *   v6    bits by hash: of the first 48 bits for prefixes of 48 and more, of the first 32 bits for
  *         those of 32 to 47
- *   wide  a bit per /16 of IPv6, for prefixes shorter than 32, as in v4 */
+ *   wide  a bit per /16 of IPv6, for prefixes shorter than 32, as in v4
+ *   sure4 a bit per /24 of IPv4 that lies in one watched prefix: the trie would say yes. A bit by
+ *         hash could not say so, so IPv6 has none. */
 #define XDP_FILTER4_BITS (1u << 24)
 #define XDP_FILTER6_BITS (1u << 23)
 #define XDP_FILTER_WIDE  (1u << 16)
@@ -63,6 +67,7 @@ struct xdp_filter {
     __u64 v4[XDP_FILTER4_BITS / 64];
     __u64 v6[XDP_FILTER6_BITS / 64];
     __u64 wide[XDP_FILTER_WIDE / 64];
+    __u64 sure4[XDP_FILTER4_BITS / 64];
 };
 
 /* The bit of a source's leading `length` bits (32 or 48); word: its first eight bytes as a number.
@@ -107,6 +112,23 @@ struct xdp_tally_key {
 struct xdp_tally_cell {
     __u64 packets, bytes;
     __u64 flow_bits[4]; /* linear counting over 256 bits */
+};
+
+/* In front of the cells, pairs of lines. A packet counts in its prefix's line, one of the two where
+ * its hash points; a prefix without one gets the line of the pair with fewer packets, whose counts
+ * move to the cells. A line is as long as the CPU's. */
+#define XDP_TALLY_LINES 512
+
+struct xdp_tally_line {
+    __u64 addr[2]; /* as in the key */
+    __u32 tag;     /* family << 16 | ingress; 0: the line is free */
+    __u32 packets;
+    __u64 bytes;
+    __u64 flow_bits[4];
+};
+
+struct xdp_tally_cache {
+    struct xdp_tally_line line[XDP_TALLY_LINES];
 };
 
 enum xdp_opening {

@@ -26,6 +26,8 @@
 #define UNIT_SHIFT 30
 #define QUIET      56
 
+#define LINE_FULL  0xffffffffu
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Options, fixed at load. */
@@ -105,6 +107,16 @@ struct {
 } tally SEC(".maps") = {.values = {&tally_a}};
 
 struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __type(value, struct xdp_tally_cache);
+} caches SEC(".maps");
+
+/* Which of the caches is being counted into; user space writes it. */
+volatile __u32 cache_turn;
+
+struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, XDP_PROBES_SIZE);
 } probes SEC(".maps");
@@ -130,11 +142,16 @@ struct {
     __type(value, __u64);
 } stats SEC(".maps");
 
-static __always_inline void count(__u32 stat)
+static __always_inline void count_all(__u32 stat, __u32 n)
 {
     __u64 *value = bpf_map_lookup_elem(&stats, &stat);
     if (value)
-        (*value)++;
+        *value += n;
+}
+
+static __always_inline void count(__u32 stat)
+{
+    count_all(stat, 1);
 }
 
 /* The other end of the wire, or the host's own stack when there is no wire. */
@@ -189,20 +206,6 @@ static __always_inline __u64 flow_hash(const struct view *v)
     return mix(hash, hash_seed);
 }
 
-static __always_inline void tally_key_of(const struct view *v, __u16 ingress,
-                                         struct xdp_tally_key *key)
-{
-    union address *addr = (void *)key->addr;
-    if (v->family == 4) {
-        addr->v4 = v->src.v4 & tally_v4_mask;
-    } else {
-        addr->words[0] = v->src.words[0] & tally_v6_mask[0];
-        addr->words[1] = v->src.words[1] & tally_v6_mask[1];
-    }
-    key->ingress = ingress;
-    key->family = v->family;
-}
-
 /* The cell of this CPU, made if need be; another CPU may make it at the same time (EEXIST). */
 static __always_inline struct xdp_tally_cell *tally_cell(void *cells, struct xdp_tally_key *key)
 {
@@ -214,24 +217,95 @@ static __always_inline struct xdp_tally_cell *tally_cell(void *cells, struct xdp
     return bpf_map_lookup_elem(cells, key);
 }
 
+static __always_inline void add_to_cell(const struct xdp_tally_line *line)
+{
+    __u32 zero = 0;
+    struct xdp_tally_key key = {.ingress = line->tag, .family = line->tag >> 16};
+    __builtin_memcpy(key.addr, line->addr, sizeof key.addr);
+    void *cells = bpf_map_lookup_elem(&tally, &zero);
+    struct xdp_tally_cell *cell = cells ? tally_cell(cells, &key) : NULL;
+    if (!cell) {
+        count_all(XDP_STAT_tally_overflow, line->packets);
+        return;
+    }
+    cell->packets += line->packets;
+    cell->bytes += line->bytes;
+#pragma unroll
+    for (__u32 i = 0; i < 4; i++)
+        cell->flow_bits[i] |= line->flow_bits[i];
+}
+
+/* A line's counts move to the cells, and it is free. A global function, as is_first() is. */
+__noinline int free_line(__u32 turn, __u32 at)
+{
+    struct xdp_tally_cache *cache = bpf_map_lookup_elem(&caches, &turn);
+    if (!cache)
+        return 0;
+    struct xdp_tally_line *line = &cache->line[at & (XDP_TALLY_LINES - 1)];
+    if (line->packets != 0)
+        add_to_cell(line);
+    __builtin_memset(line, 0, sizeof *line);
+    return 1;
+}
+
+static __always_inline bool is_line(const struct xdp_tally_line *line, __u64 first, __u64 second,
+                                    __u32 tag)
+{
+    return line->addr[0] == first && line->addr[1] == second && line->tag == tag;
+}
+
+static __always_inline void count_in(struct xdp_tally_line *line, __u32 bit, __u32 bytes)
+{
+    line->packets++;
+    line->bytes += bytes;
+    line->flow_bits[bit >> 6 & 3] |= 1ull << (bit & 63);
+}
+
+/* The first of a prefix's two lines; for consecutive prefixes others. */
+static __always_inline __u32 line_of(__u64 first, __u64 second, __u32 tag)
+{
+    __u64 hash = (first ^ second ^ (__u64)tag << 32) * 0x9e3779b97f4a7c15ull;
+    return hash >> 55 & (XDP_TALLY_LINES - 2);
+}
+
+/* Of the two lines from `at` on the prefix's own, or the one that is to make room for it. */
+static __always_inline __u32 choose_line(const struct xdp_tally_line *pair, __u32 at, __u64 first,
+                                         __u64 second, __u32 tag)
+{
+    if (is_line(&pair[0], first, second, tag))
+        return at;
+    return is_line(&pair[1], first, second, tag) || pair[1].packets < pair[0].packets ? at + 1 : at;
+}
+
+/* first, second: the address, masked. Inline: where the CPU's mitigations are on, a call costs more
+ * than all of this. A line that can count no further makes room, too. */
+static __always_inline void tally_address(__u64 first, __u64 second, __u32 tag, __u32 bit,
+                                          __u32 bytes)
+{
+    __u32 turn = cache_turn, at = line_of(first, second, tag);
+    struct xdp_tally_cache *cache = bpf_map_lookup_elem(&caches, &turn);
+    if (!cache)
+        return;
+    at = choose_line(&cache->line[at & (XDP_TALLY_LINES - 2)], at, first, second, tag);
+    struct xdp_tally_line *line = &cache->line[at & (XDP_TALLY_LINES - 1)];
+    if (!is_line(line, first, second, tag) || line->packets == LINE_FULL) {
+        free_line(turn, at);
+        line->addr[0] = first;
+        line->addr[1] = second;
+        line->tag = tag;
+    }
+    count_in(line, bit, bytes);
+}
+
 static __always_inline void tally_packet(const struct view *v, __u16 ingress, __u64 hash,
                                          __u32 bytes)
 {
-    __u32 zero = 0;
-    struct xdp_tally_key key = {0};
-    tally_key_of(v, ingress, &key);
-    void *cells = bpf_map_lookup_elem(&tally, &zero);
-    if (!cells)
-        return;
-    struct xdp_tally_cell *cell = tally_cell(cells, &key);
-    if (!cell) {
-        count(XDP_STAT_tally_overflow);
-        return;
-    }
-    __u32 bit = hash & 255;
-    cell->packets++;
-    cell->bytes += bytes;
-    cell->flow_bits[bit >> 6 & 3] |= 1ull << (bit & 63);
+    __u32 tag = (__u32)v->family << 16 | ingress;
+    if (v->family == 4)
+        tally_address(v->src.v4 & tally_v4_mask, 0, tag, hash & 255, bytes);
+    else
+        tally_address(v->src.words[0] & tally_v6_mask[0], v->src.words[1] & tally_v6_mask[1], tag,
+                      hash & 255, bytes);
 }
 
 /* The coarse clock is up to a tick late, and far cheaper
@@ -344,6 +418,11 @@ static __always_inline bool filter4_has(__u32 bit)
     return filter.v4[bit >> 6 & (XDP_FILTER4_BITS / 64 - 1)] >> (bit & 63) & 1;
 }
 
+static __always_inline bool filter4_is_sure(__u32 bit)
+{
+    return filter.sure4[bit >> 6 & (XDP_FILTER4_BITS / 64 - 1)] >> (bit & 63) & 1;
+}
+
 static __always_inline bool filter6_has(__u32 bit)
 {
     return filter.v6[bit >> 6 & (XDP_FILTER6_BITS / 64 - 1)] >> (bit & 63) & 1;
@@ -354,12 +433,22 @@ static __always_inline bool filter_wide_has(__u32 bit)
     return filter.wide[bit >> 6 & (XDP_FILTER_WIDE / 64 - 1)] >> (bit & 63) & 1;
 }
 
-/* False: surely not watched, and the trie need not be asked, whose cost grows with what is in it
- * (docs/decisions/0013-a-filter-before-the-trie.md). */
-static __always_inline bool may_be_watched(const struct view *v)
+/* The bits before the trie, whose cost grows with what is in it, spare nearly all packets of
+ * IPv4 from asking it (docs/decisions/0013-a-filter-before-the-trie.md). */
+static __always_inline bool is_watched4(const struct view *v)
 {
-    if (v->family == 4)
-        return filter4_has(bpf_ntohl(v->src.v4) >> 8);
+    __u32 bit = bpf_ntohl(v->src.v4) >> 8;
+    if (!filter4_has(bit))
+        return false;
+    if (filter4_is_sure(bit))
+        return true;
+    struct xdp_watched4_key key = {.length = 32};
+    __builtin_memcpy(key.addr, v->src.bytes, sizeof key.addr);
+    return bpf_map_lookup_elem(&watched4, &key) != NULL;
+}
+
+static __always_inline bool may_be_watched6(const struct view *v)
+{
     __u64 word = bpf_be64_to_cpu(v->src.words[0]);
     return filter_wide_has(word >> 48) || filter6_has(xdp_filter6_bit(word, 32)) ||
            filter6_has(xdp_filter6_bit(word, 48));
@@ -367,13 +456,10 @@ static __always_inline bool may_be_watched(const struct view *v)
 
 static __always_inline bool is_watched(const struct view *v)
 {
-    if (!may_be_watched(v))
+    if (v->family == 4)
+        return is_watched4(v);
+    if (!may_be_watched6(v))
         return false;
-    if (v->family == 4) {
-        struct xdp_watched4_key key = {.length = 32};
-        __builtin_memcpy(key.addr, v->src.bytes, sizeof key.addr);
-        return bpf_map_lookup_elem(&watched4, &key) != NULL;
-    }
     struct xdp_watched6_key key = {.length = 128};
     __builtin_memcpy(key.addr, v->src.bytes, sizeof key.addr);
     return bpf_map_lookup_elem(&watched6, &key) != NULL;

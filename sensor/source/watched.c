@@ -78,34 +78,53 @@ static int each_missing(const struct watched *w, const struct prefix *from, size
     return 0;
 }
 
-/* Bits before the tries' inserts, so that the filter hides no prefix that stands in them; and they
- * are cleared only when no trie holds what needs them. */
-static void narrow(struct watched *w)
+/* Before the tries change: the filter hides no prefix that is about to stand in them, and is sure
+ * of none that is about to go. */
+static void loosen(struct watched *w, const struct prefix *sorted, size_t n)
 {
+    if (w->filter == NULL)
+        return;
+    watched_filter_open(w->filter, sorted, n);
+    watched_filter_doubt(w->filter, sorted, n);
+}
+
+/* When the tries hold the list, and only then. */
+static void tighten(struct watched *w)
+{
+    if (w->filter == NULL)
+        return;
+    (void)watched_filter_narrow(w->filter, w->prefixes, w->count); /* too wide is harmless */
+    watched_filter_be_sure(w->filter, w->prefixes, w->count);
+}
+
+/* Nobody knows what the tries hold: they alone are asked. */
+static int fail(struct watched *w, int err)
+{
+    w->is_uncertain = true;
     if (w->filter != NULL)
-        (void)watched_filter_narrow(w->filter, w->prefixes, w->count); /* too wide is harmless */
+        watched_filter_doubt(w->filter, NULL, 0);
+    return err;
 }
 
 /* Removing first leaves room in the tries; prefixes in both lists are not touched, unless it is not
  * sure that they are there. Takes sorted. */
 static int exchange(struct watched *w, struct prefix *sorted, size_t n)
 {
-    if (w->filter != NULL)
-        watched_filter_open(w->filter, sorted, n);
+    loosen(w, sorted, n);
     int err = each_missing(w, w->prefixes, w->count, sorted, n, take_away);
     if (err < 0) {
-        w->is_uncertain = true; /* of the old list some are gone; it stays, to be removed */
         free(sorted);
-        return err;
+        return fail(w, err); /* of the old list some are gone; it stays, to be removed */
     }
     err = each_missing(w, sorted, n, w->prefixes, w->is_uncertain ? 0 : w->count, add);
-    w->is_uncertain = err < 0;
     free(w->prefixes);
     w->prefixes = sorted;
     w->count = n;
-    if (err == 0)
-        narrow(w);
-    return err;
+    if (err < 0)
+        return fail(w, err);
+    w->is_uncertain = false;
+    tighten(w);
+    return 0;
 }
 
 int watched_set(struct watched *w, const struct prefix *prefixes, size_t n, struct note *note)

@@ -1,9 +1,10 @@
 #include "sensor/source/watched_filter.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
-#define WORDS (sizeof(struct xdp_filter) / sizeof(__u64))
+#define SURE4_WORDS (XDP_FILTER4_BITS / 64)
 
 /* One writer, and a reader in the kernel: no read-modify-write is needed, only whole words. */
 static void set_word(__u64 *word, __u64 value)
@@ -69,18 +70,48 @@ void watched_filter_open(struct xdp_filter *f, const struct prefix *prefixes, si
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before whatever the tries get next */
 }
 
+/* Of words, only what is in `needed`, too. */
+static void keep_bits(__u64 *words, const __u64 *needed, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        set_word(&words[i], words[i] & needed[i]);
+}
+
 int watched_filter_narrow(struct xdp_filter *f, const struct prefix *prefixes, size_t n)
 {
     struct xdp_filter *needed = calloc(1, sizeof *needed);
     if (needed == NULL)
         return -ENOMEM;
-    watched_filter_open(needed, prefixes, n);
-    const __u64 *from = (const __u64 *)needed;
-    __u64 *to = (__u64 *)f;
-    for (size_t i = 0; i < WORDS; i++)
-        set_word(&to[i], to[i] & from[i]);
+    for (size_t i = 0; i < n; i++)
+        set_prefix(needed, &prefixes[i]);
+    keep_bits((__u64 *)f, (const __u64 *)needed,
+              offsetof(struct xdp_filter, sure4) / sizeof(__u64));
     free(needed);
     return 0;
+}
+
+static void set_sure(__u64 *sure4, const struct prefix *p)
+{
+    if (p->addr.family == ADDR_V4 && p->length <= 24)
+        set_blocks(sure4, 24, (__u32)(first_word(&p->addr) >> 40), p->length);
+}
+
+void watched_filter_doubt(struct xdp_filter *f, const struct prefix *prefixes, size_t n)
+{
+    static const __u64 none[SURE4_WORDS];
+    __u64 *needed = calloc(SURE4_WORDS, sizeof *needed);
+    for (size_t i = 0; i < n && needed != NULL; i++)
+        set_sure(needed, &prefixes[i]);
+    keep_bits(f->sure4, needed != NULL ? needed : none, SURE4_WORDS);
+    free(needed);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before whatever the tries lose next */
+}
+
+void watched_filter_be_sure(struct xdp_filter *f, const struct prefix *prefixes, size_t n)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* after whatever the tries got */
+    for (size_t i = 0; i < n; i++)
+        set_sure(f->sure4, &prefixes[i]);
 }
 
 static bool has(const __u64 *words, __u32 bit)
@@ -95,4 +126,9 @@ bool watched_filter_may_hold(const struct xdp_filter *f, const struct addr *sour
         return has(f->v4, (__u32)(word >> 40));
     return has(f->wide, (__u32)(word >> 48)) || has(f->v6, xdp_filter6_bit(word, 32)) ||
            has(f->v6, xdp_filter6_bit(word, 48));
+}
+
+bool watched_filter_is_sure(const struct xdp_filter *f, const struct addr *source)
+{
+    return source->family == ADDR_V4 && has(f->sure4, (__u32)(first_word(source) >> 40));
 }

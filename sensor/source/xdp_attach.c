@@ -202,6 +202,8 @@ static void keep_descriptors(const struct source_conf *conf, struct xdp_attach *
     a->tally.slot_fd = bpf_map__fd(a->skeleton->maps.tally);
     a->tally.cells_fd[0] = bpf_map__fd(a->skeleton->maps.tally_a);
     a->tally.cells_fd[1] = bpf_map__fd(a->skeleton->maps.tally_b);
+    a->tally.caches_fd = bpf_map__fd(a->skeleton->maps.caches);
+    a->tally.turn = &a->skeleton->bss->cache_turn;
     a->tally.v4_length = conf->tally_v4_length;
     a->tally.v6_length = conf->tally_v6_length;
 }

@@ -104,6 +104,8 @@ static inline struct lab lab_open(struct options options)
     lab.tally = (struct kernel_tally){
         .slot_fd = bpf_map__fd(lab.x->maps.tally),
         .cells_fd = {bpf_map__fd(lab.x->maps.tally_a), bpf_map__fd(lab.x->maps.tally_b)},
+        .caches_fd = bpf_map__fd(lab.x->maps.caches),
+        .turn = &lab.x->bss->cache_turn,
         .v4_length = 24,
         .v6_length = 48,
     };

@@ -140,7 +140,7 @@ static void a_filter_that_lets_all_through_hands_over_none_but_the_watched(void 
     struct lab lab = lab_open((struct options){.has_socket = true});
     struct bytes in4 = tcp4(WATCHED4, 1, 2, FLAG_ACK), in6 = tcp6(WATCHED6, 1, 2, FLAG_ACK);
     struct bytes out4 = tcp4(UNWATCHED4, 1, 2, FLAG_ACK), out6 = tcp6(UNWATCHED6, 1, 2, FLAG_ACK);
-    memset(&lab.x->bss->filter, 0xff, sizeof lab.x->bss->filter);
+    memset(&lab.x->bss->filter, 0xff, offsetof(struct xdp_filter, sure4));
     expect_handed(&lab, &in4);
     expect_handed(&lab, &in6);
     expect_onward(&lab, &out4, -1);
@@ -472,29 +472,143 @@ static void flows_set_bits_as_linear_counting_expects(void **state)
     lab_close(&lab);
 }
 
-static void a_full_tally_is_counted_and_harms_no_traffic(void **state)
-{
-    (void)state;
-    struct lab lab = lab_open((struct options){.is_wire = true, .tally_cells = 4});
-    struct sums sums = {0};
-    for (unsigned i = 0; i < 10; i++) {
-        char src[32];
-        snprintf(src, sizeof src, "10.0.%u.1", i);
-        struct bytes f = tcp4(src, 1, 2, FLAG_ACK);
-        expect_onward(&lab, &f, -1);
-    }
-    assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
-    assert_int_equal(sums.count, 4);
-    assert_int_equal(sums.packets + stat(&lab, XDP_STAT_tally_overflow), 10);
-    lab_close(&lab);
-}
-
 static void pin_to(int cpu)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
     assert_int_equal(sched_setaffinity(0, sizeof set, &set), 0);
+}
+
+/* More prefixes than the cache before the cells has lines: number n is 10.x.y.0/24. */
+enum { MANY = 8 * XDP_TALLY_LINES };
+
+struct many {
+    uint64_t packets[MANY], bytes[MANY], bits[MANY][4];
+    uint64_t sum;
+    unsigned takes, taken[MANY]; /* in which take it came last */
+};
+
+static void add_to_many(void *arg, const struct source_tally *cell)
+{
+    struct many *m = arg;
+    unsigned n = cell->src.addr.bytes[1] << 8 | cell->src.addr.bytes[2];
+    assert_int_equal(cell->src.addr.bytes[0], 10);
+    assert_in_range(n, 0, MANY - 1);
+    assert_int_not_equal(m->taken[n], m->takes); /* each comes once */
+    m->taken[n] = m->takes;
+    m->packets[n] += cell->packets;
+    m->bytes[n] += cell->bytes;
+    m->sum += cell->packets;
+    for (unsigned i = 0; i < 4; i++)
+        m->bits[n][i] |= cell->flow_bits[i];
+}
+
+static void take_many(struct lab *lab, struct many *m)
+{
+    m->takes++;
+    assert_int_equal(kernel_tally_take(&lab->tally, add_to_many, m), 0);
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+    return hash ^ hash >> 32;
+}
+
+/* The bit that a flow sets, with the seed 0. */
+static unsigned bit_of(uint32_t src, uint32_t dst, unsigned from, unsigned to)
+{
+    uint64_t hash = mix(0, (uint64_t)src << 32 | dst);
+    return mix(mix(hash, (uint64_t)from << 32 | (uint64_t)to << 16 | 6), 0) & 255;
+}
+
+/* Sent, and counted in the naive way, too. */
+static void send_many(const struct lab *lab, struct many *model, unsigned n, unsigned flow,
+                      unsigned packets)
+{
+    char src[32];
+    snprintf(src, sizeof src, "10.%u.%u.1", n >> 8, n & 255);
+    struct bytes f = tcp4(src, 1000 + flow, 80, FLAG_ACK);
+    uint32_t from, to;
+    memcpy(&from, f.data + 26, sizeof from);
+    memcpy(&to, f.data + 30, sizeof to);
+    unsigned bit = bit_of(from, to, 1000 + flow, 80);
+    for (unsigned i = 0; i < packets; i++) /* a test-run that repeats waits for RCU each time */
+        assert_int_equal(run(lab, &f), XDP_REDIRECT);
+    model->packets[n] += packets;
+    model->bytes[n] += packets * f.len;
+    model->bits[n][bit / 64] |= 1ull << (bit & 63);
+    model->sum += packets;
+}
+
+static void a_full_tally_is_counted_and_harms_no_traffic(void **state)
+{
+    (void)state;
+    static struct many counted, model;
+    struct lab lab = lab_open((struct options){.is_wire = true, .tally_cells = 4});
+    pin_to(0);
+    for (unsigned n = 0; n < MANY; n++)
+        send_many(&lab, &model, n, 0, 2);
+    take_many(&lab, &counted);
+    assert_in_range(counted.sum, 2 * 4, 2 * (4 + XDP_TALLY_LINES));
+    assert_int_equal(counted.sum + stat(&lab, XDP_STAT_tally_overflow), model.sum);
+    lab_close(&lab);
+}
+
+static unsigned draw(unsigned below)
+{
+    static uint32_t state = 20261122;
+    state = state * 1103515245 + 12345;
+    return (state >> 8) % below;
+}
+
+static void more_prefixes_than_the_cache_holds_are_counted_exactly_in_every_generation(void **state)
+{
+    (void)state;
+    static struct many counted, model;
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    for (unsigned generation = 0; generation < 3; generation++) {
+        pin_to((int)generation % cpus);
+        for (unsigned i = 0; i < 4000; i++) /* every other one of few prefixes, which keep lines */
+            send_many(&lab, &model, draw(i % 2 ? MANY : 64), draw(5), 1 + draw(3));
+        pin_to((int)(generation + 1) % cpus);
+        for (unsigned i = 0; i < 100; i++)
+            send_many(&lab, &model, draw(64), draw(5), 1);
+        uint8_t key[sizeof(struct xdp_tally_key)]; /* some did move to the cells */
+        int cells = lab.tally.cells_fd[lab.tally.active];
+        assert_int_equal(bpf_map_get_next_key(cells, NULL, key), 0);
+        take_many(&lab, &counted);
+        assert_int_equal(counted.sum, model.sum);
+    }
+    assert_memory_equal(counted.packets, model.packets, sizeof model.packets);
+    assert_memory_equal(counted.bytes, model.bytes, sizeof model.bytes);
+    assert_memory_equal(counted.bits, model.bits, sizeof model.bits);
+    assert_int_equal(stat(&lab, XDP_STAT_tally_overflow), 0);
+    lab_close(&lab);
+}
+
+/* Its packets are 32 bits long. */
+static void a_line_that_can_count_no_further_moves_to_the_cells(void **state)
+{
+    (void)state;
+    static struct xdp_tally_cache caches[1024];
+    static struct many counted, model;
+    uint32_t turn = 0;
+    struct lab lab = lab_open((struct options){.is_wire = true});
+    pin_to(0);
+    send_many(&lab, &model, 7, 0, 1);
+    assert_int_equal(bpf_map_lookup_elem(lab.tally.caches_fd, &turn, caches), 0);
+    for (unsigned i = 0; i < XDP_TALLY_LINES; i++)
+        if (caches[0].line[i].packets == 1)
+            caches[0].line[i].packets = UINT32_MAX - 1;
+    assert_int_equal(bpf_map_update_elem(lab.tally.caches_fd, &turn, caches, BPF_ANY), 0);
+    send_many(&lab, &model, 7, 0, 3);
+    take_many(&lab, &counted);
+    assert_int_equal(counted.sum, (uint64_t)UINT32_MAX - 1 + 3);
+    assert_int_equal(counted.bytes[7], model.bytes[7]);
+    lab_close(&lab);
 }
 
 /* A process per CPU, each with sources that all share and one of its own. */
@@ -855,6 +969,9 @@ int main(void)
         cmocka_unit_test(every_ip_packet_is_counted_exactly_watched_or_not),
         cmocka_unit_test(flows_set_bits_as_linear_counting_expects),
         cmocka_unit_test(a_full_tally_is_counted_and_harms_no_traffic),
+        cmocka_unit_test(
+            more_prefixes_than_the_cache_holds_are_counted_exactly_in_every_generation),
+        cmocka_unit_test(a_line_that_can_count_no_further_moves_to_the_cells),
         cmocka_unit_test(counting_on_all_cpus_while_generations_change_loses_no_packet),
         cmocka_unit_test(the_first_matching_ingress_row_wins),
         cmocka_unit_test(every_syn_without_ack_is_reported_watched_or_not),

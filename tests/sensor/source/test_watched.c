@@ -11,6 +11,7 @@
 
 #include "bpf/xdp_abi.h"
 #include "sensor/source/watched.h"
+#include "sensor/source/watched_filter.h"
 #include "shared/base/err.h"
 
 #define ROOM 2
@@ -59,6 +60,35 @@ static void a_list_that_did_not_fit_is_made_good_by_the_next_one(void **state)
     assert_false(is_in("10.0.1.0/24") || is_in("10.0.2.0/24"));
 }
 
+static bool is_sure(const char *text)
+{
+    struct addr a;
+    assert_int_equal(addr_parse(text, &a), 0);
+    return watched_filter_is_sure(watched.filter, &a);
+}
+
+static void
+the_filter_is_sure_of_what_stands_in_the_trie_and_of_nothing_after_a_failure(void **state)
+{
+    (void)state;
+    static struct xdp_filter filter;
+    struct note note = {0};
+    struct prefix list[] = {prefix("10.0.1.0/24"), prefix("10.0.2.0/25"), prefix("10.0.3.0/24")};
+    assert_int_equal(watched_set(&watched, NULL, 0, NULL), 0);
+    watched.filter = &filter;
+    assert_int_equal(watched_set(&watched, list, 2, NULL), 0);
+    assert_true(is_sure("10.0.1.9"));
+    assert_false(is_sure("10.0.2.9") || is_sure("10.0.3.9")); /* half of it, none of it */
+    assert_int_equal(watched_set(&watched, list, 3, &note), ERR_KERNEL);
+    assert_false(is_sure("10.0.1.9") || is_sure("10.0.3.9"));
+    assert_true(watched_filter_may_hold(&filter, &list[0].addr));
+    assert_int_equal(watched_set(&watched, &list[1], 2, NULL), 0);
+    assert_true(is_sure("10.0.3.9") && !is_sure("10.0.1.9") && !is_sure("10.0.2.9"));
+    assert_int_equal(watched_set(&watched, NULL, 0, NULL), 0);
+    assert_false(is_sure("10.0.3.9"));
+    watched.filter = NULL;
+}
+
 static int up(void **state)
 {
     (void)state;
@@ -84,6 +114,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_trie_holds_exactly_the_list),
         cmocka_unit_test(a_list_that_did_not_fit_is_made_good_by_the_next_one),
+        cmocka_unit_test(
+            the_filter_is_sure_of_what_stands_in_the_trie_and_of_nothing_after_a_failure),
     };
     return cmocka_run_group_tests(tests, up, down);
 }

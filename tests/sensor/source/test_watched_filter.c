@@ -125,6 +125,47 @@ static void prefixes_of_24_and_shorter_are_exact_for_ipv4(void **state)
     assert_int_equal(watched_filter_narrow(&filter, NULL, 0), 0);
 }
 
+/* Whether one prefix of the list holds the whole /24. */
+static bool is_whole(const struct prefix *list, size_t n, const struct addr *a)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i].length <= 24 && is_inside(&list[i], 1, a))
+            return true;
+    return false;
+}
+
+/* In both lists at any time, in the second list only between its tries' change and the next. */
+static void sure_are_exactly_the_24s_that_a_prefix_of_the_list_holds_whole(void **state)
+{
+    (void)state;
+    static struct prefix lists[2][PREFIXES];
+    size_t n[2] = {0, 0};
+    unsigned sure = 0;
+    for (unsigned round = 0; round < 20; round++) {
+        unsigned next = round % 2, last = 1 - next;
+        n[next] = draw() % PREFIXES;
+        for (size_t i = 0; i < n[next]; i++)
+            lists[next][i] = random_prefix();
+        watched_filter_doubt(&filter, lists[next], n[next]);
+        for (unsigned i = 0; i < SOURCES; i++) {
+            struct addr a = random_addr(i % 2);
+            bool is_both = a.family == ADDR_V4 && is_whole(lists[last], n[last], &a) &&
+                           is_whole(lists[next], n[next], &a);
+            assert_int_equal(watched_filter_is_sure(&filter, &a), is_both);
+            sure += is_both;
+        }
+        watched_filter_be_sure(&filter, lists[next], n[next]);
+        for (unsigned i = 0; i < SOURCES; i++) {
+            struct addr a = random_addr(i % 2);
+            bool is_sure = a.family == ADDR_V4 && is_whole(lists[next], n[next], &a);
+            assert_int_equal(watched_filter_is_sure(&filter, &a), is_sure);
+        }
+    }
+    assert_true(sure > 100);
+    watched_filter_doubt(&filter, NULL, 0);
+    assert_true(is_empty());
+}
+
 static void the_default_routes_let_everything_through(void **state)
 {
     (void)state;
@@ -219,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_list_hides_a_source_inside_it_while_it_replaces_another_or_after),
         cmocka_unit_test(prefixes_of_24_and_shorter_are_exact_for_ipv4),
+        cmocka_unit_test(sure_are_exactly_the_24s_that_a_prefix_of_the_list_holds_whole),
         cmocka_unit_test(the_default_routes_let_everything_through),
         cmocka_unit_test(a_prefix_of_any_length_lets_its_first_and_last_address_through),
         cmocka_unit_test(a_bit_that_two_prefixes_share_stays_until_both_are_gone),
