@@ -162,6 +162,9 @@ static void tell(const char *line)
     log_debug("event=dpdk says=\"%s\"", text);
     if (is_complaint(line) && strncmp(line, "EAL: FATAL", 10) != 0)
         snprintf(complaint, sizeof complaint, "%.*s", (int)sizeof complaint - 1, text);
+    size_t len = strlen(complaint);
+    if (len > 0 && complaint[len - 1] == '.') /* a sentence of ours goes on behind it */
+        complaint[len - 1] = '\0';
 }
 
 static void tell_all(char *said)
@@ -251,8 +254,8 @@ static const char *hint_of(int err)
         {"mutually exclusive", "correct source.eal"},
         {"lcore", "correct the cores in source.eal"},
         {"ermission", "start it as root"},
-        {"parse device", "DPDK has no driver of that name: a virtual device is written like "
-                         "net_af_packet0,iface=eth1"},
+        {"parse device", "DPDK has no driver of that name: write a PCI address like 0000:03:00.0, "
+                         "or a virtual device like net_af_packet0,iface=eth1"},
         {"VFIO", "load vfio-pci, and see deploy/nic-setup --bind"},
     };
     for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)

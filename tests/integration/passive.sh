@@ -36,10 +36,11 @@ lab_kill "$lab_collector_pid" KILL
 sleep 1
 lab_collector || exit 1
 check "the transfer in line ends well" wait "$transfer"
-sleep 5 # the tests of the mirror end by themselves
+check "the tests of the mirror end by themselves" lab_until 20 "their ends" \
+    "SELECT count(*) >= 2 AND bool_and(ended_at IS NOT NULL) FROM penstock.penny_test WHERE sensor = 'fra1'"
 lab_kill "$ams_pid"
 lab_kill "$fra_pid"
-sleep 1
+lab_until 10 "both goodbyes" "SELECT count(*) = 2 FROM penstock.sensor WHERE state = 'stopped'"
 
 check "tests began and ended, all passive, none with a verdict" lab_true \
     "SELECT count(*) >= 4 AND bool_and(mode = 'passive' AND verdict = 'inconclusive' AND drops = 0) FROM penstock.penny_test"
