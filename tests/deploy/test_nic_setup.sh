@@ -9,7 +9,7 @@ pages=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
 pages_before=$(cat $pages 2>/dev/null)
 
 cleanup() {
-    "$setup" --undo --state "$folder/state" >/dev/null 2>&1
+    nsenter --net="/run/netns/$ns" "$setup" --undo --state "$folder/state" >/dev/null 2>&1 # there: p0 may be somebody's here
     umount "$folder/bpf" "$folder/huge" 2>/dev/null
     ip netns del "$ns" 2>/dev/null
     rm -rf "$folder"
