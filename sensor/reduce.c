@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -42,7 +44,8 @@ static const struct rights_path name_paths[] = {
     {"/etc", RIGHTS_READ},         {"/run/systemd/resolve", RIGHTS_READ},
     {"/usr/lib", RIGHTS_READ},     {"/lib", RIGHTS_READ},
     {"/lib64", RIGHTS_READ},       {"/run/resolvconf", RIGHTS_READ},
-    {"/dev/urandom", RIGHTS_READ}, {NULL, RIGHTS_READ},
+    {"/dev/urandom", RIGHTS_READ}, {"/run/NetworkManager", RIGHTS_READ},
+    {NULL, RIGHTS_READ},
 };
 
 static const struct {
@@ -104,9 +107,18 @@ static void folder_of(const char *file, char *folder, size_t size)
         snprintf(folder, size, "%.*s", slash == file ? 1 : (int)(slash - file), file);
 }
 
-static void list_paths(const struct sensor_conf *conf, const char *folder, struct list *l)
+/* Where it stands when it is a link: Landlock asks for that place, too. */
+static void real_folder_of(const char *file, char *folder, size_t size)
+{
+    char real[PATH_MAX];
+    folder_of(realpath(file, real) != NULL ? real : file, folder, size);
+}
+
+static void list_paths(const struct sensor_conf *conf, const char *folder, const char *real,
+                       struct list *l)
 {
     add(l, folder, RIGHTS_READ);
+    add(l, real, RIGHTS_READ);
     add(l, conf->state_dir, RIGHTS_WRITE);
     add(l, conf->publish.certificate, RIGHTS_READ);
     add(l, conf->publish.server, RIGHTS_READ);
@@ -117,6 +129,17 @@ static void list_paths(const struct sensor_conf *conf, const char *folder, struc
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     add(l, "/", RIGHTS_READ); /* they read their own maps and symbols when they report */
 #endif
+}
+
+/* Not through a link that was put in its place meanwhile: the folder above may be the user's. */
+static int give_to(const char *path, const struct passwd *user)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int err = fchown(fd, user->pw_uid, user->pw_gid) == 0 ? 0 : -errno;
+    close(fd);
+    return err;
 }
 
 /* Before the rights go: to make it may need them. */
@@ -132,10 +155,10 @@ static int make_state_dir(const struct sensor_conf *conf, struct note *note)
                                           "sensor.state_dir: cannot make %s: %s: make it, or name "
                                           "another",
                                           path, strerror(errno));
-    if (user != NULL && chown(path, user->pw_uid, user->pw_gid) != 0)
-        return note_set(note, -errno, "sensor.state_dir: cannot give %s to %s: %s", path,
-                        conf->user, strerror(errno));
-    return 0;
+    int err = user != NULL ? give_to(path, user) : 0;
+    return err == 0 ? 0
+                    : note_set(note, err, "sensor.state_dir: cannot give %s to %s: %s", path,
+                               conf->user, strerror(-err));
 }
 
 /* What would else fail in the middle of the night. */
@@ -158,13 +181,14 @@ static int try_files(const struct sensor_conf *conf, const char *config, struct 
 
 int reduce(const struct sensor_conf *conf, const char *config, struct note *note)
 {
-    char folder[4096];
+    char folder[PATH_MAX], real[PATH_MAX];
     struct list list = {.count = 0};
     int err = make_state_dir(conf, note);
     if (err != 0 || conf->rights == RIGHTS_AS_STARTED)
         return err;
     folder_of(config, folder, sizeof folder);
-    list_paths(conf, folder, &list);
+    real_folder_of(config, real, sizeof real);
+    list_paths(conf, folder, real, &list);
     struct rights rights = {
         .keep = by_driver[conf->source.driver].keep,
         .user = conf->user,

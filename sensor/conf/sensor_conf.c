@@ -192,6 +192,13 @@ static void require(struct conf *c, const char *key, const char *value)
         conf_wrong(c, key, "required, but not given");
 }
 
+static void check_rights(struct conf *c, const struct sensor_conf *s)
+{
+    if (s->rights == RIGHTS_AS_STARTED && s->user[0] != '\0')
+        conf_wrong(c, "sensor.user", "sensor.rights is as_started, so nobody else is become; leave "
+                                     "one of them out");
+}
+
 static void check_ring(struct conf *c, const struct source_conf *s)
 {
     if ((s->ring & (s->ring - 1)) != 0)
@@ -338,6 +345,7 @@ static void check(struct conf *c, const struct sensor_conf *s, bool is_capture)
     check_source(c, &s->source);
     check_forward(c, &s->source);
     check_wire(c, s);
+    check_rights(c, s);
     check_publish(c, &s->publish);
 }
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -50,18 +51,25 @@
 
 enum { OUTER, INNER, PORTS };
 
+/* Frames of one queue that each port's driver took to send; written by its worker only. */
+struct taken {
+    _Atomic uint64_t by[PORTS];
+};
+
 struct source_group {
     struct dpdk_port ports[PORTS];
     unsigned port_count; /* 1: mirror, 2: wire */
     unsigned queues;
     bool busy_poll;
     struct rte_mempool **pools; /* one per queue */
+    struct taken *taken;        /* one per queue */
     struct dpdk_watched *watched;
 };
 
 struct source {
     struct source_group *group;
     uint16_t queue, outer, inner;
+    struct taken *taken; /* the group's */
     bool is_wire, is_registered;
     uint64_t refused, moved_back;
     uint64_t idle_since; /* ns; 0: something came the last time */
@@ -138,7 +146,8 @@ static int make_queues(struct source_group *g, struct note *note)
 {
     int err = 0;
     g->pools = calloc(g->queues, sizeof *g->pools);
-    if (g->pools == NULL)
+    g->taken = calloc(g->queues, sizeof *g->taken);
+    if (g->pools == NULL || g->taken == NULL)
         return note_set(note, -ENOMEM, "no memory for %u queues", g->queues);
     for (unsigned queue = 0; queue < g->queues && err == 0; queue++) {
         err = make_pool(g, queue, note);
@@ -194,6 +203,7 @@ static void dpdk_detach(struct source_group *g)
     for (unsigned i = 0; i < PORTS; i++)
         dpdk_port_close(&g->ports[i]);
     free_pools(g);
+    free(g->taken);
     dpdk_watched_free(g->watched);
     free(g);
     dpdk_eal_stop();
@@ -278,6 +288,7 @@ static int dpdk_open(struct source_group *g, unsigned queue, struct source **out
     s->queue = (uint16_t)queue;
     s->outer = g->ports[OUTER].id;
     s->inner = g->ports[INNER].id;
+    s->taken = &g->taken[queue];
     s->is_wire = g->port_count == 2;
     /* A registered thread has a cache in every pool. Without one it is slower, not wrong. */
     if (rte_lcore_id() == LCORE_ID_ANY)
@@ -290,9 +301,8 @@ static int dpdk_open(struct source_group *g, unsigned queue, struct source **out
 
 /* ---- a burst */
 
-/* All of them, or as many as find room in time; the others are freed. Returns how many were sent.
- */
-static unsigned send_all(struct source *s, uint16_t port, struct rte_mbuf **frames, unsigned n)
+/* All of them, or as many as find room in time. Returns how many. */
+static unsigned send_some(struct source *s, uint16_t port, struct rte_mbuf **frames, unsigned n)
 {
     unsigned sent = rte_eth_tx_burst(port, s->queue, frames, (uint16_t)n);
     if (sent == n)
@@ -302,6 +312,15 @@ static unsigned send_all(struct source *s, uint16_t port, struct rte_mbuf **fram
         rte_pause();
         sent += rte_eth_tx_burst(port, s->queue, frames + sent, (uint16_t)(n - sent));
     } while (sent < n && clock_mono_ns() < give_up);
+    return sent;
+}
+
+/* What found no room is freed. Returns how many were sent. */
+static unsigned send_all(struct source *s, unsigned to, struct rte_mbuf **frames, unsigned n)
+{
+    unsigned sent = send_some(s, to == OUTER ? s->outer : s->inner, frames, n);
+    uint64_t before = atomic_load_explicit(&s->taken->by[to], memory_order_relaxed);
+    atomic_store_explicit(&s->taken->by[to], before + sent, memory_order_relaxed);
     s->refused += n - sent;
     rte_pktmbuf_free_bulk(frames + sent, n - sent);
     return sent;
@@ -312,7 +331,7 @@ static unsigned move_back(struct source *s)
     struct rte_mbuf *frames[BURST];
     unsigned n = rte_eth_rx_burst(s->inner, s->queue, frames, BURST);
     if (n != 0)
-        s->moved_back += send_all(s, s->outer, frames, n);
+        s->moved_back += send_all(s, OUTER, frames, n);
     return n;
 }
 
@@ -353,7 +372,7 @@ static void dpdk_done(struct source *s, const struct frame *frames, const uint8_
             gone[gone_count++] = m;
     }
     if (out_count != 0)
-        send_all(s, s->inner, out, out_count);
+        send_all(s, INNER, out, out_count);
     rte_pktmbuf_free_bulk(gone, gone_count);
 }
 
@@ -381,6 +400,23 @@ static void dpdk_wait(struct source *s, unsigned timeout_ms)
         nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
 }
 
+static uint64_t taken_by(const struct source_group *g, unsigned port)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < g->queues; i++)
+        sum += atomic_load_explicit(&g->taken[i].by[port], memory_order_relaxed);
+    return sum;
+}
+
+/* Drivers of virtual devices take frames that they then cannot send, when the port is down, say,
+ * and call that errors. Some (net_tap) also call errors what they did not take, which we have
+ * counted; so never more than are missing of what they took. */
+static uint64_t failed_of(uint64_t taken, const struct rte_eth_stats *stats)
+{
+    uint64_t missing = taken > stats->opackets ? taken - stats->opackets : 0;
+    return RTE_MIN(missing, stats->oerrors);
+}
+
 /* What the ports admit is of all queues: told by queue 0 only, which looks after the links, too. */
 static void dpdk_stats(struct source *s, struct source_stats *out)
 {
@@ -388,8 +424,11 @@ static void dpdk_stats(struct source *s, struct source_stats *out)
     *out = (struct source_stats){.transmit_refused = s->refused, .moved_back = s->moved_back};
     for (unsigned i = 0; s->queue == 0 && i < g->port_count; i++) {
         struct rte_eth_stats stats = {0};
-        if (rte_eth_stats_get(g->ports[i].id, &stats) == 0)
+        uint64_t taken = taken_by(g, i); /* before: what is taken meanwhile is not missing */
+        if (rte_eth_stats_get(g->ports[i].id, &stats) == 0) {
             out->missed += stats.imissed + stats.rx_nombuf;
+            out->transmit_refused += failed_of(taken, &stats);
+        }
         dpdk_port_watch_link(&g->ports[i]);
     }
 }

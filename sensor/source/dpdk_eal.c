@@ -174,12 +174,13 @@ static void tell_all(char *said)
         tell(line);
 }
 
-/* After the start: drivers' lines, one write each. */
+/* After the start: drivers' lines, one write each. What comes has no end but its size. */
 static ssize_t write_log(void *cookie, const char *bytes, size_t size)
 {
     char text[400], line[400];
+    const char *end = memchr(bytes, '\n', size);
     (void)cookie;
-    snprintf(line, sizeof line, "%.*s", (int)strcspn(bytes, "\n"), bytes);
+    snprintf(line, sizeof line, "%.*s", (int)(end != NULL ? (size_t)(end - bytes) : size), bytes);
     log_debug("event=dpdk says=\"%s\"", log_quotable(line, text, sizeof text));
     return (ssize_t)size;
 }

@@ -90,12 +90,15 @@ int dpdk_port_find(const char *interface, const char *role, struct dpdk_port *ou
     const char *said = dpdk_eal_complaint();
     *out = (struct dpdk_port){0};
     dpdk_port_name(interface, out->name, sizeof out->name);
-    if (rte_eth_dev_get_port_by_name(out->name, &out->id) != 0)
+    if (rte_eth_dev_get_port_by_name(out->name, &out->id) != 0) {
+        out->name[0] = '\0'; /* else port 0, whose it may be, would be closed for it */
         return note_set(note, -ENODEV,
-                        "%s: DPDK has no port %s%s%s (expected: a PCI address like 0000:03:00.0, "
+                        "%s: DPDK has no port %.*s%s%s (expected: a PCI address like 0000:03:00.0, "
                         "or a virtual device like net_af_packet0,iface=eth1; log.level debug shows "
                         "what DPDK says)",
-                        role, out->name, said[0] != '\0' ? ": " : "", said);
+                        role, (int)strcspn(interface, ","), interface, said[0] != '\0' ? ": " : "",
+                        said);
+    }
     ask(out);
     return 0;
 }

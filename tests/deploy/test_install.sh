@@ -33,6 +33,10 @@ for name in penstock-sensor@.service penstock-collector.service; do
     grep -q '@[A-Z]' "$units/$name" && fail "$name: a placeholder is left"
     sed -i -E "s#^ExecStart=/.*/sbin/#ExecStart=$prefix/sbin/#" "$units/$name"
 done
+# ProtectKernelTunables= makes /proc/sys read-only, where a TUN device of the sensor's is set up
+if grep -q '^ProtectKernelTunables=yes' "$units/penstock-sensor@.service"; then
+    grep -qE '^ReadWritePaths=(.* )?-?/proc/sys/net( |$)' "$units/penstock-sensor@.service" || fail "the sensor's unit takes forward.driver tun its settings"
+fi
 sed 's/%i/test/g' "$units/penstock-sensor@.service" >"$units/penstock-sensor@test.service"
 if command -v systemd-analyze >/dev/null; then
     said=$(cd "$units" && SYSTEMD_UNIT_PATH="$units:" systemd-analyze verify --man=no --recursive-errors=one \

@@ -9,7 +9,7 @@ pages=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
 pages_before=$(cat $pages 2>/dev/null)
 
 cleanup() {
-    "$setup" --undo --state "$folder/state" >/dev/null 2>&1
+    nsenter --net="/run/netns/$ns" "$setup" --undo --state "$folder/state" >/dev/null 2>&1 # there: p0 may be somebody's here
     umount "$folder/bpf" "$folder/huge" 2>/dev/null
     ip netns del "$ns" 2>/dev/null
     rm -rf "$folder"
@@ -61,6 +61,16 @@ promise "the port is down, as it was" in_ns sh -c "! ip -o link show dev p0 | gr
 promise "nothing is mounted, and the folders are gone" sh -c "! [ -e '$folder/bpf' ] && ! [ -e '$folder/huge' ]"
 [ -z "$pages_before" ] || promise "the huge pages are as many as before" is "$(cat $pages)" "$pages_before"
 promise "nothing is left to undo" no_state
+if [ -n "$pages_before" ]; then
+    "$setup" --hugepages $((pages_before + 1)) --state "$folder/state" >/dev/null
+    echo $((pages_before + 2)) >$pages
+    promise "huge pages that somebody else added since are left alone" sh -c "'$setup' --undo --state '$folder/state' && [ \$(cat $pages) = $((pages_before + 2)) ]"
+    echo "$pages_before" >$pages
+fi
+promise "a state file in the current folder is as good" sh -c "cd '$folder' && nsenter --net=/run/netns/$ns '$setup' --port p1 --state here && [ -f here ] &&
+    nsenter --net=/run/netns/$ns '$setup' --undo --state here && ! [ -e here ]"
+promise "nothing is touched where that cannot be written" says "cannot write what was before" in_ns "$setup" --port p1 --state "$folder"
+promise "indeed nothing" in_ns sh -c "! ip -o link show dev p1 | grep -q '[<,]UP[,>]'"
 promise "an interface that is not there is named" says "nowhere0: no such interface" "$setup" --port nowhere0 --state "$folder/state"
 promise "a PCI device that is not there is named" says "0000:ff:1f.7: no such PCI device" "$setup" --bind 0000:ff:1f.7 --state "$folder/state"
 promise "what is no PCI address is refused" says "expected a PCI address" "$setup" --bind eth0

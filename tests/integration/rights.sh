@@ -103,6 +103,14 @@ pid=$lab_pid
 check "sensor.user: every thread is that user's" same "65534	65534	65534	65534" "$(threads "$pid" Uid)"
 check "sensor.user: every thread keeps three capabilities" every_thread "$pid" $kept $none
 check "sensor.user: a takeover, and SIGTERM ends it with status 0" stop "$pid"
+mkdir "$lab/elsewhere" "$lab/linked"
+cp "$lab/etc/sensor.yaml" "$lab/elsewhere/sensor.yaml"
+ln -s "$lab/elsewhere/sensor.yaml" "$lab/linked/sensor.yaml"
+start linked.log "$lab/bin/penstock-sensor" -c "$lab/linked/sensor.yaml" "${arguments[@]:2}"
+pid=$lab_pid
+kill -HUP "$pid"
+check "a configuration that is a link into another folder: SIGHUP reads it again" lab_wait 5 "the reload" said linked.log event=reload$
+stop "$pid"
 start as-started.log "$lab/bin/penstock-sensor" "${arguments[@]}" --set sensor.rights=as_started
 pid=$lab_pid
 check "sensor.rights: as_started gives nothing up" same "$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)" "$(threads "$pid" CapEff)"

@@ -329,6 +329,15 @@ static void a_passive_test_outlives_its_idle_flows(void **state)
     assert_int_equal(LOAD(NEEDED, "penny.mode=passive", "penny.passive_idle=31s"), 0);
 }
 
+static void a_user_that_would_not_be_become_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD(NEEDED, "sensor.user=nobody", "sensor.rights=as_started"), ERR_CONF);
+    assert_string_equal(note.text, "--set: sensor.user: sensor.rights is as_started, so nobody "
+                                   "else is become; leave one of them out");
+    assert_int_equal(LOAD(NEEDED, "sensor.user=nobody"), 0);
+}
+
 #ifdef PENSTOCK_DPDK
 static void a_dpdk_sensor_has_ports_of_its_own_kind_and_says_its_name(void **state)
 {
@@ -434,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_mirror_runs_with_penny_passive_or_off),
         cmocka_unit_test(a_tun_device_has_a_name_and_not_a_pattern),
         cmocka_unit_test(a_passive_test_outlives_its_idle_flows),
+        cmocka_unit_test(a_user_that_would_not_be_become_is_refused),
 #ifdef PENSTOCK_DPDK
         cmocka_unit_test(a_dpdk_sensor_has_ports_of_its_own_kind_and_says_its_name),
 #endif

@@ -409,6 +409,46 @@ static void the_mtu_is_set_on_both_ports_and_put_back(void **state)
     expect_right(sets_the_mtu_and_puts_it_back, NULL);
 }
 
+static bool counts_what_a_port_that_is_down_swallows(const void *arg)
+{
+    enum { MANY = 100 };
+    struct source_conf c = conf_of("net_af_packet0,iface=outer", arg);
+    struct source_group *group;
+    struct source *s;
+    struct source_stats stats;
+    struct note note = {0};
+    struct bytes f = tcp4("203.0.113.7", 1000, 80, FLAG_ACK);
+    static const uint8_t forward[BURST];
+    unsigned lent = 0;
+    c.queues = 1;
+    if (source_dpdk.attach(&c, &group, &note) != 0 || source_dpdk.open(group, 0, &s, &note) != 0)
+        return false;
+    shell("ip link set inner down");
+    for (unsigned i = 0; i < MANY; i++)
+        send(lab.a, f.data, f.len, 0);
+    for (int i = 0; i < 2000 && lent < MANY; i++) {
+        struct frame frames[BURST];
+        int n = source_dpdk.recv(s, frames, BURST);
+        source_dpdk.done(s, frames, forward, (unsigned)n);
+        lent += (unsigned)n;
+        usleep(n == 0 ? 1000 : 0);
+    }
+    source_dpdk.stats(s, &stats);
+    source_dpdk.close(s);
+    source_dpdk.detach(group);
+    shell("ip link set inner up");
+    printf("%u lent, %u refused\n", lent, (unsigned)stats.transmit_refused);
+    return lent == MANY && stats.transmit_refused == MANY;
+}
+
+static void what_a_driver_takes_and_cannot_send_is_counted_as_refused(void **state)
+{
+    (void)state;
+    expect_right(counts_what_a_port_that_is_down_swallows, "net_af_packet1,iface=inner");
+    expect_right(counts_what_a_port_that_is_down_swallows,
+                 "net_pcap1,rx_iface_in=inner,tx_iface=inner");
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -431,6 +471,7 @@ int main(void)
         cmocka_unit_test(dpdk_neither_prints_nor_pins_and_starts_once),
         cmocka_unit_test(all_queues_are_served_while_the_watched_prefixes_change),
         cmocka_unit_test(two_sensors_run_on_one_machine),
+        cmocka_unit_test(what_a_driver_takes_and_cannot_send_is_counted_as_refused),
         cmocka_unit_test(the_mtu_is_set_on_both_ports_and_put_back),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
