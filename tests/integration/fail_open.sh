@@ -140,15 +140,17 @@ check "the new sensor sees the transfer's packets" lab_wait 5 "a hundred packets
 check "taking over: the transfer ends well" ends_well
 check "taking over: no second without data" never_stalled 5302
 
+before=$(metric dropped)
 start_transfer 5303 5
 sleep 2
+withheld=$(($(metric dropped) - before)) # the Penny test of this prefix may not be over yet
 kill -TERM "$pid"
 wait "$pid"
 check "SIGTERM ends the sensor with status 0" same 0 $?
 check "SIGTERM: the transfer ends well" ends_well
 check "SIGTERM: no second without data" never_stalled 5303
-# the Penny test of this prefix is over by then, so it withholds nothing
-check "SIGTERM: the transfer hardly notices" retransmits_at_most 5303 5
+check "SIGTERM: the transfer hardly notices, but for $withheld segments that a test withheld" \
+    retransmits_at_most 5303 $((5 + withheld))
 
 # what stands still does no harm
 lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1
