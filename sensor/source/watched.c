@@ -127,6 +127,33 @@ static int exchange(struct watched *w, struct prefix *sorted, size_t n)
     return 0;
 }
 
+/* The old list and the new one together, if the tries hold both; else NULL. */
+static struct prefix *join(const struct watched *w, const struct prefix *sorted, size_t *n)
+{
+    struct prefix *both = calloc(w->count + *n + 1, sizeof *both);
+    if (both == NULL)
+        return NULL;
+    if (w->count > 0)
+        memcpy(both, w->prefixes, w->count * sizeof *both);
+    memcpy(both + w->count, sorted, *n * sizeof *both);
+    *n = sort_unique(both, w->count + *n);
+    if (check_room(both, *n, NULL) == 0)
+        return both;
+    free(both);
+    return NULL;
+}
+
+/* Through both lists, so that a prefix which is split, or becomes part of a wider one, is watched
+ * all the while. Where there is no room for both, for a moment it is not. Takes sorted. */
+static int exchange_without_a_gap(struct watched *w, struct prefix *sorted, size_t n)
+{
+    size_t count = n;
+    struct prefix *both = w->count > 0 && n > 0 ? join(w, sorted, &count) : NULL;
+    if (both != NULL)
+        (void)exchange(w, both, count); /* without success the next one makes it good */
+    return exchange(w, sorted, n);
+}
+
 int watched_set(struct watched *w, const struct prefix *prefixes, size_t n, struct note *note)
 {
     struct prefix *sorted = calloc(n + 1, sizeof *sorted);
@@ -140,7 +167,7 @@ int watched_set(struct watched *w, const struct prefix *prefixes, size_t n, stru
         free(sorted);
         return err;
     }
-    err = exchange(w, sorted, n);
+    err = exchange_without_a_gap(w, sorted, n);
     return err == 0 ? 0
                     : note_set(note, ERR_KERNEL, "cannot change the watched prefixes: %s",
                                strerror(-err));

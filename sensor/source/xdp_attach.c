@@ -413,32 +413,35 @@ static void pin_maps(const struct xdp_attach *a)
     }
 }
 
+/* Gives the ports from this one on back as they were found. */
+static void end_promiscuous(const char *folder, unsigned from)
+{
+    for (unsigned i = from; i < XDP_PORTS; i++) {
+        char name[IFNAMSIZ];
+        struct note note = {0};
+        if (pin_named(folder, promiscuous_names[i], name, sizeof name) != 0)
+            continue;
+        if (port_set_promiscuous(name, false, NULL, &note) != 0)
+            log_warn("event=promiscuous_left reason=\"%s\"", note.text);
+        pin_drop(folder, promiscuous_names[i]);
+    }
+}
+
 /* Without it a NIC keeps back what is not addressed to itself, and the wire has a hole. Who found
  * it off notes that beside the pins, so that removal gives the port back as it was. A router wants
  * no more than what is addressed to it. */
 static int make_promiscuous(const struct xdp_attach *a, struct note *note)
 {
+    unsigned ports = a->is_routed ? 0 : a->port_count;
     int err = 0;
-    if (a->is_routed)
-        return 0;
-    for (unsigned i = 0; err == 0 && i < a->port_count; i++) {
+    end_promiscuous(a->folder, ports); /* it was a wire before */
+    for (unsigned i = 0; err == 0 && i < ports; i++) {
         bool was;
         err = port_set_promiscuous(a->ports[i].name, true, &was, note);
         if (err == 0 && !was)
             err = pin_name(a->folder, promiscuous_names[i], a->ports[i].name, note);
     }
     return err;
-}
-
-static void end_promiscuous(const char *folder)
-{
-    for (unsigned i = 0; i < XDP_PORTS; i++) {
-        char name[IFNAMSIZ];
-        struct note note = {0};
-        if (pin_named(folder, promiscuous_names[i], name, sizeof name) == 0 &&
-            port_set_promiscuous(name, false, NULL, &note) != 0)
-            log_warn("event=promiscuous_left reason=\"%s\"", note.text);
-    }
 }
 
 static int prepare(const struct source_conf *conf, struct xdp_attach *a, struct note *note)
@@ -525,7 +528,7 @@ int source_afxdp_remove(const struct source_conf *conf, struct note *note)
     int lock = port_lock(&port, note);
     if (lock < 0)
         return lock;
-    end_promiscuous(folder);
+    end_promiscuous(folder, 0);
     err = pin_clear(folder, note);
     close(lock);
     return err;

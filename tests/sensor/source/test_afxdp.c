@@ -632,6 +632,11 @@ static void a_clean_stop_leaves_a_wire_until_it_is_removed(void **state)
     assert_int_equal(source_afxdp_remove(&conf, NULL), 0); /* nothing there is fine */
 }
 
+static bool is_promiscuous(const char *interface)
+{
+    return shell("ip link show dev %s | grep -q PROMISC", interface) == 0;
+}
+
 static void a_wire_that_becomes_a_mirror_lets_go_of_the_inner_port(void **state)
 {
     (void)state;
@@ -639,9 +644,12 @@ static void a_wire_that_becomes_a_mirror_lets_go_of_the_inner_port(void **state)
     struct running r = start(&wire);
     stop(&r);
     assert_int_not_equal(program_on("inner"), 0);
+    assert_true(is_promiscuous("inner"));
     r = start(&mirror);
     assert_int_equal(program_on("inner"), 0);
+    assert_false(is_promiscuous("inner"));
     assert_int_not_equal(program_on("outer"), 0);
+    assert_true(is_promiscuous("outer"));
     stop_and_remove(&r, &mirror);
     assert_int_equal(program_on("outer"), 0);
 }

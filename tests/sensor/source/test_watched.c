@@ -7,6 +7,8 @@
 
 #include <bpf/bpf.h>
 #include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "bpf/xdp_abi.h"
@@ -89,6 +91,66 @@ the_filter_is_sure_of_what_stands_in_the_trie_and_of_nothing_after_a_failure(voi
     watched.filter = NULL;
 }
 
+#define SPLIT_MAX 512
+
+struct look_out {
+    int trie;
+    atomic_bool is_over;
+    unsigned looks, misses;
+};
+
+/* As the XDP program would: again and again the last of the prefixes, by its last address. */
+static void *look_out(void *arg)
+{
+    struct look_out *l = arg;
+    struct xdp_watched4_key key = {.length = 32, .addr = {10, SPLIT_MAX >> 8, 0, 255}};
+    uint8_t value;
+    while (!atomic_load(&l->is_over)) {
+        l->looks++;
+        l->misses += bpf_map_lookup_elem(l->trie, &key, &value) != 0;
+    }
+    return NULL;
+}
+
+/* 10.0.0.0/24 and on, each as `parts` prefixes of equal size. */
+static size_t split(struct prefix *list, unsigned parts)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i <= SPLIT_MAX; i++)
+        for (unsigned part = 0; part < parts; part++) {
+            uint8_t bytes[4] = {10, (uint8_t)(i >> 8), (uint8_t)i, (uint8_t)(part * 128)};
+            struct addr a = addr_v4(bytes);
+            list[n++] = prefix_of(&a, parts == 1 ? 24 : 25);
+        }
+    return n;
+}
+
+static void a_prefix_that_is_split_or_joined_is_watched_all_the_while(void **state)
+{
+    (void)state;
+    static struct prefix whole[SPLIT_MAX + 1], halves[2 * (SPLIT_MAX + 1)];
+    size_t n = split(whole, 1), m = split(halves, 2);
+    LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+    struct watched w = {.v6_fd = watched.v6_fd};
+    w.v4_fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "large4", sizeof(struct xdp_watched4_key), 1,
+                             4 * SPLIT_MAX, &opts);
+    assert_true(w.v4_fd >= 0);
+    assert_int_equal(watched_set(&w, whole, n, NULL), 0);
+    struct look_out l = {.trie = w.v4_fd};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, look_out, &l), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(watched_set(&w, halves, m, NULL), 0);
+        assert_int_equal(watched_set(&w, whole, n, NULL), 0);
+    }
+    atomic_store(&l.is_over, true);
+    pthread_join(thread, NULL);
+    assert_true(l.looks > 0);
+    assert_int_equal(l.misses, 0);
+    watched_clear(&w);
+    close(w.v4_fd);
+}
+
 static int up(void **state)
 {
     (void)state;
@@ -114,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_trie_holds_exactly_the_list),
         cmocka_unit_test(a_list_that_did_not_fit_is_made_good_by_the_next_one),
+        cmocka_unit_test(a_prefix_that_is_split_or_joined_is_watched_all_the_while),
         cmocka_unit_test(
             the_filter_is_sure_of_what_stands_in_the_trie_and_of_nothing_after_a_failure),
     };
