@@ -3,8 +3,9 @@
  *     bench_minimal pass IF…              only makes these ports' receive side run (an XDP program)
  *     bench_minimal drop IF               an XDP program drops everything
  *     bench_minimal receive IF [--busy]   an AF_XDP socket receives and gives back
- *     bench_minimal forward IF INNER      AF_XDP to AF_XDP over shared memory; the way back is
- *                                         redirected in the kernel, as the sensor's is
+ *     bench_minimal read IF [--busy]      the same, and reads each frame's headers: whoever looks
+ * at frames pays for the way from one CPU's cache to the other's bench_minimal forward IF INNER
+ * AF_XDP to AF_XDP over shared memory; the way back is redirected in the kernel, as the sensor's is
  *     bench_minimal tun IF TUN            AF_XDP to a TUN device, one write() a packet
  *
  * --busy: asks the ring without end instead of sleeping when it is empty. Says "ready" and runs
@@ -44,7 +45,7 @@
 struct minimal {
     struct minimal_bpf *bpf;
     const char *outer, *inner;
-    bool is_busy, is_looking;
+    bool is_busy, is_looking, is_reading;
     unsigned burst; /* the last one that was not empty */
     uint8_t *area;
     struct xsk_umem *umem;
@@ -220,8 +221,24 @@ static void give_back(struct minimal *m, uint32_t at, unsigned n)
     xsk_ring_cons__release(&m->rx, n);
 }
 
+/* One word of the Ethernet, IP and TCP header each. */
+static uint64_t read_headers(const struct minimal *m, uint32_t at, unsigned n)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *frame = m->area + xsk_ring_cons__rx_desc(&m->rx, at + i)->addr;
+        for (unsigned from = 0; from < 54; from += 18) {
+            uint64_t word;
+            memcpy(&word, frame + from, sizeof word);
+            sum += word;
+        }
+    }
+    return sum;
+}
+
 static void receive_loop(struct minimal *m)
 {
+    volatile uint64_t seen = 0;
     open_memory(m);
     open_receiver(m);
     open_way(m);
@@ -229,6 +246,8 @@ static void receive_loop(struct minimal *m)
     while (!must_stop) {
         uint32_t at = 0;
         unsigned n = receive(m, &at);
+        if (m->is_reading)
+            seen += read_headers(m, at, n);
         if (n > 0)
             give_back(m, at, n);
     }
@@ -329,7 +348,7 @@ static void tun_loop(struct minimal *m)
 
 static int usage(void)
 {
-    fputs("bench_minimal pass IF… | drop IF | receive IF [--busy|--look] | forward IF INNER "
+    fputs("bench_minimal pass IF… | drop IF | receive|read IF [--busy|--look] | forward IF INNER "
           "[--busy|--look] | "
           "tun IF TUN [--busy]\n",
           stderr);
@@ -342,7 +361,7 @@ static bool run(struct minimal *m, const char *job, char **ports)
         pass(m, ports);
     else if (strcmp(job, "drop") == 0)
         drop(m);
-    else if (strcmp(job, "receive") == 0)
+    else if (strcmp(job, "receive") == 0 || strcmp(job, "read") == 0)
         receive_loop(m);
     else if (strcmp(job, "forward") == 0 && m->inner != NULL)
         forward_loop(m);
@@ -361,6 +380,7 @@ int main(int argc, char **argv)
         argv[--argc] = NULL;
     if (argc < 3)
         return usage();
+    m.is_reading = strcmp(argv[1], "read") == 0;
     m.outer = argv[2];
     m.inner = argv[3];
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = stop}, NULL);
