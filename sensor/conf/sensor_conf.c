@@ -195,8 +195,9 @@ static void require(struct conf *c, const char *key, const char *value)
 static void check_rights(struct conf *c, const struct sensor_conf *s)
 {
     if (s->rights == RIGHTS_AS_STARTED && s->user[0] != '\0')
-        conf_wrong(c, "sensor.user", "sensor.rights is as_started, so nobody else is become; leave "
-                                     "one of them out");
+        conf_wrong(c, "sensor.user",
+                   "sensor.rights is as_started, so nobody else is become; leave "
+                   "one of them out");
 }
 
 static void check_ring(struct conf *c, const struct source_conf *s)
