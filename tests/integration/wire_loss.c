@@ -210,8 +210,10 @@ int main(int argc, char **argv)
     c.fd = open_port(argv[3], argv[4], ETH_P_IP);
     setsockopt(c.fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     int near = open_port(argv[1], argv[2], 0);
-    if (c.seen == NULL || pthread_create(&thread, NULL, count_frames, &c) != 0)
-        fail("start");
+    if (c.seen == NULL)
+        fail("memory");
+    if (pthread_create(&thread, NULL, count_frames, &c) != 0)
+        fail("thread");
     if (argc > 7)
         close(open(argv[7], O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
     send_all(near, c.total, rate);
