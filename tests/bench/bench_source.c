@@ -26,7 +26,7 @@ static void stop(int signal)
     must_stop = 1;
 }
 
-static void die(const struct note *note)
+static _Noreturn void die(const struct note *note)
 {
     fprintf(stderr, "bench_source: %s\n", note->text);
     exit(1);
@@ -84,8 +84,9 @@ int main(int argc, char **argv)
     struct source_conf conf = conf_of(argc, argv, watched);
     log_level_set(LOG_LEVEL_ERROR);
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = stop}, NULL);
-    if (source_afxdp.attach(&conf, &group, &note) != 0 ||
-        source_afxdp.open(group, 0, &source, &note) != 0)
+    if (source_afxdp.attach(&conf, &group, &note) != 0)
+        die(&note);
+    if (source_afxdp.open(group, 0, &source, &note) != 0)
         die(&note);
     puts("ready");
     fflush(stdout);
