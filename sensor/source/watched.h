@@ -16,9 +16,9 @@ struct watched {
     bool is_uncertain; /* adding failed: perhaps not all of them stand in the tries */
 };
 
-/* Makes the tries hold exactly these prefixes. What is watched by the old list and by the new one is
- * watched without a gap, also where a prefix was split or joined (if the tries have room for both
- * lists). 0, or ERR_CONF, -ENOMEM, ERR_KERNEL with a note. */
+/* Makes the tries hold exactly these prefixes. What is watched by the old list and by the new one
+ * is watched without a gap, also where a prefix was split or joined (if the tries have room for
+ * both lists). 0, or ERR_CONF, -ENOMEM, ERR_KERNEL with a note. */
 int watched_set(struct watched *w, const struct prefix *prefixes, size_t n, struct note *note);
 
 void watched_clear(struct watched *w); /* our memory only; the kernel keeps its tries */
