@@ -154,6 +154,17 @@ static void stop_and_go(bool is_told)
     }
 }
 
+/* In the middle of a test. Returns how many drops were pending. */
+static unsigned lose_sight_for(uint64_t ns)
+{
+    start();
+    until_drops_are_pending();
+    unsigned pending = withheld_count;
+    stand_still(ns);
+    penny_lost_sight(penny, now_ns);
+    return pending;
+}
+
 /* The fault that penny_lost_sight() is for: these senders would show it. */
 static void without_a_word_of_it_genuine_senders_would_be_called_spoofed(void **state)
 {
@@ -177,11 +188,7 @@ static void who_answered_while_the_sensor_stood_still_is_not_spoofed(void **stat
 static void pending_drops_are_invalid_though_their_windows_are_over(void **state)
 {
     (void)state;
-    start();
-    until_drops_are_pending();
-    unsigned pending = withheld_count;
-    stand_still(10 * SIM_S);
-    penny_lost_sight(penny, now_ns);
+    unsigned pending = lose_sight_for(10 * SIM_S);
     hear();
     assert_int_equal(invalid, pending);
     assert_int_equal(answered + unanswered, 0);
@@ -195,10 +202,7 @@ static void pending_drops_are_invalid_though_their_windows_are_over(void **state
 static void what_stood_in_the_ring_is_forwarded_and_not_judged(void **state)
 {
     (void)state;
-    start();
-    until_drops_are_pending();
-    stand_still(10 * SIM_S);
-    penny_lost_sight(penny, now_ns);
+    lose_sight_for(10 * SIM_S);
     for (unsigned i = 0; i < 2048; i++) {
         struct packet p = segment_of(i % FLOWS);
         next_seq[i % FLOWS] += BYTES;
@@ -211,10 +215,7 @@ static void what_stood_in_the_ring_is_forwarded_and_not_judged(void **state)
 static void the_prefix_is_tested_again_soon_and_then_rightly(void **state)
 {
     (void)state;
-    start();
-    until_drops_are_pending();
-    stand_still(10 * SIM_S);
-    penny_lost_sight(penny, now_ns);
+    lose_sight_for(10 * SIM_S);
     go_on(conf.timeout_ns - 100 * MS);
     assert_int_equal(started, 1);
     go_on(60 * SIM_S);
@@ -226,10 +227,7 @@ static void the_prefix_is_tested_again_soon_and_then_rightly(void **state)
 static void after_a_test_with_sight_the_pause_is_the_usual_one(void **state)
 {
     (void)state;
-    start();
-    until_drops_are_pending();
-    stand_still(SIM_S);
-    penny_lost_sight(penny, now_ns);
+    lose_sight_for(SIM_S);
     go_on(120 * SIM_S);
     assert_int_equal(ended, 2);
     assert_int_equal(started, 2); /* the second one had its word, and rests an hour */
@@ -266,11 +264,7 @@ static void the_papers_rule_is_as_careful(void **state)
 {
     (void)state;
     conf.rule = PENNY_PAPER;
-    start();
-    until_drops_are_pending();
-    unsigned pending = withheld_count;
-    stand_still(10 * SIM_S);
-    penny_lost_sight(penny, now_ns);
+    unsigned pending = lose_sight_for(10 * SIM_S);
     hear();
     assert_int_equal(invalid, pending);
     assert_int_equal(answered + unanswered, 0);
