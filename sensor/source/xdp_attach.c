@@ -521,8 +521,15 @@ int source_afxdp_remove(const struct source_conf *conf, struct note *note)
 {
     char folder[PIN_PATH];
     int err = pin_folder(conf->pin_dir, conf->interface, folder, note);
-    if (err < 0 || access(folder, F_OK) != 0)
+    if (err < 0)
         return err;
+    if (access(folder, F_OK) != 0) {
+        log_warn(
+            "event=nothing_pinned if=%s folder=%s hint=\"nothing to detach here; is it another "
+            "interface, source.pin_dir or network namespace?\"",
+            conf->interface, folder);
+        return 0;
+    }
     struct port port = {0};
     snprintf(port.name, sizeof port.name, "%.15s", conf->interface);
     int lock = port_lock(&port, note);

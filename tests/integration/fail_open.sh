@@ -214,3 +214,5 @@ check "--detach: nothing is pinned any more" sh -c "test -z \"\$(find '$lab/bpf'
 check "--detach: the ports are as they were, not promiscuous" sh -c \
     "! nsenter --net=/run/netns/$lab_id-AMS-box ip link show | grep -q PROMISC"
 check "--detach again: nothing to do is no error" lab_sensor_detach AMS 1
+detached=$(lab_sensor_detach AMS 1 2>&1)
+check "--detach again: it says that nothing is pinned here" grep -q "event=nothing_pinned if=w0" <<<"$detached"
