@@ -139,7 +139,7 @@ check "without root: SIGTERM ends it with status 0" stop "$pid"
 
 # a name is looked up by the publisher's thread, long after (a chroot may know none, not even this)
 if lab_in AMS-box getent ahostsv4 localhost >/dev/null; then
-    lab_spawn to-collector.log nsenter --net="/run/netns/$lab_id-AMS-box" ncat -k -l 127.0.0.1 5561 --sh-exec "ncat 10.255.1.1 5560"
+    lab_spawn to-collector.log nsenter --net="/run/netns/$lab_id-AMS-box" ncat -k -l 5561 --sh-exec "ncat 10.255.1.1 5560"
     lab_wait 5 "the relay" lab_in AMS-box sh -c "ss -Hltn sport = :5561 | grep -q ." || exit 1
     start name.log "${nobody[@]}" "${run[@]}" --set publish.endpoint=tcp://localhost:5561
     pid=$lab_pid
