@@ -31,7 +31,6 @@
 
 #include <linux/types.h>
 
-#define XDP_BEAT_EVERY  16 /* a power of two: see is_late() */
 #define XDP_QUEUES_MAX  256
 #define XDP_WATCHED_MAX 131072 /* per family */
 #define XDP_TALLY_CELLS 65536  /* per generation */
@@ -81,13 +80,10 @@ static inline __attribute__((always_inline)) __u32 xdp_filter6_bit(__u64 word, _
 
 /* One cache line per queue. at_ns is the worker's, the counts are the program's. */
 struct xdp_beat {
-    __u64 at_ns;   /* CLOCK_MONOTONIC; 0: nobody beats here, so nobody is late */
-    __u64 handed;  /* frames given to the socket; two CPUs that serve one queue may miss some */
-    __u64 passed;  /* watched frames that went past it: no socket, or an old beat */
-    __u64 seen_ns; /* at_ns when a frame last came */
-    __u64 frames;  /* since at_ns changed */
-    __u64 pace;    /* frames between the two beats before */
-    __u64 zero[2];
+    __u64 at_ns;  /* CLOCK_MONOTONIC; 0: nobody beats here, so nobody is late */
+    __u64 handed; /* frames given to the socket; two CPUs that serve one queue may miss some */
+    __u64 passed; /* watched frames that went past it: no socket, or an old beat */
+    __u64 zero[5];
 };
 
 struct xdp_watched4_key {

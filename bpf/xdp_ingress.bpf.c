@@ -471,23 +471,10 @@ static __always_inline bool is_spared(const struct view *v)
            (v->protocol == IPPROTO_TCP && (v->src_port == PORT_SSH || v->dst_port == PORT_SSH));
 }
 
-/* Asking for the time costs as much as parsing the frame. Where many frames come between two beats,
- * only each 16th asks; once it was late, all do, until the next beat. Where few come, all do: of a
- * slow flow not one frame shall wait for a worker that stands still. */
-static __always_inline bool is_late(struct xdp_beat *beat)
+static __always_inline bool is_late(const struct xdp_beat *beat)
 {
     __u64 at = *(const volatile __u64 *)&beat->at_ns;
-    if (at != beat->seen_ns) {
-        beat->seen_ns = at;
-        beat->pace = beat->frames;
-        beat->frames = 0;
-    }
-    if ((beat->frames++ & (XDP_BEAT_EVERY - 1)) != 0 && beat->pace >= XDP_BEAT_EVERY)
-        return false;
-    if (at == 0 || clock_ns() <= at + XDP_BEAT_MAX_NS)
-        return false;
-    beat->pace = 0;
-    return true;
+    return at != 0 && clock_ns() > at + XDP_BEAT_MAX_NS;
 }
 
 static __always_inline int pass_by(struct xdp_beat *beat, __u32 why)

@@ -110,57 +110,6 @@ static void what_was_never_the_workers_did_not_go_past_it(void **state)
     lab_close(&lab);
 }
 
-/* A beat as the worker writes it: only the time. */
-static void beat_at(const struct lab *lab, uint64_t at_ns)
-{
-    struct xdp_beat b = beat_of(lab);
-    uint32_t queue = 0;
-    b.at_ns = at_ns;
-    assert_int_equal(bpf_map_update_elem(bpf_map__fd(lab->x->maps.beats), &queue, &b, 0), 0);
-}
-
-static void run_many(const struct lab *lab, unsigned n)
-{
-    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
-    while (n-- > 0)
-        run(lab, &f);
-}
-
-static void of_a_slow_flow_no_frame_waits_for_a_worker_that_stands_still(void **state)
-{
-    (void)state;
-    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
-    beat_at(&lab, now_ns());
-    run_many(&lab, XDP_BEAT_EVERY - 1);
-    beat_at(&lab, now_ns());
-    run_many(&lab, 3);
-    expect(&lab, XDP_BEAT_EVERY + 2, 0);
-    nanosleep(&(struct timespec){.tv_nsec = (long)(230 * MS)}, NULL);
-    run_many(&lab, 1);
-    expect(&lab, XDP_BEAT_EVERY + 2, 1);
-    lab_close(&lab);
-}
-
-static void of_fast_flows_each_16th_asks_until_the_worker_is_late_and_then_all_do(void **state)
-{
-    (void)state;
-    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
-    beat_at(&lab, now_ns());
-    run_many(&lab, XDP_BEAT_EVERY);
-    beat_at(&lab, now_ns());
-    run_many(&lab, 1);
-    nanosleep(&(struct timespec){.tv_nsec = (long)(230 * MS)}, NULL);
-    unsigned before = XDP_BEAT_EVERY + 1;
-    run_many(&lab, XDP_BEAT_EVERY - 1);
-    expect(&lab, before + XDP_BEAT_EVERY - 1, 0);
-    run_many(&lab, 100);
-    expect(&lab, before + XDP_BEAT_EVERY - 1, 100);
-    beat_at(&lab, now_ns());
-    run_many(&lab, 1);
-    expect(&lab, before + XDP_BEAT_EVERY, 100);
-    lab_close(&lab);
-}
-
 static void another_queues_beat_says_nothing(void **state)
 {
     (void)state;
@@ -234,8 +183,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(who_never_beat_is_waited_for),
         cmocka_unit_test(what_finds_no_socket_went_past_too),
         cmocka_unit_test(what_was_never_the_workers_did_not_go_past_it),
-        cmocka_unit_test(of_a_slow_flow_no_frame_waits_for_a_worker_that_stands_still),
-        cmocka_unit_test(of_fast_flows_each_16th_asks_until_the_worker_is_late_and_then_all_do),
         cmocka_unit_test(another_queues_beat_says_nothing),
     };
     if (argc > 1 && strcmp(argv[1], "--cost") == 0)
