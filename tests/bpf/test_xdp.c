@@ -3,7 +3,10 @@
 #include "tests/bpf/program.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define WATCHED4   "203.0.113.7"
@@ -611,51 +614,71 @@ static void a_line_that_can_count_no_further_moves_to_the_cells(void **state)
     lab_close(&lab);
 }
 
-/* A process per CPU, each with sources that all share and one of its own. */
-static void run_on_cpu(const struct lab *lab, int cpu, int rounds, int repeat)
+/* A process per CPU, each with sources that all share and one of its own, until it is told to
+ * stop. `rounds` counts what it sent. */
+struct counting {
+    _Atomic bool is_over;
+    _Atomic uint64_t rounds[8];
+};
+
+enum { REPEAT = 20000 };
+
+static void run_on_cpu(const struct lab *lab, struct counting *c, int cpu)
 {
     struct bytes shared = tcp4(UNWATCHED4, 1000, 80, FLAG_ACK);
     struct bytes own = tcp4("10.0.0.1", 1000, 80, FLAG_ACK);
     own.data[28] = (uint8_t)cpu;
     pin_to(cpu);
-    for (int i = 0; i < rounds; i++) {
-        run_program(lab->x->progs.ingress, &shared, repeat);
-        run_program(lab->x->progs.ingress, &own, repeat);
+    for (; !c->is_over; c->rounds[cpu]++) {
+        run_program(lab->x->progs.ingress, &shared, REPEAT);
+        run_program(lab->x->progs.ingress, &own, REPEAT);
     }
+}
+
+static uint64_t take_packets(struct lab *lab)
+{
+    struct sums sums = {0};
+    assert_int_equal(kernel_tally_take(&lab->tally, add_cell, &sums), 0);
+    return sums.packets;
 }
 
 static void counting_on_all_cpus_while_generations_change_loses_no_packet(void **state)
 {
     (void)state;
-    enum { ROUNDS = 10, REPEAT = 20000 };
+    enum { FLIPS = 12 };
     struct lab lab = lab_open((struct options){.is_wire = true});
-    struct sums sums = {0};
-    uint64_t packets = 0;
-    unsigned flips = 0;
-    int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN), status = 0;
+    struct counting *c =
+        mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(c, MAP_FAILED);
+    uint64_t packets = 0, rounds = 0;
+    int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
     cpus = cpus > 8 ? 8 : cpus;
     for (int cpu = 0; cpu < cpus; cpu++)
         if (fork() == 0) {
-            run_on_cpu(&lab, cpu, ROUNDS, REPEAT);
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed check must not leave it spinning */
+            run_on_cpu(&lab, c, cpu);
             _exit(0);
         }
-    for (int running = cpus; running > 0; flips++) {
-        sums = (struct sums){0};
-        assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
-        packets += sums.packets;
-        while (running > 0 && waitpid(-1, &status, WNOHANG) > 0) {
-            assert_int_equal(status, 0);
-            running--;
-        }
+    /* A generation lasts until every CPU has counted in it: the turn comes amid their counting. */
+    for (unsigned flip = 0; flip < FLIPS; flip++) {
+        for (int cpu = 0; cpu < cpus; cpu++)
+            for (uint64_t before = c->rounds[cpu]; c->rounds[cpu] == before;)
+                usleep(1000);
+        packets += take_packets(&lab);
     }
-    for (int i = 0; i < 2; i++) {
-        sums = (struct sums){0};
-        assert_int_equal(kernel_tally_take(&lab.tally, add_cell, &sums), 0);
-        packets += sums.packets;
+    c->is_over = true;
+    for (int running = cpus; running > 0; running--) {
+        int status;
+        assert_int_not_equal(wait(&status), -1);
+        assert_int_equal(status, 0);
     }
-    assert_true(flips > 3);
-    assert_int_equal(packets, 2ull * ROUNDS * REPEAT * (unsigned)cpus);
+    packets += take_packets(&lab);
+    packets += take_packets(&lab); /* both generations */
+    for (int cpu = 0; cpu < cpus; cpu++)
+        rounds += c->rounds[cpu];
+    assert_int_equal(packets, 2 * REPEAT * rounds);
     assert_int_equal(stat(&lab, XDP_STAT_seen), packets);
+    munmap(c, sizeof *c);
     lab_close(&lab);
 }
 
