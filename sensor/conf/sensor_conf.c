@@ -393,6 +393,7 @@ static void derive(struct sensor_conf *s, bool is_capture)
     append_catch_all(s);
     memcpy(s->publish.sensor, s->name, sizeof s->publish.sensor);
     memcpy(s->publish.pop, s->pop, sizeof s->publish.pop);
+    memcpy(s->publish.state_dir, s->state_dir, sizeof s->publish.state_dir);
     snprintf(s->publish.driver, sizeof s->publish.driver, "%s", source_words[s->source.driver]);
     memcpy(s->source.sensor, s->name, sizeof s->source.sensor);
     s->source.tally_v4_length = s->tally.v4_length;

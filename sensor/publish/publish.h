@@ -18,6 +18,7 @@ struct publish_conf {
     bool insecure;
     char sensor[64], pop[32];
     char driver[16];
+    char state_dir[256];   /* the spool of unacknowledged events stands in it */
     uint64_t keep_bytes;   /* memory for unacknowledged events, encoded */
     uint64_t linger_ns;    /* oldest event waits so long for its batch to fill */
     uint64_t stop_wait_ns; /* on stop: wait so long for the last acknowledgement */
