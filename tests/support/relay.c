@@ -10,8 +10,10 @@
  *              connections until `clear`; and one end's going is not told to the other
  *                                                                 how many connections
  *   delay MS   each piece is passed on so much later              how many connections
- *   replay     for each recorded connection: a new one to the target, on which it gets the same
- *              bytes once more (what a listener on the wire could do)    how many bytes
+ *   record     the first bytes of connections made from now on are kept; older ones are forgotten
+ *                                                                 how many connections
+ *   replay     for each of these: a new connection to the target, on which it gets the same bytes
+ *              once more, as a listener on the wire could send them       how many it took all of
  *   clear      stall, hole and delay are over; swallowed connections stay so     how many
  * connections
  *
@@ -58,7 +60,7 @@ struct record {
 struct relay {
     int listener;
     uint16_t target;
-    bool is_stalled, is_hole;
+    bool is_stalled, is_hole, is_recording;
     uint64_t delay_ns;
     struct pair *pairs[PAIRS_MAX];
     size_t count;
@@ -127,7 +129,7 @@ static void leave(int *fd)
 
 static struct record *new_record(struct relay *r)
 {
-    if (r->record_count == RECORDS_MAX)
+    if (!r->is_recording || r->record_count == RECORDS_MAX)
         return NULL;
     struct record *record = calloc(1, sizeof *record);
     if (record != NULL)
@@ -205,7 +207,7 @@ static void give_piece(struct pair *p, int from)
 
 /* ---- orders ---- */
 
-static uint64_t replay_one(const struct relay *r, const struct record *record)
+static bool replay_one(const struct relay *r, const struct record *record)
 {
     int fd = connect_target(r);
     size_t at = 0;
@@ -225,7 +227,7 @@ static uint64_t replay_one(const struct relay *r, const struct record *record)
         poll(NULL, 0, 1);
     }
     leave(&fd);
-    return at;
+    return record->len > 0 && at == record->len;
 }
 
 static uint64_t replay(const struct relay *r)
@@ -234,6 +236,16 @@ static uint64_t replay(const struct relay *r)
     for (size_t i = 0; i < r->record_count; i++)
         sent += replay_one(r, r->records[i]);
     return sent;
+}
+
+static void record_anew(struct relay *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        r->pairs[i]->record = NULL;
+    for (size_t i = 0; i < r->record_count; i++)
+        free(r->records[i]);
+    r->record_count = 0;
+    r->is_recording = true;
 }
 
 /* How many connections there are. */
@@ -281,6 +293,8 @@ static uint64_t obey(struct relay *r, const char *order)
         r->delay_ns = 0;
     } else if (strcmp(order, "stall") == 0) {
         r->is_stalled = true;
+    } else if (strcmp(order, "record") == 0) {
+        record_anew(r);
     } else if (strncmp(order, "delay ", 6) == 0) {
         r->delay_ns = strtoull(order + 6, NULL, 10) * NS_PER_MS;
     } else {

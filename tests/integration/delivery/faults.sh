@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2034
 # Delivery under faults: nothing lost, nothing double, and every gap told. See usage below.
-# shellcheck source=tests/integration/common.sh
 usage() {
     cat <<'USAGE'
 Usage: faults.sh BUILD-FOLDER [--long] [--seed N] [--only FAULT[,FAULT…]]
@@ -10,16 +10,19 @@ disks are broken meanwhile, at random moments; at the end SQL compares what is s
 drivers wrote down (compare.sql). Prints a check per promise and, at the end, the table of
 docs/reliability.md.
 
-  --long   a million events, and more of each fault: a quarter of an hour
-  --seed   draws the same moments again (they fall on other events, for the machine is not the same)
+  --long   a million events, and more of each fault
+  --seed   draws the same moments again (they fall on other events: no machine runs twice alike)
   --only   these faults alone
 USAGE
 }
 
-# tmpfs as disks that can be full: in a mount namespace of our own
+# Small disks that can be full are mounted: in a mount namespace of our own.
 [ -n "${DELIVERY_APART:-}" ] || DELIVERY_APART=1 exec unshare --mount --propagation private "$0" "$@"
 
+# shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/../common.sh"
+# shellcheck source=tests/integration/delivery/parts.sh
+. "$(dirname "$0")/parts.sh"
 shift
 
 is_long=false seed=$((RANDOM * 32768 + RANDOM)) only=
@@ -32,191 +35,14 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-
-here=$lab_root/tests/integration/delivery
-driver=$build/tests/integration/delivery/delivery_driver
-
-# How much: events of one driver, how many a second, how many drivers, how often a fault with many
-# short injections is injected at least.
-if $is_long; then
-    total=25000 rate=1500 drivers=2
-else
-    total=4500 rate=1500 drivers=2
-fi
-
-# ---- chance: drawn in this shell, so that the seed says all
-
 RANDOM=$((seed % 32768))
-between() { # between LOW HIGH: sets $drawn
-    drawn=$(($1 + RANDOM % ($2 - $1 + 1)))
-}
-sleep_ms() {
-    sleep "$(($1 / 1000)).$(printf '%03d' $(($1 % 1000)))"
-}
-sleep_between() { # sleep_between LOW HIGH: ms
-    between "$1" "$2"
-    sleep_ms "$drawn"
-}
-one_of() { # one_of WORD…: sets $drawn
-    between 1 $#
-    drawn=${!drawn}
-}
 
-# ---- the parts: relay, collector, database
-
-relay_up() {
-    mkfifo "$lab/orders"
-    exec 7<>"$lab/orders"
-    nsenter --net="/run/netns/$lab_id-core" "$build/tests/support/relay" 5561 5560 3600 \
-        <"$lab/orders" >"$lab/answers" 2>"$lab/log/relay.log" &
-    lab_pids+=($!)
-}
-answers() { wc -l <"$lab/answers"; }
-is_answered() { [ "$(answers)" -gt "$1" ]; }
-relay_do() { # relay_do ORDER…: sets $answer, the number that it answers
-    local before
-    before=$(answers)
-    echo "$*" >&7
-    lab_wait 10 "the relay" is_answered "$before" || return 1
-    answer=$(tail -n 1 "$lab/answers")
-    answer=${answer##* }
-}
-
-database_up() {
-    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start --durable "$lab/pg")
-}
-postmaster() { head -n 1 "$lab/pg/data/postmaster.pid" 2>/dev/null; }
-
-collector_up() {
-    lab_collector "$@"
-}
-collector_kill() {
-    lab_kill "$lab_collector_pid" KILL
-}
-
-# ---- drivers
-
-declare -A driver_pid driver_more
-# driver_start NAME: goes on where it was
-driver_start() {
-    mkdir -p "$lab/state/$1"
-    local more=()
-    read -ra more <<<"${driver_more[$1]:-}"
-    lab_spawn "driver-$fault.log" nsenter --net="/run/netns/$lab_id-core" env "${driver_env[@]}" "$driver" \
-        --journal "$lab/journal/$1" --endpoint tcp://127.0.0.1:5561 --name "$1" --pop "$place" \
-        --state "$lab/state/$1" --total "$total" --rate "$rate" --seconds 300 --wait 20 "${more[@]}"
-    driver_pid[$1]=$lab_pid
-}
-driver_kill() { # driver_kill NAME
-    lab_kill "${driver_pid[$1]}" KILL
-    driver_start "$1"
-}
-driver_stop() { # driver_stop NAME: as an operator would; does not start it again
-    lab_kill "${driver_pid[$1]}" TERM
-}
-is_at_work() { # is_at_work NAME: has it not made all its events?
-    local made
-    made=$("$driver" --journal "$lab/journal/$1" --report | head -n 1)
-    [ "${made%% *}" -lt "$total" ]
-}
-all_at_work() {
-    local name
-    for name in "${names[@]}"; do is_at_work "$name" || return 1; done
-}
-drivers_start() {
-    local i
-    names=()
-    for ((i = 1; i <= drivers; i++)); do
-        names+=("$fault$i")
-        driver_start "$fault$i"
-    done
-}
-# Until each has delivered all: a driver that was killed or gave up waiting goes on.
-drivers_finish() {
-    local name i
-    for name in "${names[@]}"; do
-        for ((i = 0; i < 6; i++)); do
-            wait "${driver_pid[$name]}" && break
-            driver_start "$name"
-        done
-        [ $i -lt 6 ] || { echo "$name does not get rid of its events"; undelivered=$((undelivered + 1)); }
-    done
-}
-
-# ---- one fault after the other
-
-rows=() names=()
-# compare [SQL]: sets the variables that compare.sql prints, as $r_NAME. SQL: done before, and undone
-compare() {
-    local name line
-    line=$({
-        echo "BEGIN; ${1:-}"
-        echo "CREATE TEMP TABLE journal (sensor text, pushed bigint, runs bigint, stops bigint);"
-        echo "CREATE TEMP TABLE doubt (sensor text, from_v bigint, to_v bigint);"
-        echo "COPY journal FROM STDIN WITH (DELIMITER ' ');"
-        for name in "${names[@]}"; do
-            "$driver" --journal "$lab/journal/$name" --report | sed -n "1s/^/$name /p"
-        done
-        echo '\.'
-        echo "COPY doubt FROM STDIN WITH (DELIMITER ' ');"
-        for name in "${names[@]}"; do
-            "$driver" --journal "$lab/journal/$name" --report | sed -n "2,\$s/^/$name /p"
-        done
-        echo '\.'
-        cat "$here/compare.sql"
-        echo "ROLLBACK;"
-    } | lab_sql -At -v "pop=$place" -f -)
-    for name in $line; do declare -g "r_${name%%=*}=${name#*=}"; done
-    echo "        $line"
-    [ -n "$line" ]
-}
-own_events() { # how many events the publishers made themselves, at most
-    local name pushed runs stops sum=0
-    for name in "${names[@]}"; do
-        read -r pushed runs stops < <("$driver" --journal "$lab/journal/$name" --report)
-        sum=$((sum + runs + stops))
-    done
-    echo $sum
-}
-
-# run_fault FAULT SENTENCE: calls fault_FAULT, which starts drivers and injects; then compares.
-run_fault() {
-    fault=$1 place=${1^^} injected=0 undelivered=0 names=() driver_env=() driver_more=()
-    local began=$SECONDS
-    [ -z "$only" ] || [[ ",$only," == *",$fault,"* ]] || return 0
-    echo "-- $2"
-    "fault_$fault"
-    drivers_finish
-    check "$fault: every event is delivered in the end" same 0 $undelivered
-    compare || { check "$fault: what is stored can be read" false; return; }
-    check "$fault: it was injected" test "$injected" -gt 0
-    check "$fault: none lost, none double, none alien" same "0 0 0" "$r_lost $r_double $r_alien"
-    check "$fault: the numbers in gaps are those that are missing" same "0 0" "$r_excess $r_inside"
-    check "$fault: sequence numbers are complete and in order" test "$r_disorder" = 0 -a "$r_unnumbered" -le "$(own_events)"
-    check "$fault: the map is the sum of what is stored, nothing is malformed" same "1 0" "$r_map $r_malformed"
-    rows+=("| $2 | $injected | $r_sent | $r_stored | $r_gaps | $r_unspooled | $r_lost | $r_double |")
-    echo "        $injected injected, $((SECONDS - began)) s"
-}
-# A comparison that sees nothing would always be content: four rows are falsified.
-check_comparison() {
-    local of="sensor = '${names[0]}' AND event_seq IN (SELECT event_seq FROM penstock.ingress_tally WHERE sensor = '${names[0]}'"
-    compare "DELETE FROM penstock.ingress_tally WHERE $of ORDER BY event_seq OFFSET 100 LIMIT 3);"
-    check "the comparison notices what is lost, and that the map does not fit" same "3 0 0" "$r_lost $r_double $r_map"
-    compare "INSERT INTO penstock.ingress_tally SELECT * FROM penstock.ingress_tally WHERE $of ORDER BY event_seq OFFSET 200 LIMIT 2);"
-    check "the comparison notices what is double" same "0 4" "$r_lost $r_double" # by v, and by event_seq
-    compare "INSERT INTO penstock.sensor_gap_entry SELECT sensor, epoch, event_seq, event_seq + 1, 'false', at
-        FROM penstock.ingress_tally WHERE $of ORDER BY event_seq OFFSET 300 LIMIT 1);"
-    check "the comparison notices a gap where nothing is missing" test "$r_inside" -ge 1 -a "$r_excess" = 2
-    compare "INSERT INTO penstock.sensor_gap_entry SELECT sensor, epoch, event_seq, event_seq, 'true', at
-        FROM penstock.ingress_tally WHERE $of ORDER BY event_seq OFFSET 300 LIMIT 1);
-        DELETE FROM penstock.ingress_tally WHERE $of ORDER BY event_seq OFFSET 300 LIMIT 1);"
-    check "the comparison counts a gap that is told" same "0 1 0 0 0" "$r_lost $r_gaps $r_excess $r_inside $r_disorder"
-}
-print_table() {
-    echo "| fault | injected | events sent | stored | in gaps | died before the spool | lost | double |"
-    echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    printf '%s\n' "${rows[@]}"
-}
+# How much: events of one driver, how many a second, how many drivers.
+if $is_long; then
+    total=25000 rate=1500 drivers=2 storm_total=200 storm_restarts=5
+else
+    total=4500 rate=1500 drivers=2 storm_total=40 storm_restarts=1
+fi
 
 # ---- the network
 
@@ -228,7 +54,7 @@ fault_reset() {
         injected=$((injected + answer))
     done
 }
-# Nobody is told that the other end is gone: both find out by their own silence.
+# Nobody is told that the other end is gone: both find out by the silence.
 fault_half_open() {
     drivers_start
     while all_at_work; do
@@ -237,7 +63,7 @@ fault_half_open() {
         injected=$((injected + answer))
         sleep_between 100 400
         relay_do clear
-        sleep 2 # they find out after a second and a half
+        sleep 2 # a driver finds out after a second and a half
     done
 }
 fault_stall() {
@@ -246,7 +72,7 @@ fault_stall() {
         sleep_between 300 900
         relay_do stall
         injected=$((injected + answer))
-        sleep_between 200 2200 # shorter and longer than a sensor's patience
+        sleep_between 200 2200 # shorter and longer than a driver's patience
         relay_do clear
     done
 }
@@ -273,18 +99,6 @@ fault_kill_collector() {
         collector_up || return
     done
 }
-database_crash() { # database_crash HOW
-    local pid
-    pid=$(postmaster)
-    case $1 in
-    postmaster) kill -9 "$pid" ;;
-    immediate) runuser -u postgres -- kill -QUIT "$pid" ;;
-    backend) # the one that writes: all others are ended by the postmaster, which then recovers
-        kill -9 "$(lab_value "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1")" ;;
-    esac 2>/dev/null
-    [ "$1" = backend ] || lab_wait 10 "the database to be dead" lab_gone "$pid"
-}
-lab_gone() { ! kill -0 "$1" 2>/dev/null; }
 fault_kill_postgres() {
     drivers_start
     while all_at_work; do
@@ -292,14 +106,185 @@ fault_kill_postgres() {
         one_of postmaster immediate backend
         database_crash "$drawn"
         injected=$((injected + 1))
-        lab_wait 30 "the database to start" database_up
+        lab_wait 30 "the database to start" database_up || return
     done
 }
+fault_stop() {
+    local what pids
+    drivers_start
+    while all_at_work; do
+        sleep_between 100 500
+        one_of driver collector database
+        what=$drawn
+        case $what in
+        driver) one_of "${names[@]}"; pids=${driver_pid[$drawn]} ;;
+        collector) pids=${collector_pid[1]} ;;
+        database) pids=$(database_processes) ;;
+        esac
+        # shellcheck disable=SC2086
+        kill -STOP $pids 2>/dev/null
+        injected=$((injected + 1))
+        sleep_between 100 2500
+        # shellcheck disable=SC2086
+        kill -CONT $pids 2>/dev/null
+    done
+}
+# The second is started by mistake, on the same database and another port. Half of the drivers speak
+# with it.
+fault_two_collectors() {
+    local name=two_collectors2
+    driver_more[$name]="--endpoint tcp://127.0.0.1:5562"
+    drivers_start
+    while all_at_work; do
+        collector_start 2
+        injected=$((injected + 1))
+        sleep_between 300 1200
+        collector_kill 1
+        sleep_between 300 1200
+        collector_start 1
+        sleep_between 300 1200
+        collector_kill 2
+    done
+    collector_stop 1
+    collector_up 2 || return
+    driver_finish $name
+    collector_stop 2
+    collector_up 1
+}
+
+# ---- disks
+
+fault_full_disk_postgres() {
+    drivers_start
+    while all_at_work; do
+        sleep_between 200 800
+        disk_full "$lab/pg"
+        sleep_between 300 1500
+        lab_disk_resize "$lab/pg" 4g
+        lab_wait 30 "the database to be there" database_up || return
+    done
+    injected=$(grep -c 'No space left on device' "$lab/pg/data/server.log")
+}
+# Every sync of the drivers' and of PostgreSQL's takes up to a fifth of a second longer.
+fault_slow_disk() {
+    local slow=("LD_PRELOAD=$lab/slow_disk.so" "SLOW_DISK_FILE=$lab/slow")
+    cp "$build/tests/support/libslow_disk.so" "$lab/slow_disk.so"
+    echo 0 >"$lab/slow"
+    : >"$lab/slow.count"
+    chmod 666 "$lab/slow.count"
+    database_env=("${slow[@]}") driver_env=("${slow[@]}")
+    database_down
+    database_up || return
+    drivers_start
+    while all_at_work; do
+        between 5 200
+        echo "$drawn" >"$lab/slow"
+        sleep_between 300 1200
+        echo 0 >"$lab/slow"
+        sleep_between 100 300
+    done
+    database_env=()
+    database_down
+    database_up || return
+    injected=$(stat -c %s "$lab/slow.count")
+}
+
+# ---- clocks
+
+# clock_of FILE: environment in which the wall clock is as far off as FILE says
+clock_of() {
+    echo "+0" >"$1"
+    clock_env=("LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1)" "FAKETIME_TIMESTAMP_FILE=$1"
+        FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_NO_CACHE=1)
+}
+clock_jumps() { # clock_jumps FILE: until the drivers have made all
+    while all_at_work; do
+        one_of +1d -1d +0 +3600 -1
+        echo "$drawn" >"$1"
+        injected=$((injected + 1))
+        sleep_between 200 700
+    done
+    echo "+0" >"$1"
+}
+fault_clock_sensor() {
+    clock_of "$lab/clock"
+    driver_env=("${clock_env[@]}")
+    drivers_start
+    clock_jumps "$lab/clock"
+}
+fault_clock_collector() {
+    clock_of "$lab/clock"
+    collector_env=("${clock_env[@]}")
+    collector_stop
+    collector_up || return
+    drivers_start
+    clock_jumps "$lab/clock"
+    drivers_finish
+    collector_stop
+    collector_env=()
+    collector_up
+}
+
+# ---- what was said once is said again
+
+# By the bytes: a listener on the wire sends what it heard once more, from connections of its own.
+fault_replay_wire() {
+    relay_do record
+    relay_do reset # so that all say hello on recorded connections
+    drivers_start
+    while all_at_work; do
+        sleep_between 300 900
+        relay_do replay
+        injected=$((injected + answer))
+    done
+}
+# By the message: who has the sensor's name and key repeats batches, epochs and hellos.
+fault_replay() {
+    names=(replay1 replay2)
+    local name said
+    for name in "${names[@]}"; do
+        between 0 32767
+        lab_spawn "$name.log" nsenter --net="/run/netns/$lab_id-core" "$replayer" --journal "$lab/journal/$name" \
+            --endpoint tcp://127.0.0.1:5561 --name "$name" --pop "$place" --total "$total" --seed "$drawn" --seconds 120
+        driver_pid[$name]=$lab_pid
+    done
+    for name in "${names[@]}"; do
+        wait "${driver_pid[$name]}" || undelivered=$((undelivered + 1))
+        said=$(tail -n 1 "$lab/log/$name.log")
+        injected=$((injected + said))
+        driver_pid[$name]='' # has ended
+    done
+}
+
+# ---- many at once
+
+fault_storm() {
+    local clients=500 storm_pid least
+    lab_spawn storm.log nsenter --net="/run/netns/$lab_id-core" "$storm" --endpoint tcp://127.0.0.1:5560 \
+        --pop "$place" --clients $clients --total $storm_total --seconds 120
+    storm_pid=$lab_pid
+    for ((injected = 0; injected < storm_restarts; injected++)); do
+        sleep_between 1500 2500
+        collector_kill
+        sleep_between 200 1000
+        collector_up || return
+    done
+    wait "$storm_pid" || undelivered=$((undelivered + 1))
+    storm_journal=$lab/log/storm.log
+    mapfile -t names < <(sed -n 's/^\(storm-[0-9]*\) .*/\1/p' "$storm_journal")
+    read -r _ _ _ least < <(grep '^welcomes' "$storm_journal")
+    check "storm: all $clients were there" same $clients ${#names[@]}
+    check "storm: each came back after each restart" test "$least" -gt "$storm_restarts"
+    injected=$((clients * storm_restarts)) # connections that broke
+}
+
+# ---- all of it
 
 lab_up "$build"
 mkdir "$lab/journal" "$lab/state"
 lab_disk "$lab/pg" 4g || exit 1
 echo "seed $seed"
+collector_env=() database_env=()
 database_up || exit 1
 relay_up
 collector_up || exit 1
@@ -311,5 +296,14 @@ run_fault stall "the network stands still, then goes on"
 run_fault delay "the network is slow"
 run_fault kill_collector "the collector is killed (kill -9)"
 run_fault kill_postgres "PostgreSQL is killed: postmaster or backend by kill -9, or stopped at once"
+run_fault stop "sensor, collector or PostgreSQL stand still (SIGSTOP), then go on"
+run_fault two_collectors "a second collector on the same database"
+run_fault full_disk_postgres "PostgreSQL's disk is full"
+run_fault slow_disk "slow disks: a sync takes up to 200 ms"
+run_fault clock_sensor "the sensor's clock jumps, up to a day either way"
+run_fault clock_collector "the collector's clock jumps, up to a day either way"
+run_fault replay_wire "recorded connections are sent again"
+run_fault replay "old batches, hellos and epochs are sent again"
+run_fault storm "500 sensors come back at once after the collector was killed"
 
 print_table
