@@ -22,7 +22,7 @@
 --   unnumbered  sequence numbers between stored neighbours for the publisher's own events
 --   disorder    places where a later number has an earlier sequence number
 --   map         1: the map's packets are the tallies' packets, and its tests are the tests that ended
---   malformed   events set aside
+--   aside       set aside in malformed_event; they are missing like those in gaps, and counted apart
 
 \set QUIET 1
 SET client_min_messages = warning;
@@ -45,8 +45,10 @@ CREATE INDEX ON stored (sensor, v);
 CREATE INDEX ON stored (sensor, epoch, seq);
 
 CREATE TEMP TABLE gap AS
-SELECT row_number() OVER () AS id, sensor, epoch, from_seq, to_seq
-  FROM penstock.sensor_gap_entry WHERE sensor IN (SELECT sensor FROM journal);
+SELECT row_number() OVER () AS id, g.*
+  FROM (SELECT sensor, epoch, from_seq, to_seq FROM penstock.sensor_gap_entry
+        UNION ALL SELECT sensor, epoch, seq, seq FROM penstock.malformed_event) g
+ WHERE sensor IN (SELECT sensor FROM journal);
 
 -- Missing numbers, each with the stored neighbour before it (0: none) whose sequence number is known.
 CREATE TEMP TABLE missing AS
@@ -92,14 +94,14 @@ SELECT k.sensor, k.v, k.next_seq > k.seq AS is_ordered,
   LEFT JOIN place p ON p.sensor = k.sensor AND p.after_v = k.v
  WHERE k.next_epoch = k.epoch AND k.next_seq <> k.seq + 1;
 
-SELECT format('sent=%s stored=%s double=%s lost=%s unspooled=%s gaps=%s excess=%s inside=%s alien=%s unnumbered=%s disorder=%s map=%s malformed=%s',
+SELECT format('sent=%s stored=%s double=%s lost=%s unspooled=%s gaps=%s excess=%s inside=%s alien=%s unnumbered=%s disorder=%s map=%s aside=%s',
     (SELECT coalesce(sum(pushed), 0) FROM journal),
     (SELECT count(*) FROM (SELECT DISTINCT sensor, v FROM stored) s),
     (SELECT count(*) FROM stored) - (SELECT count(*) FROM (SELECT DISTINCT sensor, v FROM stored) s)
       + (SELECT count(seq) FROM stored) - (SELECT count(*) FROM (SELECT DISTINCT sensor, epoch, seq FROM stored WHERE seq IS NOT NULL) s),
     (SELECT coalesce(sum(greatest(certain - in_gaps, 0)), 0) FROM place),
     (SELECT coalesce(sum(least(doubtful, greatest(certain + doubtful - in_gaps, 0))), 0) FROM place),
-    (SELECT coalesce(sum(in_gaps), 0) FROM place),
+    (SELECT coalesce(sum(in_gaps), 0) FROM place) - (SELECT count(*) FROM penstock.malformed_event WHERE sensor IN (SELECT sensor FROM journal)),
     (SELECT coalesce(sum(greatest(in_gaps - certain - doubtful, 0)), 0) FROM place),
     (SELECT count(*) FROM gap g JOIN stored s ON s.sensor = g.sensor AND s.epoch = g.epoch AND s.seq BETWEEN g.from_seq AND g.to_seq),
     (SELECT count(*) FROM stored s WHERE NOT EXISTS (SELECT FROM journal j WHERE j.sensor = s.sensor AND s.v BETWEEN 1 AND j.pushed)

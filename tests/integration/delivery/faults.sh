@@ -103,11 +103,37 @@ fault_kill_postgres() {
     drivers_start
     while all_at_work; do
         sleep_between 200 1200
-        one_of postmaster immediate backend
+        one_of postmaster immediate backend fast
         database_crash "$drawn"
         injected=$((injected + 1))
         lab_wait 30 "the database to start" database_up || return
     done
+}
+# Somebody alters the tables meanwhile: every write waits.
+fault_lock() {
+    drivers_start
+    while all_at_work; do
+        sleep_between 100 600
+        one_of ingress_tally sensor ingress_entry collector_turn
+        local table=$drawn
+        between 300 2000
+        lab_sql -c "BEGIN; LOCK TABLE penstock.$table IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep($drawn / 1000.0); COMMIT" >/dev/null
+        injected=$((injected + 1))
+    done
+}
+# The database refuses some rows for good: these, and no others, are set aside.
+fault_poison() {
+    lab_sql <<'SQL'
+        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE check_violation USING MESSAGE = 'a row that the test refuses'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON penstock.ingress_tally FOR EACH ROW
+            WHEN (NEW.flows % 500 = 250 OR NEW.flows % 1000 BETWEEN 340 AND 343) EXECUTE FUNCTION public.refuse();
+SQL
+    drivers_start
+    drivers_finish
+    lab_sql -c "DROP FUNCTION public.refuse() CASCADE" 2>/dev/null
+    refused=$((drivers * (total / 1000 * 6 + (total % 1000 / 500) * 5)))
+    injected=$refused
 }
 fault_stop() {
     local what pids
@@ -295,8 +321,10 @@ run_fault half_open "connections are half open: the other end is gone and nobody
 run_fault stall "the network stands still, then goes on"
 run_fault delay "the network is slow"
 run_fault kill_collector "the collector is killed (kill -9)"
-run_fault kill_postgres "PostgreSQL is killed: postmaster or backend by kill -9, or stopped at once"
+run_fault kill_postgres "PostgreSQL is killed (postmaster or backend by kill -9, immediate stop) or restarted"
 run_fault stop "sensor, collector or PostgreSQL stand still (SIGSTOP), then go on"
+run_fault lock "an administrator locks tables"
+run_fault poison "the database refuses some rows for good"
 run_fault two_collectors "a second collector on the same database"
 run_fault full_disk_postgres "PostgreSQL's disk is full"
 run_fault slow_disk "slow disks: a sync takes up to 200 ms"
