@@ -276,6 +276,8 @@ static int check(struct collector *c)
     struct note note = {0};
     int err = policy_up(c, &note);
     policy_down(c);
+    if (err == 0)
+        err = receive_check(&c->conf.receive, &note);
     return err < 0 ? complain(err, &note) : 0;
 }
 
