@@ -1,7 +1,8 @@
 /* Many sensors at once: each its own connection (the publisher's link), each with a few numbered
  * events a second. When the collector comes back after a restart, all come back to it together.
  *
- *   storm --endpoint ENDPOINT --pop POP --clients N --total N --seconds S
+ *   storm --endpoint ENDPOINT --pop POP --clients N --total N --seconds S [--server FILE --sensors
+ * FOLDER]
  *
  * Client i is sensor POP-i in small letters, and makes events 1 … total, five every second. Prints
  * one line a client as compare.sql's journal wants it (name pushed runs stops), and last `welcomes
@@ -33,6 +34,7 @@ struct batch {
 
 struct client {
     struct link link;
+    struct link_keys keys;
     char name[WIRE_NAME];
     uint64_t epoch;
     struct batch batches[BATCHES_MAX]; /* batch i: events 1 + i * BATCH … */
@@ -41,7 +43,7 @@ struct client {
 };
 
 struct storm {
-    const char *endpoint, *pop;
+    const char *endpoint, *pop, *server, *sensors;
     uint64_t clients, total, seconds;
     struct client *list;
 };
@@ -161,25 +163,55 @@ static void tend(struct client *c, const char *pop, uint64_t now)
 
 /* ---- all of them ---- */
 
+/* Its public half stands where the collector looks before it connects. */
+static void make_keys(const struct storm *s, struct client *c)
+{
+    char path[512];
+    struct note note = {0};
+    c->keys.is_plain = s->server == NULL;
+    if (c->keys.is_plain)
+        return;
+    snprintf(c->keys.own.name, sizeof c->keys.own.name, "%s", c->name);
+    snprintf(c->keys.own.pop, sizeof c->keys.own.pop, "%s", s->pop);
+    snprintf(path, sizeof path, "%s/%s.pub", s->sensors, c->name);
+    if (curve_load_public(s->server, &c->keys.server, &note) < 0 || curve_new(&c->keys.own) < 0 ||
+        curve_save(&c->keys.own, path, false, true, &note) < 0)
+        die("keys", note.text);
+}
+
+static void name_client(const struct storm *s, struct client *c)
+{
+    snprintf(c->name, sizeof c->name, "%s-%d", s->pop, (int)(c - s->list) + 1);
+    for (char *p = c->name; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+}
+
+/* All keys before the first connection: the collector looks at its folder once a second. */
+static void make_clients(struct storm *s)
+{
+    s->list = calloc(s->clients, sizeof *s->list);
+    if (s->list == NULL)
+        die("clients", "no memory");
+    zsys_handler_set(NULL);
+    zsys_set_max_sockets(0); /* as many as ZeroMQ can: each link has some */
+    for (uint64_t i = 0; i < s->clients; i++) {
+        name_client(s, &s->list[i]);
+        make_keys(s, &s->list[i]);
+    }
+}
+
 static void open_clients(struct storm *s)
 {
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    s->list = calloc(s->clients, sizeof *s->list);
-    if (s->list == NULL)
-        die("clients", "no memory");
-    zsys_handler_set(NULL);
     for (uint64_t i = 0; i < s->clients; i++) {
         struct client *c = &s->list[i];
-        snprintf(c->name, sizeof c->name, "%s-%" PRIu64, s->pop, i + 1);
-        for (char *p = c->name; *p != '\0'; p++)
-            *p = (char)tolower((unsigned char)*p);
         c->epoch = (uint64_t)clock_wall_ns();
         c->link.ping_ns = PING_NS;
         c->link.dead_ns = DEAD_NS;
-        int err = link_open(&c->link, s->endpoint, clock_mono_ns());
+        int err = link_open(&c->link, s->endpoint, &c->keys, clock_mono_ns());
         if (err < 0)
             die(s->endpoint, err_text(err));
     }
@@ -260,6 +292,12 @@ static void take_option(struct storm *s, int which)
     case 't':
         s->total = strtoull(optarg, NULL, 10);
         return;
+    case 'S':
+        s->server = optarg;
+        return;
+    case 'd':
+        s->sensors = optarg;
+        return;
     case 's':
         s->seconds = strtoull(optarg, NULL, 10);
         return;
@@ -275,8 +313,9 @@ int main(int argc, char **argv)
     while ((which = getopt_long(argc, argv, "", options, NULL)) != -1)
         take_option(&s, which);
     if (s.endpoint == NULL || s.pop == NULL || s.clients == 0 || s.total % BATCH != 0 ||
-        s.total / BATCH > BATCHES_MAX)
+        s.total / BATCH > BATCHES_MAX || (s.server != NULL) != (s.sensors != NULL))
         die("usage", "see the beginning of storm.c");
+    make_clients(&s);
     open_clients(&s);
     bool is_done = run(&s);
     report(&s);
