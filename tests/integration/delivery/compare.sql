@@ -14,8 +14,9 @@
 --   stored      of these, stored
 --   double      rows beyond the first of a number; and of a sequence number within sensor and epoch
 --   lost        missing, not in doubt, and in no gap
---   unspooled   missing, in doubt, and in no gap: what a kill cost
---   gaps        in gaps, numbered or not
+--   unspooled   missing, in doubt, and in no gap with an end: what a kill cost
+--   unnamed     missing, not in doubt, and in a gap without an end: a spool was lost
+--   gaps        in gaps with an end
 --   excess      in gaps beyond what is missing: the publisher's own events, or a gap that is too long
 --   inside      stored, though a gap says they never come
 --   alien       rows with a number that nobody made, or in the wrong table
@@ -72,13 +73,13 @@ SELECT g.id, g.sensor, g.to_seq - g.from_seq + 1 AS events,
   FROM gap g
   LEFT JOIN LATERAL (SELECT s.v FROM stored s WHERE s.sensor = g.sensor AND s.epoch = g.epoch AND s.seq < g.from_seq
                       ORDER BY s.seq DESC LIMIT 1) before_it ON true
-  LEFT JOIN LATERAL (SELECT s.v FROM stored s WHERE s.sensor = g.sensor AND s.epoch = g.epoch AND s.seq > g.to_seq
+  LEFT JOIN LATERAL (SELECT s.v FROM stored s WHERE s.sensor = g.sensor AND s.epoch = g.epoch AND s.seq >= coalesce(g.to_seq + 1, g.from_seq)
                       ORDER BY s.seq LIMIT 1) after_it ON true;
 
--- Per place: how many are missing, how many are in gaps. A gap without an end covers its place.
+-- Per place: how many are missing, how many are in gaps, and whether one of these has no end.
 CREATE TEMP TABLE place AS
 SELECT sensor, after_v, coalesce(m.certain, 0) AS certain, coalesce(m.doubtful, 0) AS doubtful,
-       CASE WHEN g.is_open THEN greatest(g.events, m.certain + m.doubtful, 0) ELSE coalesce(g.events, 0) END AS in_gaps
+       coalesce(g.events, 0) AS in_gaps, coalesce(g.is_open, false) AS is_open
   FROM (SELECT sensor, after_v, count(*) FILTER (WHERE NOT is_doubtful) AS certain,
                count(*) FILTER (WHERE is_doubtful) AS doubtful FROM missing GROUP BY 1, 2) m
   FULL JOIN (SELECT sensor, after_v, sum(events) AS events, bool_or(events IS NULL) AS is_open
@@ -94,13 +95,14 @@ SELECT k.sensor, k.v, k.next_seq > k.seq AS is_ordered,
   LEFT JOIN place p ON p.sensor = k.sensor AND p.after_v = k.v
  WHERE k.next_epoch = k.epoch AND k.next_seq <> k.seq + 1;
 
-SELECT format('sent=%s stored=%s double=%s lost=%s unspooled=%s gaps=%s excess=%s inside=%s alien=%s unnumbered=%s disorder=%s map=%s aside=%s',
+SELECT format('sent=%s stored=%s double=%s lost=%s unspooled=%s unnamed=%s gaps=%s excess=%s inside=%s alien=%s unnumbered=%s disorder=%s map=%s aside=%s',
     (SELECT coalesce(sum(pushed), 0) FROM journal),
     (SELECT count(*) FROM (SELECT DISTINCT sensor, v FROM stored) s),
     (SELECT count(*) FROM stored) - (SELECT count(*) FROM (SELECT DISTINCT sensor, v FROM stored) s)
       + (SELECT count(seq) FROM stored) - (SELECT count(*) FROM (SELECT DISTINCT sensor, epoch, seq FROM stored WHERE seq IS NOT NULL) s),
-    (SELECT coalesce(sum(greatest(certain - in_gaps, 0)), 0) FROM place),
+    (SELECT coalesce(sum(greatest(certain - in_gaps, 0)) FILTER (WHERE NOT is_open), 0) FROM place),
     (SELECT coalesce(sum(least(doubtful, greatest(certain + doubtful - in_gaps, 0))), 0) FROM place),
+    (SELECT coalesce(sum(greatest(certain - in_gaps, 0)) FILTER (WHERE is_open), 0) FROM place),
     (SELECT coalesce(sum(in_gaps), 0) FROM place) - (SELECT count(*) FROM penstock.malformed_event WHERE sensor IN (SELECT sensor FROM journal)),
     (SELECT coalesce(sum(greatest(in_gaps - certain - doubtful, 0)), 0) FROM place),
     (SELECT count(*) FROM gap g JOIN stored s ON s.sensor = g.sensor AND s.epoch = g.epoch AND s.seq BETWEEN g.from_seq AND g.to_seq),

@@ -89,6 +89,23 @@ fault_delay() {
 
 # ---- processes
 
+fault_kill_driver() {
+    drivers_start
+    while all_at_work; do
+        sleep_between 50 600
+        one_of "${names[@]}"
+        local name=$drawn
+        driver_kill "$name"
+        injected=$((injected + 1))
+        sleep_between 0 200
+        driver_start "$name"
+    done
+    drivers_finish
+    compare >/dev/null
+    # at worst: what the ring holds, and what was made within linger and the time of a commit
+    check "kill_driver: a kill costs no more than the ring and a tenth of a second" \
+        test "${found[unspooled]}" -le $((injected * (256 + rate / 10)))
+}
 fault_kill_collector() {
     drivers_start
     while all_at_work; do
@@ -215,6 +232,97 @@ fault_slow_disk() {
     injected=$(stat -c %s "$lab/slow.count")
 }
 
+# The sensors' disk is full while the collector is away; then it is back, and later the disk has room.
+fault_full_disk_sensor() {
+    small_disk 48m
+    drivers_start
+    while all_at_work; do
+        sleep_between 100 400
+        relay_do hole
+        disk_full "$lab/state"
+        injected=$((injected + 1))
+        sleep_between 500 1500
+        relay_do clear
+        sleep_between 0 500
+        lab_disk_resize "$lab/state" 48m
+        sleep_between 500 1000
+    done
+    drivers_finish
+    big_disk
+}
+# The collector is away for so long that the spools are full.
+fault_full_spool() {
+    may_give_up=true
+    local name
+    total=$((total * full_spool_factor)) rate=$((rate * full_spool_factor / 2))
+    drivers=1 driver_more[full_spool1]="--keep 8388608"
+    collector_stop
+    drivers_start
+    while all_at_work; do sleep 0.5; done
+    collector_up || return
+    drivers_finish
+    injected=$(grep -c . <<<"${names[@]}")
+}
+# A disk is set back to what it was before: the spool knows less than the collector has. What was
+# delivered meanwhile is there once; what is made from now on, too.
+fault_old_spool() {
+    local name total=$((2 * total))
+    drivers_start
+    while all_at_work; do
+        one_of "${names[@]}"
+        name=$drawn
+        one_of clear clear hole # does the copy hold events that were not sent yet?
+        relay_do "$drawn"
+        [ "$drawn" = clear ] || sleep 2 # now it knows that it has no connection
+        sleep_between 200 700
+        driver_kill "$name"
+        relay_do clear
+        rm -rf "$lab/copy"
+        cp -a "$lab/state/$name" "$lab/copy"
+        driver_start "$name"
+        sleep_between 200 700
+        driver_stop "$name" # delivers all that it has
+        rm -rf "$lab/state/$name"
+        cp -a "$lab/copy" "$lab/state/$name"
+        one_of clear hole # is the collector there when the old numbers go on?
+        relay_do "$drawn"
+        driver_start "$name"
+        injected=$((injected + 1))
+        sleep_between 300 900
+        relay_do clear
+        sleep 3 # the collector was told that this spool goes on anew: a copy of a copy is another matter
+    done
+}
+# Pages are overwritten, or the file is cut. What was not delivered is a gap that nobody can number.
+fault_corrupt_spool() {
+    may_give_up=true may_lose_spool=true
+    local name file bytes
+    drivers_start
+    while all_at_work; do
+        one_of "${names[@]}"
+        name=$drawn
+        sleep_between 200 700
+        one_of TERM KILL
+        lab_kill "${driver_pid[$name]}" "$drawn"
+        file=$lab/state/$name/spool/data.mdb
+        bytes=$(stat -c %s "$file")
+        one_of pages pages meta cut
+        case $drawn in
+        pages)
+            for _ in 1 2 3 4; do
+                between 0 $((bytes / 4096 - 1))
+                dd if=/dev/urandom of="$file" bs=4096 count=1 seek="$drawn" conv=notrunc status=none
+            done ;;
+        meta) dd if=/dev/urandom of="$file" bs=4096 count=2 conv=notrunc status=none ;;
+        cut) truncate -s $((bytes / 2)) "$file" ;;
+        esac
+        injected=$((injected + 1))
+        driver_start "$name"
+    done
+    local aside=("$lab"/state/corrupt_spool*/spool.corrupt-*)
+    check "corrupt_spool: damaged spools were set aside" test -d "${aside[0]}"
+}
+
 # ---- clocks
 
 # clock_of FILE: environment in which the wall clock is as far off as FILE says
@@ -320,6 +428,7 @@ run_fault reset "connections are reset"
 run_fault half_open "connections are half open: the other end is gone and nobody says so"
 run_fault stall "the network stands still, then goes on"
 run_fault delay "the network is slow"
+run_fault kill_driver "the sensor is killed (kill -9)"
 run_fault kill_collector "the collector is killed (kill -9)"
 run_fault kill_postgres "PostgreSQL is killed (postmaster or backend by kill -9, immediate stop) or restarted"
 run_fault stop "sensor, collector or PostgreSQL stand still (SIGSTOP), then go on"
@@ -327,6 +436,10 @@ run_fault lock "an administrator locks tables"
 run_fault poison "the database refuses some rows for good"
 run_fault two_collectors "a second collector on the same database"
 run_fault full_disk_postgres "PostgreSQL's disk is full"
+run_fault full_disk_sensor "the sensor's disk is full"
+run_fault full_spool "the spool is full"
+run_fault old_spool "the spool is an old copy: its numbers are used again"
+run_fault corrupt_spool "the spool is damaged"
 run_fault slow_disk "slow disks: a sync takes up to 200 ms"
 run_fault clock_sensor "the sensor's clock jumps, up to a day either way"
 run_fault clock_collector "the collector's clock jumps, up to a day either way"

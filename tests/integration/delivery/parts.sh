@@ -57,6 +57,12 @@ disk_full() {
     until lab_disk_resize "$1" $((used + 64))k 2>/dev/null; do used=$((used + 64)); done
 }
 
+small_disk() { lab_disk "$lab/state" "$1"; } # the drivers' folders from now on
+big_disk() {
+    umount --lazy "$lab/state"
+    lab_disks=("${lab_disks[@]:0:1}")
+}
+
 # ---- PostgreSQL, on a small disk; its own crash recovery is part of the test
 
 database_up() { # with $database_env in its environment
@@ -215,9 +221,9 @@ check_comparison() {
 rows=() names=() storm_journal=''
 # run_fault FAULT SENTENCE: calls fault_FAULT, which starts drivers and injects; then compares.
 run_fault() {
-    fault=$1 place=${1^^} injected=0 undelivered=0 refused=0 may_give_up=false
+    fault=$1 place=${1^^} injected=0 undelivered=0 refused=0 may_give_up=false may_lose_spool=false
     names=() storm_journal='' driver_env=() driver_more=() collector_env=() database_env=()
-    local began=$SECONDS
+    local began=$SECONDS total=$total rate=$rate drivers=$drivers # a fault may want others
     [ -z "$only" ] || [[ ",$only," == *",$fault,"* ]] || return 0
     echo "-- $2"
     "fault_$fault" || check "$fault: the parts came up" false
@@ -227,12 +233,13 @@ run_fault() {
     check "$fault: it was injected" test "$injected" -gt 0
     check "$fault: none lost, none double, none alien" same "0 0 0" "${found[lost]} ${found[double]} ${found[alien]}"
     $may_give_up || check "$fault: no event was given up" same 0 "${found[gaps]}"
+    $may_lose_spool || check "$fault: no spool was lost" same 0 "${found[unnamed]}"
     check "$fault: the numbers in gaps are those that are missing" same "0 0" "${found[excess]} ${found[inside]}"
     check "$fault: sequence numbers are complete and in order" \
         test "${found[disorder]}" = 0 -a "${found[unnumbered]}" -le "$(own_events)"
     check "$fault: the map is the sum of what is stored" same 1 "${found[map]}"
     check "$fault: none is set aside but what the database refused" same $refused "${found[aside]}"
-    rows+=("| $2 | $injected | ${found[sent]} | ${found[stored]} | ${found[gaps]} | ${found[unspooled]} | ${found[lost]} | ${found[double]} |")
+    rows+=("| $2 | $injected | ${found[sent]} | ${found[stored]} | $((found[gaps] + found[unnamed])) | ${found[unspooled]} | ${found[lost]} | ${found[double]} |")
     echo "        $injected injected, $((SECONDS - began)) s"
 }
 print_table() {
