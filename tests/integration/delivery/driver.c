@@ -156,9 +156,9 @@ static void parse(struct driver *d, int argc, char **argv)
 
 /* ---- the run ---- */
 
-/* The publisher's own events count as well, and nobody says when they came: sensor_started, and a gap
- * after a spool that was damaged or older than the collector. So the mark may be too low by some, and is
- * never too high. */
+/* The publisher's own events count as well, and nobody says when they came: sensor_started, and a
+ * gap after a spool that was damaged or older than the collector. So the mark may be too low by
+ * some, and is never too high. */
 static void note_durable(struct driver *d)
 {
     uint64_t n = counter_get(&d->counters, COUNTER_events_spooled);

@@ -144,12 +144,12 @@ fault_poison() {
         CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN RAISE check_violation USING MESSAGE = 'a row that the test refuses'; END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON penstock.ingress_tally FOR EACH ROW
-            WHEN (NEW.flows % 500 = 250 OR NEW.flows % 1000 BETWEEN 340 AND 343) EXECUTE FUNCTION public.refuse();
+            WHEN (NEW.flows % 1500 = 250 OR NEW.flows BETWEEN 340 AND 343) EXECUTE FUNCTION public.refuse();
 SQL
     drivers_start
     drivers_finish
     lab_sql -c "DROP FUNCTION public.refuse() CASCADE" 2>/dev/null
-    refused=$((drivers * (total / 1000 * 6 + (total % 1000 / 500) * 5)))
+    refused=$((drivers * ((total + 1250) / 1500 + 4)))
     injected=$refused
 }
 fault_stop() {
@@ -253,15 +253,13 @@ fault_full_disk_sensor() {
 # The collector is away for so long that the spools are full.
 fault_full_spool() {
     may_give_up=true
-    local name
-    total=$((total * full_spool_factor)) rate=$((rate * full_spool_factor / 2))
-    drivers=1 driver_more[full_spool1]="--keep 8388608"
+    total=150000 rate=30000 drivers=1 driver_more[full_spool1]="--keep 8388608"
     collector_stop
     drivers_start
     while all_at_work; do sleep 0.5; done
     collector_up || return
     drivers_finish
-    injected=$(grep -c . <<<"${names[@]}")
+    injected=$drivers
 }
 # A disk is set back to what it was before: the spool knows less than the collector has. What was
 # delivered meanwhile is there once; what is made from now on, too.
@@ -378,8 +376,11 @@ fault_replay() {
     local name said
     for name in "${names[@]}"; do
         between 0 32767
+        lab_allow "$name" "$place"
+        # shellcheck disable=SC2046
         lab_spawn "$name.log" nsenter --net="/run/netns/$lab_id-core" "$replayer" --journal "$lab/journal/$name" \
-            --endpoint tcp://127.0.0.1:5561 --name "$name" --pop "$place" --total "$total" --seed "$drawn" --seconds 120
+            --endpoint tcp://127.0.0.1:5561 --name "$name" --pop "$place" --total "$total" --seed "$drawn" --seconds 120 \
+            $(keys_of "$name")
         driver_pid[$name]=$lab_pid
     done
     for name in "${names[@]}"; do
@@ -395,7 +396,8 @@ fault_replay() {
 fault_storm() {
     local clients=500 storm_pid least
     lab_spawn storm.log nsenter --net="/run/netns/$lab_id-core" "$storm" --endpoint tcp://127.0.0.1:5560 \
-        --pop "$place" --clients $clients --total $storm_total --seconds 120
+        --pop "$place" --clients $clients --total $storm_total --seconds 120 \
+        --server "$lab/keys/collector.pub" --sensors "$lab/sensors.d"
     storm_pid=$lab_pid
     for ((injected = 0; injected < storm_restarts; injected++)); do
         sleep_between 1500 2500

@@ -104,6 +104,7 @@ collector_start() { # does not wait until it is there
     lab_starts=$(lab_count 'event=started' "collector$1.log")
     lab_spawn "collector$1.log" nsenter --net="/run/netns/$lab_id-core" env "${collector_env[@]}" "$collector" \
         -c "$lab_root/configs/lab-collector.yaml" --set "collector.listen=tcp://*:$port" \
+        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
         --set "database.dsn=$lab_dsn" --set "policy.file=$lab_root/configs/lab-expected.yaml" --set "http.listen="
     collector_pid[$1]=$lab_pid
 }
@@ -113,10 +114,14 @@ collector_stop() { lab_kill "${collector_pid[${1:-1}]}" TERM; }
 # ---- drivers: $fault1, $fault2, …
 
 declare -A driver_pid driver_more
+keys_of() { # keys_of NAME: the words by which it and the collector know each other
+    echo --certificate "$lab/keys/$1.cert" --server "$lab/keys/collector.pub"
+}
 driver_start() { # driver_start NAME: goes on where it was
     mkdir -p "$lab/state/$1"
     local more=()
-    read -ra more <<<"${driver_more[$1]:-}"
+    read -ra more <<<"$(keys_of "$1") ${driver_more[$1]:-}"
+    lab_allow "$1" "$place"
     lab_spawn "driver-$fault.log" nsenter --net="/run/netns/$lab_id-core" env "${driver_env[@]}" "$driver" \
         --journal "$lab/journal/$1" --endpoint tcp://127.0.0.1:5561 --name "$1" --pop "$place" \
         --state "$lab/state/$1" --total "$total" --rate "$rate" --seconds 300 --wait 20 "${more[@]}"

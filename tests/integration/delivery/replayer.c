@@ -19,6 +19,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
+#include "shared/curve/curve.h"
 #include "shared/wire/wire.h"
 #include "tests/integration/delivery/journal.h"
 #include "tests/integration/delivery/numbered.h"
@@ -43,6 +44,8 @@ struct epoch {
 
 struct replayer {
     const char *endpoint, *name, *pop, *journal_path;
+    const char *certificate, *server; /* NULL: in the clear */
+    struct curve_key own, other;
     uint64_t total, seconds, deadline;
     struct prf prf;
     zsock_t *socket;
@@ -58,6 +61,14 @@ static _Noreturn void die(const char *what, const char *why)
     exit(1);
 }
 
+static void load_keys(struct replayer *r)
+{
+    struct note note = {0};
+    if (r->certificate != NULL && (curve_load_secret(r->certificate, &r->own, &note) < 0 ||
+                                   curve_load_public(r->server, &r->other, &note) < 0))
+        die("keys", note.text);
+}
+
 /* ---- messages ---- */
 
 static void connect_anew(struct replayer *r)
@@ -67,6 +78,11 @@ static void connect_anew(struct replayer *r)
     if (r->socket == NULL)
         die("a socket", zmq_strerror(zmq_errno()));
     zsock_set_linger(r->socket, 0);
+    if (r->certificate != NULL) {
+        zsock_set_curve_serverkey(r->socket, r->other.public_key);
+        zsock_set_curve_publickey(r->socket, r->own.public_key);
+        zsock_set_curve_secretkey(r->socket, r->own.secret_key);
+    }
     if (zsock_connect(r->socket, "%s", r->endpoint) < 0)
         die(r->endpoint, zmq_strerror(zmq_errno()));
 }
@@ -283,7 +299,8 @@ static const struct option options[] = {
     {"journal", required_argument, NULL, 'j'}, {"endpoint", required_argument, NULL, 'e'},
     {"name", required_argument, NULL, 'n'},    {"pop", required_argument, NULL, 'p'},
     {"total", required_argument, NULL, 't'},   {"seed", required_argument, NULL, 's'},
-    {"seconds", required_argument, NULL, 'S'}, {NULL, 0, NULL, 0}};
+    {"seconds", required_argument, NULL, 'S'}, {"certificate", required_argument, NULL, 'c'},
+    {"server", required_argument, NULL, 'k'},  {NULL, 0, NULL, 0}};
 
 static void take_option(struct replayer *r, int which)
 {
@@ -299,6 +316,12 @@ static void take_option(struct replayer *r, int which)
         return;
     case 'p':
         r->pop = optarg;
+        return;
+    case 'c':
+        r->certificate = optarg;
+        return;
+    case 'k':
+        r->server = optarg;
         return;
     case 't':
         r->total = strtoull(optarg, NULL, 10);
@@ -320,12 +343,14 @@ int main(int argc, char **argv)
     int which;
     while ((which = getopt_long(argc, argv, "", options, NULL)) != -1)
         take_option(&r, which);
-    if (r.journal_path == NULL || r.endpoint == NULL || r.name == NULL || r.pop == NULL)
+    if (r.journal_path == NULL || r.endpoint == NULL || r.name == NULL || r.pop == NULL ||
+        (r.certificate != NULL) != (r.server != NULL))
         die("usage", "see the beginning of replayer.c");
     int err = journal_open(r.journal_path, &r.journal);
     if (err < 0)
         die(r.journal_path, err_text(err));
     r.deadline = clock_mono_ns() + r.seconds * NS_PER_S;
+    load_keys(&r);
     run(&r);
     printf("%" PRIu64 "\n", r.repeats);
     zsock_destroy(&r.socket);

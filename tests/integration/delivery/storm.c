@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "sensor/publish/credentials.h"
 #include "sensor/publish/link.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -34,7 +35,7 @@ struct batch {
 
 struct client {
     struct link link;
-    struct link_keys keys;
+    struct credentials by;
     char name[WIRE_NAME];
     uint64_t epoch;
     struct batch batches[BATCHES_MAX]; /* batch i: events 1 + i * BATCH … */
@@ -168,14 +169,14 @@ static void make_keys(const struct storm *s, struct client *c)
 {
     char path[512];
     struct note note = {0};
-    c->keys.is_plain = s->server == NULL;
-    if (c->keys.is_plain)
+    c->by.is_plain = s->server == NULL;
+    if (c->by.is_plain)
         return;
-    snprintf(c->keys.own.name, sizeof c->keys.own.name, "%s", c->name);
-    snprintf(c->keys.own.pop, sizeof c->keys.own.pop, "%s", s->pop);
+    snprintf(c->by.own.name, sizeof c->by.own.name, "%s", c->name);
+    snprintf(c->by.own.pop, sizeof c->by.own.pop, "%s", s->pop);
     snprintf(path, sizeof path, "%s/%s.pub", s->sensors, c->name);
-    if (curve_load_public(s->server, &c->keys.server, &note) < 0 || curve_new(&c->keys.own) < 0 ||
-        curve_save(&c->keys.own, path, false, true, &note) < 0)
+    if (curve_load_public(s->server, &c->by.server, &note) < 0 || curve_new(&c->by.own) < 0 ||
+        curve_save(&c->by.own, path, false, true, &note) < 0)
         die("keys", note.text);
 }
 
@@ -211,7 +212,7 @@ static void open_clients(struct storm *s)
         c->epoch = (uint64_t)clock_wall_ns();
         c->link.ping_ns = PING_NS;
         c->link.dead_ns = DEAD_NS;
-        int err = link_open(&c->link, s->endpoint, &c->keys, clock_mono_ns());
+        int err = link_open(&c->link, s->endpoint, &c->by, clock_mono_ns());
         if (err < 0)
             die(s->endpoint, err_text(err));
     }
