@@ -17,12 +17,18 @@
  * in doubt that takes place only after that, and a second collector by mistake, are noticed by the
  * next store_begin, which then fails: the database is read again.
  *
+ * A transaction that fails because of a value in it would fail for ever. So its events are tried
+ * again apart, in ever smaller numbers, until one alone fails; that one is set aside, with what the
+ * database said (collector/loop/doubt.h). When a transaction fails although no event was in it, or
+ * although its one event was set aside, no event is to blame: it is tried again, with a pause.
+ *
  * While the database is away the door stays open (pings are answered there), but what comes is not
  * taken: sensors keep it. */
 #pragma once
 
 #include <stdatomic.h>
 
+#include "collector/loop/doubt.h"
 #include "collector/loop/fold.h"
 #include "collector/receive/receive.h"
 #include "collector/store/store.h"
@@ -38,6 +44,21 @@
 struct loop_answer {
     char sensor[WIRE_NAME];
     struct wire_message message;
+};
+
+/* What a transaction took of one batch. */
+struct loop_take {
+    char sensor[WIRE_NAME];
+    uint64_t epoch, from, count;
+};
+
+/* A batch that is taken, or taken on with, before the door is asked for the next message. */
+struct loop_held {
+    bool is_there;
+    bool is_begun; /* some of its events were taken */
+    char sensor[WIRE_NAME];
+    struct wire_message message;
+    uint8_t events[WIRE_MESSAGE_MAX];
 };
 
 struct loop {
@@ -58,7 +79,7 @@ struct loop {
 
     /* of the turn that is under way */
     bool in_transaction;
-    uint64_t taken, repeated, malformed, announced;
+    uint64_t taken, repeated, malformed, poisoned, announced;
     struct { /* set aside of the batch under way; the first one's */
         unsigned count;
         uint64_t seq;
@@ -67,6 +88,12 @@ struct loop {
     } aside;
     struct loop_answer answers[LOOP_GROUP_MAX];
     unsigned answer_count;
+    struct loop_take takes[LOOP_GROUP_MAX];
+    unsigned take_count;
+    struct doubt *doubt; /* its batch is alone in the transaction; NULL: no trial */
+
+    struct doubts doubts; /* these outlive a failure */
+    struct loop_held held;
 };
 
 /* Loads what the database knows. expect must stay where it is; its content may change between turns
