@@ -77,7 +77,34 @@ static void answers_send(struct loop *l)
     l->answer_count = 0;
 }
 
+/* ---- the clock ---- */
+
+/* The time. When somebody set the clock since the last look, what is held is told. */
+static int64_t look_at_clock(struct loop *l)
+{
+    int64_t now = l->wall(), ahead = now - (int64_t)l->mono();
+    int64_t jump = l->is_clock_known ? ahead - l->clock_ahead : 0;
+    l->clock_ahead = ahead;
+    l->is_clock_known = true;
+    if (jump <= LOOP_JUMP_NS && jump >= -LOOP_JUMP_NS)
+        return now;
+    log_warn("event=clock_jumped by_s=%" PRId64 " hint=\"silence and hold-downs are counted anew\"",
+             jump / (int64_t)NS_PER_S);
+    fold_clock_jumped(&l->fold, now);
+    return now;
+}
+
 /* ---- what comes ---- */
+
+/* The more sensors are up, the fewer batches each may have under way. */
+static uint64_t credit(const struct loop *l)
+{
+    size_t up = roster_up(l->fold.roster);
+    uint64_t share = LOOP_WINDOW / (up > 0 ? up : 1);
+    if (share > WIRE_CREDIT)
+        return WIRE_CREDIT;
+    return share < LOOP_CREDIT_MIN ? LOOP_CREDIT_MIN : share;
+}
 
 static int take_hello(struct loop *l, const char *sensor, const struct wire_message *m, int64_t now)
 {
@@ -86,13 +113,14 @@ static int take_hello(struct loop *l, const char *sensor, const struct wire_mess
         return 0;
     }
     struct wire_message welcome = {
-        .kind = WIRE_WELCOME, .version = WIRE_VERSION, .epoch = m->epoch, .credit = WIRE_CREDIT};
+        .kind = WIRE_WELCOME, .version = WIRE_VERSION, .epoch = m->epoch};
     int err = fold_hello(&l->fold, sensor, m, now, &welcome.seq);
     if (err == ERR_FULL) { /* told by tick(), not a line each: names may come by the thousand */
         l->fold.sensors_refused++;
         answer_words(l, sensor, WIRE_REFUSE, "no room for one more sensor");
         return 0;
     }
+    welcome.credit = credit(l);
     if (err == 0)
         answer(l, sensor, &welcome);
     return err;
@@ -277,7 +305,7 @@ static int take_message(struct loop *l, const char *sensor, const struct wire_me
                         unsigned n, bool *is_full, struct note *note)
 {
     bool is_begun = l->held.is_begun;
-    int64_t now = l->wall();
+    int64_t now = look_at_clock(l);
     l->held.is_begun = false;
     if (m->kind == WIRE_HELLO)
         return take_hello(l, sensor, m, now);
@@ -398,7 +426,7 @@ static int commit(struct loop *l, struct note *note)
 
 static void tick(struct loop *l)
 {
-    int64_t now = l->wall();
+    int64_t now = look_at_clock(l);
     if (!is_tick_due(l, now))
         return;
     l->ticked_at = now;
@@ -589,7 +617,8 @@ int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *rece
                        .store = store,
                        .expect = expect,
                        .counters = counters,
-                       .wall = wall};
+                       .wall = wall,
+                       .mono = clock_mono_ns};
     return load(l, note);
 }
 

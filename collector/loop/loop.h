@@ -41,6 +41,14 @@
 #define LOOP_GROUP_NS (20 * NS_PER_MS)
 #define LOOP_PAUSE_MS 1000 /* between attempts while the database is away */
 
+/* Batches that all sensors together may have under way: 256 MiB, when they are as long as sensors
+ * make them. It is the collector's queue (docs/decisions/0019-one-poisoned-event.md). */
+#define LOOP_WINDOW     16384
+#define LOOP_CREDIT_MIN 4
+
+/* A clock that differs from the steady one by more than this since the last look was set. */
+#define LOOP_JUMP_NS ((int64_t)NS_PER_S)
+
 struct loop_answer {
     char sensor[WIRE_NAME];
     struct wire_message message;
@@ -68,7 +76,8 @@ struct loop {
     struct store *store;
     const struct expect *expect;
     struct counters *counters;
-    int64_t (*wall)(void); /* clock_wall_ns; tests set their own */
+    int64_t (*wall)(void);  /* clock_wall_ns; tests set their own */
+    uint64_t (*mono)(void); /* clock_mono_ns; likewise */
 
     struct fold fold;
     atomic_bool is_loaded; /* false: the database is away (read by /healthz, too) */
@@ -76,6 +85,8 @@ struct loop {
     bool has_failed; /* no commit since the last failure */
     bool is_away;    /* the last attempt to load failed, too */
     int64_t ticked_at;
+    int64_t clock_ahead; /* wall - mono, when the clocks were looked at last */
+    bool is_clock_known;
 
     /* of the turn that is under way */
     bool in_transaction;
