@@ -67,10 +67,6 @@ struct loop {
     } aside;
     struct loop_answer answers[LOOP_GROUP_MAX];
     unsigned answer_count;
-
-    /* every sensor that spoke: after a failure they are asked to say hello again */
-    char (*heard)[WIRE_NAME];
-    size_t heard_count, heard_room;
 };
 
 /* Loads what the database knows. expect must stay where it is; its content may change between turns

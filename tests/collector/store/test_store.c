@@ -222,7 +222,7 @@ static void migrations_apply_once_and_record_themselves(void **state)
     ok(store_check_version(f->store, &note));
     assert_string_equal(ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
                                        " FROM penstock.schema_version"),
-                        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings");
+                        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings 8epochs");
     ok(store_migrate(f->store, &applied, &note));
     assert_int_equal(applied, 0);
 }
