@@ -32,12 +32,28 @@ struct sensor {
     struct ring **rings;
     unsigned count;   /* queues: workers and rings */
     unsigned running; /* of them, threads that were started */
+    struct credentials credentials;
     struct publish *publish;
     struct counters publish_counters;
     struct http *http;
     const char *stop_reason;
     int result; /* of the workers: 0, or the first error */
 };
+
+/* ---- credentials: read while we may still read every file ---- */
+
+static int credentials_up(void *ctx, struct note *note)
+{
+    struct sensor *s = ctx;
+    s->conf.publish.credentials = &s->credentials;
+    return credentials_load(&s->credentials, &s->conf.publish, note);
+}
+
+static void credentials_down(void *ctx)
+{
+    struct sensor *s = ctx;
+    credentials_forget(&s->credentials);
+}
 
 /* ---- source: the XDP program and its maps, or the opened capture ---- */
 
@@ -223,10 +239,13 @@ static void metrics_down(void *ctx)
 
 /* Threads end before the publisher, so that it can say sensor_stopped after everything else. */
 static const struct stage stages[] = {
+    {"credentials", credentials_up, credentials_down},
     {"source", source_up, source_down}, /* needs privileges for af_xdp */
     {"rights", rights_up, NULL},        /* from here on few are left */
-    {"workers", workers_up, workers_down}, {"publisher", publisher_up, publisher_down},
-    {"threads", threads_up, threads_down}, {"metrics", metrics_up, metrics_down},
+    {"workers", workers_up, workers_down},
+    {"publisher", publisher_up, publisher_down},
+    {"threads", threads_up, threads_down},
+    {"metrics", metrics_up, metrics_down},
 };
 #define STAGES (sizeof stages / sizeof stages[0])
 
@@ -240,6 +259,7 @@ static void blank_live(struct sensor_conf *c)
     c->source.ingress = NULL; /* these point into the struct itself */
     c->source.watched = NULL;
     c->source.watched_count = 0;
+    c->publish.credentials = NULL;
     c->log_level = LOG_LEVEL_INFO;
 }
 
@@ -424,10 +444,12 @@ static int load(struct sensor *s, struct note *note)
     return err == 0 ? 0 : note_set(note, err, "metrics.%s", said.text);
 }
 
-static int check(const struct sensor *s)
+/* What start would find wrong with the certificates; a capture needs none. */
+static int check(struct sensor *s)
 {
     struct note note = {0};
-    int err = s->capture == NULL ? publish_check(&s->conf.publish, &note) : 0;
+    int err = s->capture == NULL ? credentials_up(s, &note) : 0;
+    credentials_down(s);
     return err == 0 ? 0 : complain(ERR_CONF, &note);
 }
 

@@ -120,8 +120,6 @@ static void list_paths(const struct sensor_conf *conf, const char *folder, const
     add(l, folder, RIGHTS_READ);
     add(l, real, RIGHTS_READ);
     add(l, conf->state_dir, RIGHTS_WRITE);
-    add(l, conf->publish.certificate, RIGHTS_READ);
-    add(l, conf->publish.server, RIGHTS_READ);
     add_all(l, by_driver[conf->source.driver].paths);
     add_all(l, by_forward[conf->source.forward]);
     if (is_name(conf->publish.endpoint))

@@ -31,7 +31,7 @@ struct publish {
     pthread_t thread;
     /* the thread's own */
     struct keep keep;
-    struct link_keys keys;
+    struct credentials credentials;
     struct link link;
     bool said_goodbye;
     /* set by publish_close, read by the thread: the rest is written before `stopping` is */
@@ -308,30 +308,10 @@ static int check_conf(const struct publish_conf *conf, struct note *note)
     return 0;
 }
 
-/* The collector goes by the certificate's name, whatever the configuration says. */
-static int load_keys(const struct publish_conf *conf, struct link_keys *keys, struct note *note)
-{
-    int err = link_keys_load(keys, conf->insecure, conf->certificate, conf->server, note);
-    char name[CURVE_NAME];
-    if (err == 0 && !conf->insecure && strcmp(keys->own.name, conf->sensor) != 0)
-        log_warn("event=other_name sensor=%s certificate=\"%s\" hint=\"the collector goes by the "
-                 "certificate's name, not by sensor.name\"",
-                 conf->sensor, log_quotable(keys->own.name, name, sizeof name));
-    return err;
-}
-
-int publish_check(const struct publish_conf *conf, struct note *note)
-{
-    struct link_keys keys;
-    int err = load_keys(conf, &keys, note);
-    curve_forget(&keys.own);
-    return err;
-}
-
 static void publish_free(struct publish *p)
 {
     link_close(&p->link);
-    curve_forget(&p->keys.own);
+    credentials_forget(&p->credentials);
     keep_clear(&p->keep);
     free(p->rings);
     free(p);
@@ -372,14 +352,17 @@ int publish_open(const struct publish_conf *conf, struct ring *const *rings, siz
     err = publish_new(conf, rings, n, counters, &p);
     if (err < 0)
         return note_set(note, err, "no memory for the publisher");
-    err = load_keys(conf, &p->keys, note);
+    if (conf->credentials != NULL)
+        p->credentials = *conf->credentials;
+    else
+        err = credentials_load(&p->credentials, conf, note);
     if (err < 0) {
         publish_free(p);
         return err;
     }
     zsys_handler_set(NULL); /* czmq would take SIGINT and SIGTERM for itself */
     uint64_t now = clock_mono_ns();
-    err = link_open(&p->link, p->conf.endpoint, &p->keys, now);
+    err = link_open(&p->link, p->conf.endpoint, &p->credentials, now);
     if (err < 0) {
         publish_free(p);
         return note_set(note, err, "publish.endpoint \"%s\" cannot be used: %s", conf->endpoint,

@@ -7,6 +7,7 @@
  * comes with a later release; the protocol is already its.) */
 #pragma once
 
+#include "sensor/publish/credentials.h"
 #include "shared/base/err.h"
 #include "shared/base/metrics.h"
 #include "shared/base/ring.h"
@@ -16,6 +17,7 @@ struct publish_conf {
     char certificate[256]; /* CURVE: this sensor's key, with its secret */
     char server[256];      /* the collector's public key */
     bool insecure;
+    const struct credentials *credentials; /* read beforehand, borrowed; NULL: publish_open does */
     char sensor[64], pop[32];
     char driver[16];
     char state_dir[256];   /* the spool of unacknowledged events stands in it */
@@ -33,9 +35,6 @@ struct publish;
  * collector. ERR_CONF, ERR_NETWORK, -errno with a note. */
 int publish_open(const struct publish_conf *conf, struct ring *const *rings, size_t n,
                  struct counters *counters, struct publish **out, struct note *note);
-
-/* Reads the certificates and no more: ERR_CONF, as publish_open would find. */
-int publish_check(const struct publish_conf *conf, struct note *note);
 
 /* Drains the rings (their writers must have ended), says sensor_stopped, waits up to stop_wait_ns
  * for the last acknowledgement and ends the thread. 0, or the number of events that are lost with
