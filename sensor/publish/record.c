@@ -16,7 +16,8 @@ static_assert(sizeof(struct head) + 2 * WIRE_BATCH_EVENTS + WIRE_BATCH_BYTES + W
                   RECORD_MAX,
               "the longest record");
 /* An entry of the table: length less one in 12 bits, class in 4. */
-static_assert(WIRE_EVENT_MAX <= 1 << 12 && CLASS_COUNT <= 1 << 4, "an event's entry has 16 bits");
+static_assert(WIRE_EVENT_MAX <= 1 << 12 && CLASS_COUNT < CLASS_GONE, "an event's entry has 16 bits");
+#define GONE ((uint16_t)(CLASS_GONE << 12))
 
 enum event_class event_class(unsigned type)
 {
@@ -101,7 +102,9 @@ static bool table_fits(const struct record *r)
     enum event_class class;
     for (uint32_t i = 0; i < r->count; i++) {
         sum += record_event(r, i, &class);
-        if (class >= CLASS_COUNT)
+        uint16_t entry;
+        memcpy(&entry, r->table + 2 * i, sizeof entry);
+        if (class >= CLASS_COUNT && entry != GONE)
             return false;
     }
     return sum == r->len;
@@ -133,7 +136,7 @@ uint32_t record_event(const struct record *r, uint32_t i, enum event_class *clas
     uint16_t entry;
     memcpy(&entry, r->table + 2 * i, sizeof entry);
     *class = (enum event_class)(entry >> 12);
-    return (entry & 0xfffu) + 1;
+    return entry == GONE ? 0 : (entry & 0xfffu) + 1;
 }
 
 void record_count(const struct record *r, uint64_t count[static CLASS_COUNT])
@@ -141,29 +144,47 @@ void record_count(const struct record *r, uint64_t count[static CLASS_COUNT])
     enum event_class class;
     for (uint32_t i = 0; i < r->count; i++) {
         record_event(r, i, &class);
-        count[class]++;
+        if (class < CLASS_COUNT)
+            count[class]++;
     }
 }
 
-bool record_run(const struct record *r, enum event_class without, struct record_walk *at,
-                struct record *run)
+bool record_run(const struct record *r, uint64_t number, struct record *run)
 {
     enum event_class class;
-    uint32_t len;
-    for (; at->i < r->count; at->i++, at->offset += len) {
-        len = record_event(r, at->i, &class);
-        if (class != without)
-            break;
+    uint32_t offset = 0;
+    run->count = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint32_t len = record_event(r, i, &class);
+        if (class == CLASS_GONE && run->count > 0 && run->first + run->count > number)
+            return true;
+        if (class == CLASS_GONE)
+            run->count = 0;
+        else if (run->count++ == 0)
+            *run = (struct record){r->first + i, 1, 0, r->table + 2 * i, r->events + offset};
+        if (class != CLASS_GONE)
+            run->len += len;
+        offset += len;
     }
-    *run = (struct record){.first = r->first + at->i,
-                           .table = r->table + 2 * at->i,
-                           .events = r->events + at->offset};
-    for (; at->i < r->count; at->i++, at->offset += len) {
-        len = record_event(r, at->i, &class);
-        if (class == without)
-            break;
-        run->count++;
-        run->len += len;
+    return run->count > 0 && run->first + run->count > number;
+}
+
+uint32_t record_without(const struct record *r, enum event_class class, struct batch *b)
+{
+    uint32_t left = 0, offset = 0;
+    b->count = r->count;
+    b->len = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        enum event_class its;
+        uint32_t len = record_event(r, i, &its);
+        b->table[i] = GONE;
+        if (its != class && its != CLASS_GONE) {
+            memcpy(&b->table[i], r->table + 2 * i, sizeof b->table[i]);
+            memcpy(b->events + b->len, r->events + offset, len);
+            b->len += len;
+            left++;
+        }
+        offset += len;
     }
-    return run->count > 0;
+    return left;
 }

@@ -2,8 +2,9 @@
  *
  *     struct head | length and class of each event | the events, encoded, one after another
  *
- * The table in the middle lets the spool give up the events of one class without decoding any. The
- * checksum covers everything and the batch's number, so that a record that disk or memory spoiled,
+ * The table in the middle lets the spool give up the events of one class without decoding any: their
+ * bytes go, their entries stay and say so, so that every other event keeps its number. What is left
+ * are runs of neighbours, and holes. The checksum covers everything and the batch's number, so that a record that disk or memory spoiled,
  * or that stands in another's place, is never sent.
  *
  * Pure: no I/O, no clock. The form is fixed: a spool outlives the program that wrote it. */
@@ -22,7 +23,8 @@ enum event_class {
     CLASS_WINDOW,   /* scan_window, passive_flow */
     CLASS_STATUS,   /* sensor_status, and kinds of event that are not listed here */
     CLASS_EVIDENCE, /* tests, drops, verdicts, gaps, starts and stops */
-    CLASS_COUNT
+    CLASS_COUNT,
+    CLASS_GONE = 15 /* in a record: was given up */
 };
 
 enum event_class event_class(unsigned type);
@@ -69,14 +71,11 @@ bool record_is_sound(const struct record *r, const void *data);
 /* How many events of each class it holds; adds to count. */
 void record_count(const struct record *r, uint64_t count[static CLASS_COUNT]);
 
-/* Length and class of event i. */
+/* Length and class of event i; CLASS_GONE has length 0. */
 uint32_t record_event(const struct record *r, uint32_t i, enum event_class *class);
 
-/* A walk over what is left of a record when one class is taken out: the next run of neighbours, or
- * false. at: starts as zero. */
-struct record_walk {
-    uint32_t i;
-    uint32_t offset;
-};
-bool record_run(const struct record *r, enum event_class without, struct record_walk *at,
-                struct record *run);
+/* The first run of neighbours that ends at that number or later; false: there is none. */
+bool record_run(const struct record *r, uint64_t number, struct record *run);
+
+/* The record without one class, in b. How many events it still holds. */
+uint32_t record_without(const struct record *r, enum event_class class, struct batch *b);

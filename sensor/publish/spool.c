@@ -21,9 +21,11 @@ enum { DELETE_MOST = 1024 };
 enum { DELETE_SOON = 16384, DELETE_WAIT_S = 1 };
 /* After a failure. */
 enum { PAUSE_S = 1 };
-/* A transaction writes at most BATCHES records, what it rewrites to give something up, and the path
- * to both; what it frees can be used again two transactions later. So 3 MiB beyond the records are
- * never missing; the file is allocated that far ahead, in steps. */
+/* Written anew by one transaction at most, to give up one class of several. */
+enum { REWRITE_MOST = 256 << 10 };
+/* A transaction writes at most BATCHES records, REWRITE_MOST, and the path to both; what it frees
+ * can be used again two transactions later. So 3 MiB beyond the records are never missing; the file
+ * is allocated that far ahead, in steps. */
 #define ROOM  (UINT64_C(3) << 20)
 #define AHEAD (UINT64_C(4) << 20)
 /* Given up at once when a transaction failed for want of room; the ceiling rises again after it. */
@@ -67,7 +69,7 @@ struct spool {
     int trouble; /* of the last commit */
     uint64_t retry_at;
     char why[128];
-    uint8_t scratch[RECORD_MAX];
+    struct batch scratch; /* a record that is written anew */
 };
 
 /* A transaction under way. */
@@ -76,6 +78,8 @@ struct work {
     MDB_txn *txn;
     MDB_cursor *at;
     struct books books;
+    uint64_t rewritten; /* bytes */
+    bool is_unfinished; /* more is to be given up than one transaction may */
 };
 
 /* LMDB's own errors are one of ours; errno's are errno's. */
@@ -203,26 +207,25 @@ static int delete_acked(struct work *w)
     return 0;
 }
 
-/* Takes one class out of the record at the cursor. */
-static int split(struct work *w, const struct record *r, const void *data, enum event_class class)
+/* Takes a class, of which the record holds n, out of the record at the cursor. */
+static int thin_out(struct work *w, const struct record *r, enum event_class class, uint64_t n)
 {
-    size_t size = record_size(r);
-    struct record copy, run;
-    uint64_t count[CLASS_COUNT] = {0};
-    memcpy(w->s->scratch, data, size);
-    if (record_read(r->first, w->s->scratch, size, &copy) != 0)
-        return MDB_CORRUPTED;
+    struct batch *b = &w->s->scratch;
+    uint32_t left = record_without(r, class, b);
+    struct record thin = record_of(b, r->first);
     int rc = mdb_cursor_del(w->at, 0);
-    for (struct record_walk at = {0}; rc == 0 && record_run(&copy, class, &at, &run);)
-        rc = put_record(w, &run, 0);
-    record_count(&copy, count);
-    w->books.held[class] -= MIN(w->books.held[class], count[class]);
-    w->books.stats.given_up[class] += count[class];
+    if (rc == 0 && left > 0) {
+        rc = put_record(w, &thin, 0);
+        w->rewritten += record_size(&thin);
+    }
+    w->books.held[class] -= MIN(w->books.held[class], n);
+    w->books.stats.given_up[class] += n;
     w->books.meta.why |= 1u << class;
     return rc;
 }
 
-/* Gives up the class's events, oldest first, until the records take no more than target. */
+/* Gives up the class's events, oldest first, until the records take no more than target, or the
+ * transaction becomes too large. */
 static int give_up_class(struct work *w, enum event_class class, uint64_t from, uint64_t target,
                          uint64_t *bytes)
 {
@@ -230,19 +233,20 @@ static int give_up_class(struct work *w, enum event_class class, uint64_t from, 
     const void *data;
     uint64_t position = MAX(w->books.cursor[class], from);
     int rc = 0;
-    while (*bytes > target && w->books.held[class] > 0) {
+    while (*bytes > target && w->books.held[class] > 0 && !w->is_unfinished) {
         rc = record_at(w->at, position, MDB_SET_RANGE, &r, &data);
         if (rc <= 0)
             break;
         uint64_t count[CLASS_COUNT] = {0};
         if (r.count > 0)
             record_count(&r, count);
-        rc = count[class] > 0 ? split(w, &r, data, class) : 0;
+        rc = count[class] > 0 ? thin_out(w, &r, class, count[class]) : 0;
         if (rc == 0)
             rc = records_bytes(w, bytes);
         if (rc != 0)
             break;
         position = r.first + MAX(r.count, 1);
+        w->is_unfinished = w->rewritten >= REWRITE_MOST;
     }
     w->books.cursor[class] = MAX(w->books.cursor[class], position);
     return rc;
@@ -252,7 +256,7 @@ static int give_up_class(struct work *w, enum event_class class, uint64_t from, 
  * lower limit. */
 static uint64_t budget(const struct spool *s)
 {
-    uint64_t most = s->limit - MAX(s->limit / 16, ROOM);
+    uint64_t most = s->limit - MAX(s->limit / 4, ROOM);
     if (s->disk_is_full)
         most = MIN(most, s->allocated - MIN(s->allocated, ROOM));
     return s->ceiling > 0 ? MIN(most, s->ceiling) : most;
@@ -357,7 +361,7 @@ static void tell_full(struct spool *s, const struct spool_stats *before)
 
 /* ---- writing ---- */
 
-static int commit_once(struct spool *s, bool with_batches, uint64_t on_the_way)
+static int commit_part(struct spool *s, bool with_batches, uint64_t on_the_way, bool *is_unfinished)
 {
     struct spool_stats before = s->books.stats;
     struct work w;
@@ -368,14 +372,24 @@ static int commit_once(struct spool *s, bool with_batches, uint64_t on_the_way)
     if (rc != 0)
         return rc;
     s->books.stats.commits++;
+    *is_unfinished = w.is_unfinished;
     if (with_batches) {
         s->count = 0;
         s->waiting = 0;
     }
     if (s->ceiling > 0)
-        s->ceiling = s->ceiling + STEP / 4 < s->limit ? s->ceiling + STEP / 4 : 0;
+        s->ceiling = s->ceiling + STEP < s->limit ? s->ceiling + STEP : 0;
     tell_full(s, &before);
     return 0;
+}
+
+static int commit_once(struct spool *s, bool with_batches, uint64_t on_the_way)
+{
+    bool is_unfinished;
+    int rc = commit_part(s, with_batches, on_the_way, &is_unfinished);
+    while (rc == 0 && is_unfinished)
+        rc = commit_part(s, false, on_the_way, &is_unfinished);
+    return rc;
 }
 
 /* Pages that a transaction gives up can be written two transactions later: so twice nothing but
@@ -399,7 +413,7 @@ static int commit_squeezed(struct spool *s, uint64_t on_the_way)
 static int open_env(struct spool *s);
 static void close_env(struct spool *s);
 
-static int commit_again(struct spool *s)
+static int reopen(struct spool *s)
 {
     uint64_t next = s->books.meta.next;
     close_env(s);
@@ -412,18 +426,19 @@ static int commit_again(struct spool *s)
         s->count = 0;
         s->waiting = 0;
     }
-    return s->books.meta.next == next ? MDB_PANIC : 0;
+    return 0;
 }
 
-static void tell_trouble(struct spool *s, int err, uint64_t now)
+static void tell_trouble(struct spool *s, int rc, uint64_t now)
 {
     char reason[256];
+    int err = error_of(rc);
     if (err != 0)
         s->retry_at = now + PAUSE_S * NS_PER_S;
     if (err != 0 && err != s->trouble)
         log_error("event=spool_failed error=%s reason=\"%s\" hint=\"events wait in memory; it is "
                   "tried again\"",
-                  err_name(err), log_quotable(err_text(err), reason, sizeof reason));
+                  err_name(err), log_quotable(mdb_strerror(rc), reason, sizeof reason));
     if (err == 0 && s->trouble != 0)
         log_info("event=spool_recovered");
     s->trouble = err;
@@ -441,9 +456,9 @@ static int commit(struct spool *s, bool with_batches, uint64_t now, uint64_t on_
     int rc = s->env == NULL ? MDB_PANIC : commit_once(s, with_batches, way);
     if (is_no_room(rc) && s->gives_up)
         rc = commit_squeezed(s, way);
-    if (rc == MDB_PANIC)
-        rc = commit_again(s);
-    tell_trouble(s, error_of(rc), now);
+    if (rc == MDB_PANIC && (rc = reopen(s)) == 0)
+        rc = commit_once(s, with_batches, way);
+    tell_trouble(s, rc, now);
     return error_of(rc);
 }
 
@@ -520,7 +535,7 @@ static int begin_reading(struct spool *s)
     return mdb_cursor_renew(s->read, s->at);
 }
 
-/* The record with that position, or the next one. */
+/* The record that reaches to that position, or the next one. */
 static int find(struct spool *s, uint64_t position, struct record *out, const void **data)
 {
     int rc = begin_reading(s);
@@ -559,15 +574,16 @@ static int drop_damaged(struct spool *s, const struct record *r)
     return rc;
 }
 
-int spool_read(struct spool *s, uint64_t seq, struct record *out)
+/* The record that reaches to that position and is sound: 1, 0, ERR_DATABASE. */
+static int find_sound(struct spool *s, uint64_t position, struct record *out)
 {
     const void *data;
     for (;;) {
-        int rc = find(s, s->books.meta.base + seq, out, &data);
+        int rc = find(s, position, out, &data);
         if (rc <= 0)
             return rc == 0 ? 0 : ERR_DATABASE;
         if (out->count > 0 && record_is_sound(out, data))
-            break;
+            return 1;
         /* the view is of a page that the deletion leaves alone until it is committed */
         struct record bad = *out;
         uint8_t table[2 * WIRE_BATCH_EVENTS];
@@ -576,8 +592,21 @@ int spool_read(struct spool *s, uint64_t seq, struct record *out)
         if (drop_damaged(s, &bad) != 0)
             return ERR_DATABASE;
     }
-    out->first -= s->books.meta.base;
-    return 1;
+}
+
+int spool_read(struct spool *s, uint64_t seq, struct record *out)
+{
+    uint64_t position = s->books.meta.base + seq;
+    struct record r;
+    int got;
+    while ((got = find_sound(s, position, &r)) == 1) {
+        if (record_run(&r, position, out)) {
+            out->first -= s->books.meta.base;
+            return 1;
+        }
+        position = r.first + r.count; /* what is left of it lies before */
+    }
+    return got;
 }
 
 int spool_first(struct spool *s, uint64_t *out)
@@ -642,7 +671,7 @@ int spool_begin_epoch(struct spool *s, uint64_t now)
         m->acked = MAX(MAX(m->acked, s->acked), m->base);
         rc = work_end(&w, put_meta(&w));
     }
-    tell_trouble(s, error_of(rc), now);
+    tell_trouble(s, rc, now);
     if (rc == 0)
         s->acked = s->books.meta.acked;
     if (rc == 0)

@@ -21,8 +21,8 @@
  * functions below speak of numbers.
  *
  * Full. The file never grows beyond the limit. When its records take nearly all of it, the oldest
- * events of the least class go (record.h): tallies, then windows, then status, evidence last.
- * Records are split around what went; the holes that stay in the numbers are the gaps. A full disk
+ * events of the least class go (record.h): tallies, then windows, then status, evidence last. The
+ * holes that stay in the numbers are the gaps. A full disk
  * is a lower limit: the file is allocated ahead, so that there is always room for the transaction
  * that gives something up.
  *
@@ -95,8 +95,8 @@ bool spool_has_failed(const struct spool *s);
  * not of this spool's making (spool_is_older). Turning it on commits; 0 or as spool_commit. */
 int spool_let_out(struct spool *s, bool on, uint64_t now);
 
-/* The record with that event, or the next one after it: 1; 0: there is none. Borrowed until the
- * next call of any function. One that is not sound any more becomes a hole, and the next is taken.
+/* The batch with that event, or the next one after it: 1; 0: there is none. Borrowed until the next
+ * call of any function. A record that is not sound any more becomes a hole, and the next is taken.
  * ERR_DATABASE. */
 int spool_read(struct spool *s, uint64_t seq, struct record *out);
 

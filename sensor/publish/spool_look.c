@@ -141,15 +141,19 @@ static int64_t time_of(const struct record *r)
 static void add_up(const struct record *r, const struct spool_meta *m, struct spool_summary *out)
 {
     if (out->records++ == 0) {
-        out->first = r->first - m->base;
+        struct record run;
+        if (record_run(r, m->acked + 1, &run))
+            out->first = run.first - m->base;
         out->oldest_at = time_of(r);
     }
-    out->holes -= r->first + r->count - MAX(r->first, m->acked + 1);
     for (uint32_t i = 0; i < r->count; i++) {
         enum event_class class;
         uint32_t len = record_event(r, i, &class);
+        if (class == CLASS_GONE)
+            continue;
         out->events[class]++;
         out->bytes[class] += len;
+        out->holes -= r->first + i > m->acked;
     }
 }
 
@@ -292,6 +296,9 @@ static void child(int fd, const char *folder, bool is_alone)
 {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     static struct answer a;
+    /* not the lock of who asks: should that be killed meanwhile, the next one must not wait for us */
+    close_range(3, (unsigned)fd - 1, 0);
+    close_range((unsigned)fd + 1, ~0u, 0);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a crash here is an answer, no accident */
     for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
         signal(crashes[i], SIG_DFL);
@@ -398,14 +405,16 @@ static int check(const char *folder, struct note *note)
 
 static bool print_record(void *ctx, const struct record *r, const struct spool_summary *s)
 {
-    size_t used, at = 0;
+    size_t used, at = 0, len;
     bool *is_odd = ctx;
-    for (uint32_t i = 0; i < r->count; i++, at += used) {
+    for (uint32_t i = 0; i < r->count; i++, at += len) {
         struct event e;
         enum event_class class;
-        int err = wire_event_decode(r->events + at, r->len - at, &e, &used);
+        len = record_event(r, i, &class);
+        if (class == CLASS_GONE)
+            continue;
+        int err = wire_event_decode(r->events + at, len, &e, &used);
         *is_odd |= err != 0;
-        used = record_event(r, i, &class);
         e.epoch = s->epoch;
         e.seq = r->first + i;
         if (err == 0)

@@ -26,6 +26,20 @@ static int busy(int fd, const char *state_dir, struct note *note)
                     state_dir, who[0] != '\0' ? who : "another process");
 }
 
+/* A process that was killed may take a moment to end. */
+static int wait_for_lock(int fd)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    for (int i = 0; i < 50; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -errno;
+        nanosleep(&pause, NULL);
+    }
+    return -EWOULDBLOCK;
+}
+
 /* flock() and not fcntl(): it belongs to the open file, so that no other close ends it. */
 static int take_lock(const char *state_dir, const char *sensor, int *out, struct note *note)
 {
@@ -35,10 +49,11 @@ static int take_lock(const char *state_dir, const char *sensor, int *out, struct
     if (fd < 0)
         return note_set(note, -errno, "sensor.state_dir: cannot open %s: %s", path,
                         strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        int err = errno == EWOULDBLOCK ? busy(fd, state_dir, note)
-                                       : note_set(note, -errno, "sensor.state_dir: cannot lock %s: %s",
-                                                  path, strerror(errno));
+    int err = wait_for_lock(fd);
+    if (err != 0) {
+        err = err == -EWOULDBLOCK ? busy(fd, state_dir, note)
+                                  : note_set(note, err, "sensor.state_dir: cannot lock %s: %s",
+                                             path, strerror(-err));
         close(fd);
         return err;
     }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -78,44 +79,78 @@ static void what_is_written_is_read_and_a_changed_byte_is_noticed(void **state)
     free(bytes);
 }
 
-/* The model: a list of events, each with its number and class. */
+/* What is there must be those of the model, each in its place. */
+static uint32_t compare(const struct record *r, const uint8_t *type)
+{
+    struct record run;
+    uint32_t next = 0, n = 0;
+    while (record_run(r, r->first + next, &run)) {
+        size_t offset = 0, used;
+        while (type[next] == 0)
+            next++;
+        assert_int_equal(run.first, r->first + next);
+        for (uint32_t i = 0; i < run.count; i++, next++, n++, offset += used) {
+            struct event e;
+            assert_int_equal(wire_event_decode(run.events + offset, run.len - offset, &e, &used),
+                             0);
+            assert_int_equal(e.at, next);
+            assert_int_equal(e.type, type[next]);
+        }
+        assert_int_equal(offset, run.len);
+    }
+    for (; next < r->count; next++)
+        assert_int_equal(type[next], 0);
+    return n;
+}
+
+/* The model: a list of kinds, 0 where one was taken out. */
 static void without_a_class_every_other_event_keeps_its_number_and_its_bytes(void **state)
 {
     (void)state;
-    static struct batch b;
+    static struct batch b, thin;
     struct prf prf = prf_init(3, 3);
     for (int round = 0; round < 500; round++) {
         b.count = b.len = 0;
-        uint8_t type[200];
+        uint8_t type[64];
         uint32_t n = 1 + (uint32_t)prf_below(&prf, 60);
         for (uint32_t i = 0; i < n; i++)
             add(&b, type[i] = kinds[prf_below(&prf, 1 + prf_below(&prf, 5))], i);
-        struct record r = record_of(&b, 7), run;
-        enum event_class without = (enum event_class)prf_below(&prf, CLASS_COUNT);
-        struct record_walk at = {0};
-        uint32_t next = 0;
-        while (record_run(&r, without, &at, &run)) {
-            while (event_class(type[next]) == without)
-                next++;
-            assert_int_equal(run.first, 7 + next);
-            uint8_t *bytes = written(&run);
-            struct record back;
-            assert_int_equal(record_read(run.first, bytes, record_size(&run), &back), 0);
+        for (unsigned times = 0; times < 3; times++) {
+            enum event_class class = (enum event_class)prf_below(&prf, CLASS_COUNT);
+            struct record r = record_of(&b, 7), back;
+            uint32_t left = record_without(&r, class, &thin);
+            for (uint32_t i = 0; i < n; i++)
+                if (event_class(type[i]) == class)
+                    type[i] = 0;
+            r = record_of(&thin, 7);
+            uint8_t *bytes = written(&r);
+            assert_int_equal(record_read(7, bytes, record_size(&r), &back), 0);
             assert_true(record_is_sound(&back, bytes));
-            size_t offset = 0, used;
-            for (uint32_t i = 0; i < back.count; i++, next++, offset += used) {
-                struct event e;
-                assert_int_equal(
-                    wire_event_decode(back.events + offset, back.len - offset, &e, &used), 0);
-                assert_int_equal(e.at, next);
-                assert_int_equal(e.type, type[next]);
-                assert_true(event_class(type[next]) != without);
-            }
+            assert_int_equal(compare(&back, type), left);
             free(bytes);
+            b = thin;
         }
-        while (next < n)
-            assert_int_equal(event_class(type[next++]), without);
     }
+}
+
+static void a_run_is_found_by_any_of_its_numbers(void **state)
+{
+    (void)state;
+    static struct batch b, thin;
+    static const uint8_t mixed[] = {EVENT_tally, EVENT_drop, EVENT_drop,
+                                    EVENT_tally, EVENT_drop, EVENT_tally};
+    for (uint64_t i = 0; i < sizeof mixed; i++)
+        add(&b, mixed[i], i);
+    struct record r = record_of(&b, 10), run;
+    assert_int_equal(record_without(&r, CLASS_TALLY, &thin), 3);
+    r = record_of(&thin, 10);
+    static const uint64_t first[] = {11, 11, 11, 14, 14};
+    for (uint64_t number = 10; number <= 14; number++) {
+        assert_true(record_run(&r, number, &run));
+        assert_int_equal(run.first, first[number - 10]);
+        assert_int_equal(run.count, run.first == 11 ? 2 : 1);
+    }
+    assert_false(record_run(&r, 15, &run));
 }
 
 static void tallies_are_missed_least_and_evidence_most(void **state)
@@ -142,6 +177,7 @@ int main(void)
         cmocka_unit_test(an_event_that_cannot_be_said_changes_nothing),
         cmocka_unit_test(what_is_written_is_read_and_a_changed_byte_is_noticed),
         cmocka_unit_test(without_a_class_every_other_event_keeps_its_number_and_its_bytes),
+        cmocka_unit_test(a_run_is_found_by_any_of_its_numbers),
         cmocka_unit_test(tallies_are_missed_least_and_evidence_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
