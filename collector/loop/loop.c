@@ -398,11 +398,12 @@ static int load(struct loop *l, struct note *note)
     return err;
 }
 
-static void ask_all(struct loop *l)
+static void tell_all(struct loop *l, enum wire_kind kind, const char *reason)
 {
-    struct wire_message again = {.kind = WIRE_AGAIN, .reason = "the collector begins anew"};
+    struct wire_message m = {.kind = kind};
+    snprintf(m.reason, sizeof m.reason, "%s", reason);
     for (size_t i = 0; i < l->heard_count; i++)
-        receive_send(l->receive, l->heard[i], &again);
+        receive_send(l->receive, l->heard[i], &m);
 }
 
 /* A first failure is tried again at once (a connection that broke); from the second on, with a
@@ -413,17 +414,20 @@ static void recover(struct loop *l)
     if (l->has_failed)
         wait_outside(l);
     l->has_failed = true;
-    if (load(l, &note) < 0) {
+    int err = load(l, &note);
+    if (err < 0) {
         char reason[sizeof note.text];
         if (!l->is_away) /* said once, not every second */
             log_error("event=database_away reason=\"%s\"",
                       log_quotable(note.text, reason, sizeof reason));
+        if (!l->is_away && err == ERR_BUSY)
+            tell_all(l, WIRE_REFUSE, "another collector writes to the database now");
         l->is_away = true;
         return;
     }
     l->is_away = false;
     log_info("event=loaded_again sensors_asked=%zu", l->heard_count);
-    ask_all(l);
+    tell_all(l, WIRE_AGAIN, "the collector begins anew");
 }
 
 void loop_turn(struct loop *l, int timeout_ms)
