@@ -130,8 +130,14 @@ lab_spawn() {
     lab_pids+=("$lab_pid")
 }
 
+# lab_database: a superuser's DSN in $lab_dsn. As it should be anywhere: the schema is of role owner; the
+# collector is role collector, which may write, and reports are role reader's.
 lab_database() {
-    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$lab/pg")
+    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$lab/pg") || return
+    lab_sql -c "CREATE ROLE owner LOGIN CREATEROLE; GRANT CREATE ON DATABASE penstock TO owner" || return
+    "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" --migrate \
+        --set "database.owner_dsn=$lab_dsn user=owner" 2>>"$lab/log/migrate.log" || return
+    lab_sql -c "CREATE ROLE collector LOGIN IN ROLE penstock_collector; CREATE ROLE reader LOGIN IN ROLE penstock_reader"
 }
 
 lab_sql() {
@@ -150,7 +156,7 @@ lab_collector() {
     lab_spawn collector.log nsenter --net="/run/netns/$lab_id-core" \
         "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
         --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
-        --set "database.dsn=$lab_dsn" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
+        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
     lab_collector_pid=$lab_pid
     lab_wait 30 "the collector" lab_started "$lab_pid" "$starts" collector.log ||
         { tail -n 20 "$lab/log/collector.log" >&2; return 1; }
