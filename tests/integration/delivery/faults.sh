@@ -421,7 +421,7 @@ mkdir "$lab/journal" "$lab/state"
 lab_disk "$lab/pg" 4g || exit 1
 echo "seed $seed"
 collector_env=() database_env=()
-database_up || exit 1
+lab_database --durable || exit 1
 relay_up
 collector_up || exit 1
 

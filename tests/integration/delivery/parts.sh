@@ -105,7 +105,7 @@ collector_start() { # does not wait until it is there
     lab_spawn "collector$1.log" nsenter --net="/run/netns/$lab_id-core" env "${collector_env[@]}" "$collector" \
         -c "$lab_root/configs/lab-collector.yaml" --set "collector.listen=tcp://*:$port" \
         --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
-        --set "database.dsn=$lab_dsn" --set "policy.file=$lab_root/configs/lab-expected.yaml" --set "http.listen="
+        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" --set "http.listen="
     collector_pid[$1]=$lab_pid
 }
 collector_kill() { lab_kill "${collector_pid[${1:-1}]}" KILL; }
