@@ -12,7 +12,7 @@
 
 # lab_root: set by whoever sources this. lab_*_pid: for whoever sources this.
 lab_id='' lab='' lab_dsn='' lab_bin=''
-lab_namespaces=() lab_pids=() lab_pops=()
+lab_namespaces=() lab_pids=() lab_pops=() lab_disks=()
 lab_driver=af_xdp # or dpdk: virtual devices on the same wires; set it before lab_pop
 lab_queues=1 # receive and transmit queues of each wire's ends; set it before lab_pop
 
@@ -119,6 +119,15 @@ lab_network() {
         *.*/24) echo "$1" | sed -E 's#\.[0-9]+/24$#.0/24#' ;;
         *) echo "lab_network: cannot mask $1" >&2; return 1 ;;
     esac
+}
+
+# lab_disk FOLDER SIZE: a small disk in memory; lab_disk_resize FOLDER SIZE, also while it is in use
+lab_disk() {
+    mkdir -p "$1"
+    mount -t tmpfs -o "size=$2,mode=755" tmpfs "$1" && lab_disks+=("$1")
+}
+lab_disk_resize() {
+    mount -o "remount,size=$2" "$1"
 }
 
 # lab_spawn LOG COMMAND…: starts in the background, remembers the pid in $lab_pid.
@@ -253,6 +262,8 @@ lab_down() {
     done
     lab_pids=()
     [ -d "$lab/pg" ] && "$lab_root/deploy/lab/pg-cluster" stop "$lab/pg" >/dev/null 2>&1
+    for name in "${lab_disks[@]}"; do umount "$name" || umount --lazy "$name"; done
+    lab_disks=()
     mountpoint -q "$lab/bpf" && umount "$lab/bpf" # unpins, and with the last pin the programs go
     for name in "${lab_namespaces[@]}"; do ip netns del "$name" 2>/dev/null; done
     lab_namespaces=() lab_pops=()
