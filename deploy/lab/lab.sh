@@ -145,6 +145,7 @@ lab_database() {
     lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$@" "$lab/pg") || return
     lab_sql -c "CREATE ROLE owner LOGIN CREATEROLE; GRANT CREATE ON DATABASE penstock TO owner" || return
     "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" --migrate \
+        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
         --set "database.owner_dsn=$lab_dsn user=owner" 2>>"$lab/log/migrate.log" || return
     lab_sql -c "CREATE ROLE collector LOGIN IN ROLE penstock_collector; CREATE ROLE reader LOGIN IN ROLE penstock_reader"
 }
