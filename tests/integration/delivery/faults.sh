@@ -391,6 +391,53 @@ fault_replay() {
     done
 }
 
+# ---- keys
+
+# Somebody else says to be this sensor: with a key of his own; or with the key of another sensor, which
+# the collector then goes by, whatever is claimed.
+fault_other_key() {
+    local key=other_key3 refusals
+    mkdir "$lab/stolen"
+    drivers_start
+    names+=("$key")
+    lab_allow $key "$place"
+    "$lab_bin/collector/penstockctl" keys new other_key1 --pop "$place" --dir "$lab/stolen" >>"$lab/log/keys.log"
+    refusals=$(lab_count event=key_refused collector1.log)
+    while all_at_work; do
+        intruder intruder "$lab/stolen/other_key1.cert"
+        intruder $key "$lab/keys/$key.cert"
+    done
+    driver_more[$key]="--name other_key1 --total $((total / 3))" # the rest of its events
+    driver_start $key
+    refusals=$(($(lab_count event=key_refused collector1.log) - refusals))
+    check "other_key: the collector's log tells of strangers" test "$refusals" -gt 0
+}
+intruder() { # intruder JOURNAL CERTIFICATE: is "other_key1" for a second
+    mkdir -p "$lab/state/$1"
+    lab_in core "$driver" --journal "$lab/journal/$1" --endpoint tcp://127.0.0.1:5561 --name other_key1 \
+        --pop "$place" --state "$lab/state/$1" --total "$total" --rate "$rate" --seconds 1 --wait 1 \
+        --certificate "$2" --server "$lab/keys/collector.pub" >>"$lab/log/intruder.log" 2>&1
+    injected=$((injected + 1))
+}
+# Its connection ends, and it waits; what it makes meanwhile comes when it is allowed again.
+fault_revoked() {
+    local name before
+    drivers_start
+    while all_at_work; do
+        sleep_between 300 900
+        one_of "${names[@]}"
+        name=$drawn
+        before=$(lab_count event=revoked collector1.log)
+        mv "$lab/sensors.d/$name.pub" "$lab/keys/revoked.pub"
+        lab_wait 10 "the revocation" is_logged event=revoked "$before" || return
+        injected=$((injected + 1))
+        sleep_between 0 500
+        mv "$lab/keys/revoked.pub" "$lab/sensors.d/$name.pub"
+        sleep 1
+    done
+}
+is_logged() { [ "$(lab_count "$1" collector1.log)" -gt "$2" ]; } # is_logged WORD BEFORE
+
 # ---- many at once
 
 fault_storm() {
@@ -399,6 +446,7 @@ fault_storm() {
         --pop "$place" --clients $clients --total $storm_total --seconds 120 \
         --server "$lab/keys/collector.pub" --sensors "$lab/sensors.d"
     storm_pid=$lab_pid
+    lab_until 60 "all $clients" "SELECT count(*) = $clients FROM penstock.sensor WHERE pop = '$place'"
     for ((injected = 0; injected < storm_restarts; injected++)); do
         sleep_between 1500 2500
         collector_kill
@@ -447,6 +495,8 @@ run_fault clock_sensor "the sensor's clock jumps, up to a day either way"
 run_fault clock_collector "the collector's clock jumps, up to a day either way"
 run_fault replay_wire "recorded connections are sent again"
 run_fault replay "old batches, hellos and epochs are sent again"
+run_fault other_key "somebody says to be this sensor, with another key"
+run_fault revoked "a sensor's key is revoked, and allowed again"
 run_fault storm "500 sensors come back at once after the collector was killed"
 
 print_table
