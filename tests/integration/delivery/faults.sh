@@ -3,14 +3,15 @@
 # Delivery under faults: nothing lost, nothing double, and every gap told. See usage below.
 usage() {
     cat <<'USAGE'
-Usage: faults.sh BUILD-FOLDER [--long] [--seed N] [--only FAULT[,FAULT…]]
+Usage: faults.sh BUILD-FOLDER [--long [--write]] [--seed N] [--only FAULT[,FAULT…]]
 
 As root. Sensors without packets (driver.c) make numbered events; collector, PostgreSQL, network and
 disks are broken meanwhile, at random moments; at the end SQL compares what is stored with what the
 drivers wrote down (compare.sql). Prints a check per promise and, at the end, the table of
 docs/reliability.md.
 
-  --long   a million events, and more of each fault
+  --long   more than a million events, and more of each fault: a quarter of an hour
+  --write  puts the table into docs/reliability.md, if all went well
   --seed   draws the same moments again (they fall on other events: no machine runs twice alike)
   --only   these faults alone
 USAGE
@@ -25,10 +26,11 @@ USAGE
 . "$(dirname "$0")/parts.sh"
 shift
 
-is_long=false seed=$((RANDOM * 32768 + RANDOM)) only=
+is_long=false is_written=false seed=$((RANDOM * 32768 + RANDOM)) only=
 while [ $# -gt 0 ]; do
     case $1 in
     --long) is_long=true ;;
+    --write) is_written=true ;;
     --seed) seed=${2:?--seed needs a number}; shift ;;
     --only) only=${2:?--only needs names}; shift ;;
     *) usage >&2; exit 2 ;;
@@ -39,9 +41,9 @@ RANDOM=$((seed % 32768))
 
 # How much: events of one driver, how many a second, how many drivers.
 if $is_long; then
-    total=25000 rate=1500 drivers=2 storm_total=200 storm_restarts=5
+    total=40000 rate=2500 drivers=2 storm_total=200 storm_restarts=5
 else
-    total=4500 rate=1500 drivers=2 storm_total=40 storm_restarts=1
+    total=3000 rate=1500 drivers=2 storm_total=40 storm_restarts=1
 fi
 
 # ---- the network
@@ -330,11 +332,17 @@ clock_of() {
         FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_NO_CACHE=1)
 }
 clock_jumps() { # clock_jumps FILE: until the drivers have made all
+    local to
     while all_at_work; do
-        one_of +1d -1d +0 +3600 -1
-        echo "$drawn" >"$1"
-        injected=$((injected + 1))
-        sleep_between 200 700
+        for to in +1d -1d +0; do # and somewhere near
+            between -90 90
+            echo "$to" >"$1"
+            injected=$((injected + 1))
+            sleep_between 100 400
+            echo "$drawn" | sed 's/^[0-9]/+&/' >"$1"
+            injected=$((injected + 1))
+            sleep_between 100 300
+        done
     done
     echo "+0" >"$1"
 }
@@ -342,7 +350,21 @@ fault_clock_sensor() {
     clock_of "$lab/clock"
     driver_env=("${clock_env[@]}")
     drivers_start
+    sleep_between 300 700
+    # a new disk under a clock that is a day behind: an epoch older than the one that is known
+    driver_stop clock_sensor1
+    rm -rf "$lab/state/clock_sensor1"
+    echo -1d >"$lab/clock"
+    driver_start clock_sensor1
+    injected=1
+    sleep_between 300 700
     clock_jumps "$lab/clock"
+    drivers_finish
+    check "clock_sensor: the clock did jump: events are of three days" lab_true \
+        "SELECT count(DISTINCT at::date) = 3 FROM penstock.ingress_tally WHERE pop = '$place'"
+    check "clock_sensor: its latest epoch is older than the one before" lab_true \
+        "SELECT count(*) = 2 AND min(epoch) = (SELECT epoch FROM penstock.sensor WHERE name = 'clock_sensor1')
+        FROM penstock.sensor_epoch WHERE sensor = 'clock_sensor1'"
 }
 fault_clock_collector() {
     clock_of "$lab/clock"
@@ -500,3 +522,4 @@ run_fault revoked "a sensor's key is revoked, and allowed again"
 run_fault storm "500 sensors come back at once after the collector was killed"
 
 print_table
+$is_written && [ $checks_failed -eq 0 ] && write_table
