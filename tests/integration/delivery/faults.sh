@@ -266,7 +266,8 @@ fault_full_spool() {
 # A disk is set back to what it was before: the spool knows less than the collector has. What was
 # delivered meanwhile is there once; what is made from now on, too.
 fault_old_spool() {
-    local name total=$((2 * total))
+    local name
+    rate=$((rate / 2)) # each turn takes seconds
     drivers_start
     while all_at_work; do
         one_of "${names[@]}"
