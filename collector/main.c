@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "collector/conf/collector_conf.h"
@@ -233,9 +234,21 @@ static int draw_seeds(struct collector *c, struct note *note)
     return 0;
 }
 
+/* A descriptor per connection. What a system gives at first (mostly 1024) is little for hundreds of
+ * sensors that come at once, some of them twice. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(struct collector *c)
 {
     struct note note = {0};
+    raise_descriptors();
     sigset_t signals; /* blocked before the first thread, so that only the loop sees them */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -276,6 +289,8 @@ static int check(struct collector *c)
     struct note note = {0};
     int err = policy_up(c, &note);
     policy_down(c);
+    if (err == 0)
+        err = receive_check(&c->conf.receive, &note);
     return err < 0 ? complain(err, &note) : 0;
 }
 
