@@ -517,9 +517,8 @@ static void blame(struct loop *l, const struct note *note)
         for (unsigned i = 0; i < l->take_count; i++)
             doubts_add(&l->doubts, l->takes[i].sensor, l->takes[i].epoch,
                        l->takes[i].from + l->takes[i].count - 1);
-    if (is_learnt)
-        l->has_failed = false; /* no pause: it is not the same that is tried again */
-    else
+    l->has_failed = !is_learnt; /* then the same is tried again: after a pause */
+    if (!is_learnt)
         log_error("event=database_refuses hint=\"no event is to blame, so nothing is set aside: a "
                   "row of the map, an alert or a sensor is refused; nothing is stored until the "
                   "database takes it\"");
