@@ -240,7 +240,7 @@ static struct collector_conf without_live(const struct collector_conf *conf)
     memcpy(&c, conf, sizeof c);
     memset(c.policy_file, 0, sizeof c.policy_file);
     c.log_level = LOG_LEVEL_INFO;
-    c.ingress.seed = c.alert.seed = 0;
+    c.ingress.seed = c.alert.seed = c.roster.seed = 0;
     return c;
 }
 
@@ -289,11 +289,12 @@ static int complain(int err, const struct note *note)
 /* Sensors report prefixes that strangers choose; without the key nobody can crowd one bucket. */
 static int draw_seeds(struct collector *c, struct note *note)
 {
-    uint64_t seeds[2];
+    uint64_t seeds[3];
     if (getrandom(seeds, sizeof seeds, 0) != sizeof seeds)
         return note_set(note, -errno, "no random numbers: %s", err_text(-errno));
     c->conf.ingress.seed = seeds[0];
     c->conf.alert.seed = seeds[1];
+    c->conf.roster.seed = seeds[2];
     return 0;
 }
 
@@ -353,6 +354,8 @@ static int check(struct collector *c)
     struct note note = {0};
     int err = policy_up(c, &note);
     policy_down(c);
+    if (err == 0)
+        err = receive_check(&c->conf.receive, &note);
     return err < 0 ? complain(err, &note) : 0;
 }
 

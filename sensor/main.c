@@ -424,6 +424,13 @@ static int load(struct sensor *s, struct note *note)
     return err == 0 ? 0 : note_set(note, err, "metrics.%s", said.text);
 }
 
+static int check(const struct sensor *s)
+{
+    struct note note = {0};
+    int err = s->capture == NULL ? publish_check(&s->conf.publish, &note) : 0;
+    return err == 0 ? 0 : complain(ERR_CONF, &note);
+}
+
 static int choose(struct sensor *s)
 {
     struct note note = {0};
@@ -444,7 +451,7 @@ static int choose(struct sensor *s)
     if (err != 0)
         return complain(err, &note);
     if (s->cli.check)
-        return 0;
+        return check(s);
     log_level_set(s->conf.log_level);
     if (s->detach != NULL)
         return detach(s);

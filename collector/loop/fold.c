@@ -14,6 +14,12 @@ static int load_sensor(void *arg, const struct sensor_row *row)
     return roster_load(f->roster, row);
 }
 
+static int load_epoch(void *arg, const struct epoch_row *row)
+{
+    struct fold *f = arg;
+    return roster_load_epoch(f->roster, row);
+}
+
 static int load_ingress(void *arg, const struct ingress_row *row)
 {
     struct fold *f = arg;
@@ -32,6 +38,8 @@ static int load_all(struct fold *f, struct store *store, struct note *note)
     int err = store_load_begin(store, note);
     if (err == 0)
         err = store_load_sensors(store, load_sensor, f, note);
+    if (err == 0)
+        err = store_load_epochs(store, load_epoch, f, note);
     if (err == 0)
         err = store_load_ingress(store, load_ingress, f, note);
     if (err == ERR_FULL)
@@ -64,6 +72,8 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
         fold_clear(f);
     else
         fold_expect_all(f, now);
+    if (err == 0)
+        roster_listens(f->roster, now);
     return err;
 }
 
@@ -290,8 +300,10 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e)
 
 int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
 {
-    roster_event(f->roster, sensor, e, now);
+    int err = roster_event(f->roster, sensor, e, now);
     tests_lost(f);
+    if (err < 0)
+        return err;
     if (!is_ahead(e, now))
         return fold_map(f, sensor, e);
     struct event back = drawn_back(e, now);

@@ -88,13 +88,6 @@ static int take_hello(struct loop *l, const char *sensor, const struct wire_mess
     struct wire_message welcome = {
         .kind = WIRE_WELCOME, .version = WIRE_VERSION, .epoch = m->epoch, .credit = WIRE_CREDIT};
     int err = fold_hello(&l->fold, sensor, m, now, &welcome.seq);
-    if (err == ERR_BUSY) {
-        log_warn("event=sensor_refused sensor=%s reason=\"older epoch\"", sensor);
-        answer_words(l, sensor, WIRE_REFUSE,
-                     "a newer run of this sensor is known: was the clock set back, or are there "
-                     "two of this name?");
-        return 0;
-    }
     if (err == ERR_FULL) { /* told by tick(), not a line each: names may come by the thousand */
         l->fold.sensors_refused++;
         answer_words(l, sensor, WIRE_REFUSE, "no room for one more sensor");
@@ -170,10 +163,10 @@ static int take_events(struct loop *l, const char *sensor, const struct wire_mes
 static int take_batch(struct loop *l, const char *sensor, const struct wire_message *m, int64_t now,
                       struct note *note)
 {
-    uint32_t skip = 0;
+    struct roster_share share;
     int err = 0;
     counter_add(l->counters, COUNTER_batches, 1);
-    switch (roster_batch(l->fold.roster, sensor, m, now, &skip)) {
+    switch (roster_batch(l->fold.roster, sensor, m, UINT32_MAX, now, &share)) {
     case ROSTER_AGAIN:
         counter_add(l->counters, COUNTER_batches_refused, 1);
         answer_words(l, sensor, WIRE_AGAIN, "not in order, or of an unknown run");
@@ -182,34 +175,14 @@ static int take_batch(struct loop *l, const char *sensor, const struct wire_mess
         l->repeated += m->count;
         break;
     case ROSTER_TAKE:
-        l->repeated += skip;
-        err = take_events(l, sensor, m, skip, now, note);
+        l->repeated += share.skip;
+        err = take_events(l, sensor, m, share.skip, now, note);
         aside_told(l, sensor);
         break;
     }
     if (err == 0)
         answer_ack(l, sensor);
     return err;
-}
-
-/* Remembers who is there. When memory is short, or there are too many, a sensor is not asked after
- * a failure, but finds out by itself, from a batch that is not acknowledged. */
-static void hear(struct loop *l, const char *sensor)
-{
-    for (size_t i = 0; i < l->heard_count; i++)
-        if (strncmp(l->heard[i], sensor, WIRE_NAME) == 0)
-            return;
-    if (l->heard_count == ROSTER_MAX)
-        return;
-    if (l->heard_count == l->heard_room) {
-        size_t room = l->heard_room == 0 ? 16 : 2 * l->heard_room;
-        void *heard = realloc(l->heard, room * sizeof *l->heard);
-        if (heard == NULL)
-            return;
-        l->heard = heard;
-        l->heard_room = room;
-    }
-    snprintf(l->heard[l->heard_count++], WIRE_NAME, "%s", sensor);
 }
 
 static int take_message(struct loop *l, const char *sensor, const struct wire_message *m,
@@ -234,7 +207,6 @@ static int gather(struct loop *l, int timeout_ms, struct note *note)
     for (unsigned n = 0; n < LOOP_GROUP_MAX; n++) {
         if (receive_next(l->receive, n == 0 ? timeout_ms : 0, sensor, &m) <= 0)
             break;
-        hear(l, sensor);
         int err = take_message(l, sensor, &m, l->wall(), note);
         if (err < 0)
             return err;
@@ -252,6 +224,7 @@ static int gather(struct loop *l, int timeout_ms, struct note *note)
 static int put_roster(struct loop *l, struct note *note)
 {
     struct sensor_row sensor;
+    struct epoch_row epoch;
     struct gap_row gap;
     char reason[sizeof gap.reason];
     int err = 0;
@@ -259,6 +232,15 @@ static int put_roster(struct loop *l, struct note *note)
         err = transaction(l, note);
         if (err == 0)
             err = store_put_sensor(l->store, &sensor, note);
+    }
+    while (err == 0 && roster_take_epoch(l->fold.roster, &epoch)) {
+        if (epoch.is_forgotten)
+            log_warn("event=epoch_forgotten sensor=%s epoch=%" PRIu64 " last_seq=%" PRIu64
+                     " hint=\"it had more than %d spools\"",
+                     epoch.sensor, epoch.epoch, epoch.last_seq, EPOCHS_MAX);
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_epoch(l->store, &epoch, note);
     }
     while (err == 0 && roster_take_gap(l->fold.roster, &gap)) {
         log_warn("event=gap sensor=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " reason=\"%s\"",
@@ -378,16 +360,20 @@ static void forget(struct loop *l, const struct note *note)
     atomic_store(&l->is_loaded, false);
 }
 
-/* The door stays open for so long, but nothing is taken. */
+/* The door stays open for so long, but nothing is taken. While another collector writes, who comes
+ * is told so. */
 static void wait_outside(struct loop *l)
 {
+    const struct wire_message refuse = {
+        .kind = WIRE_REFUSE, .reason = "another collector writes to this one's database"};
     char sensor[WIRE_NAME];
     struct wire_message m;
     uint64_t until = clock_mono_ns() + LOOP_PAUSE_MS * NS_PER_MS, at;
     while ((at = clock_mono_ns()) < until) {
         if (receive_next(l->receive, (int)((until - at) / NS_PER_MS) + 1, sensor, &m) <= 0)
             break;
-        hear(l, sensor);
+        if (l->is_busy)
+            receive_send(l->receive, sensor, &refuse);
     }
 }
 
@@ -398,12 +384,11 @@ static int load(struct loop *l, struct note *note)
     return err;
 }
 
-static void tell_all(struct loop *l, enum wire_kind kind, const char *reason)
+static void ask(void *arg, const char *sensor)
 {
-    struct wire_message m = {.kind = kind};
-    snprintf(m.reason, sizeof m.reason, "%s", reason);
-    for (size_t i = 0; i < l->heard_count; i++)
-        receive_send(l->receive, l->heard[i], &m);
+    const struct loop *l = arg;
+    struct wire_message again = {.kind = WIRE_AGAIN, .reason = "the collector begins anew"};
+    receive_send(l->receive, sensor, &again);
 }
 
 /* A first failure is tried again at once (a connection that broke); from the second on, with a
@@ -414,20 +399,20 @@ static void recover(struct loop *l)
     if (l->has_failed)
         wait_outside(l);
     l->has_failed = true;
+    bool was_busy = l->is_busy;
     int err = load(l, &note);
+    l->is_busy = err == ERR_BUSY;
     if (err < 0) {
         char reason[sizeof note.text];
-        if (!l->is_away) /* said once, not every second */
+        if (!l->is_away || l->is_busy != was_busy) /* said once, not every second */
             log_error("event=database_away reason=\"%s\"",
                       log_quotable(note.text, reason, sizeof reason));
-        if (!l->is_away && err == ERR_BUSY)
-            tell_all(l, WIRE_REFUSE, "another collector writes to the database now");
         l->is_away = true;
         return;
     }
     l->is_away = false;
-    log_info("event=loaded_again sensors_asked=%zu", l->heard_count);
-    tell_all(l, WIRE_AGAIN, "the collector begins anew");
+    log_info("event=loaded_again");
+    roster_all(l->fold.roster, ask, l); /* to those who are not connected it is not even sent */
 }
 
 void loop_turn(struct loop *l, int timeout_ms)
@@ -465,9 +450,6 @@ int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *rece
 void loop_clear(struct loop *l)
 {
     fold_clear(&l->fold);
-    free(l->heard);
-    l->heard = NULL;
-    l->heard_count = l->heard_room = 0;
 }
 
 void loop_expect_changed(struct loop *l)

@@ -54,6 +54,7 @@ struct loop {
     bool is_expect_new;
     bool has_failed; /* no commit since the last failure */
     bool is_away;    /* the last attempt to load failed, too */
+    bool is_busy;    /* because another collector writes */
     int64_t ticked_at;
 
     /* of the turn that is under way */
@@ -67,10 +68,6 @@ struct loop {
     } aside;
     struct loop_answer answers[LOOP_GROUP_MAX];
     unsigned answer_count;
-
-    /* every sensor that spoke: after a failure they are asked to say hello again */
-    char (*heard)[WIRE_NAME];
-    size_t heard_count, heard_room;
 };
 
 /* Loads what the database knows. expect must stay where it is; its content may change between turns

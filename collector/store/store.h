@@ -61,12 +61,15 @@ int store_prepare(struct store *s, unsigned *applied, struct note *note);
 /* 0 if the schema is this version's; ERR_VERSION with a note that says what to do. */
 int store_check_version(struct store *s, struct note *note);
 
-/* Before the three loads: from here on, what another writer does is noticed by store_begin.
+/* Before the four loads: from here on, what another writer does is noticed by store_begin.
  * ERR_BUSY, ERR_VERSION, ERR_DATABASE. */
 int store_load_begin(struct store *s, struct note *note);
 /* Every row goes to each; stops at the first non-zero answer and returns it. */
 int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sensor_row *row),
                        void *arg, struct note *note);
+/* The epochs of all sensors, those heard of longest ago first. */
+int store_load_epochs(struct store *s, int (*each)(void *arg, const struct epoch_row *row),
+                      void *arg, struct note *note);
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
                        void *arg, struct note *note);
 int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
@@ -81,6 +84,8 @@ void store_rollback(struct store *s);
 int store_put_event(struct store *s, const char *sensor, const char *pop, const struct event *e,
                     struct note *note);
 int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note);
+/* Writes it, or deletes it when it is forgotten. */
+int store_put_epoch(struct store *s, const struct epoch_row *row, struct note *note);
 int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
 /* Kept, and upserted in bulk at store_commit; the last of several rows of one entry wins. A row
  * without a prefix is logged and ignored. */

@@ -159,12 +159,12 @@ static const struct conf_row rows[] = {
 
     {"publish.endpoint", CONF_TEXT, AT(conf.publish.endpoint), .example = "tcp://192.0.2.10:5560",
      .help = "The collector's address. Required, except with --capture."},
-    {"publish.certificate", CONF_TEXT, AT(conf.publish.certificate),
-     .help = "File with this sensor's CURVE key; used by a later release."},
-    {"publish.server", CONF_TEXT, AT(conf.publish.server),
-     .help = "File with the collector's public CURVE key; used by a later release."},
-    {"publish.insecure", CONF_BOOL, AT(conf.publish.insecure), .value = "false", .example = "true",
-     .help = "Send without encryption and authentication. CURVE comes with a later release, so that true must be said until then, and the path to the collector must be trusted."},
+    {"publish.certificate", CONF_TEXT, AT(conf.publish.certificate), .example = "/etc/penstock/ams1.cert",
+     .help = "This sensor's certificate with its secret key, of mode 0600 (penstockctl keys new NAME --pop POP). Its name and pop are what the collector goes by. Required unless insecure."},
+    {"publish.server", CONF_TEXT, AT(conf.publish.server), .example = "/etc/penstock/collector.pub",
+     .help = "The collector's public certificate. Required unless insecure."},
+    {"publish.insecure", CONF_BOOL, AT(conf.publish.insecure), .value = "false",
+     .help = "Send without encryption and authentication, to a collector that says so, too. The path to it must be trusted."},
     {"publish.keep", CONF_SIZE, AT(conf.publish.keep_bytes), .value = "64MiB", .min = 1 << 20, .max = 64.0 * (1 << 30),
      .help = "Memory for events that the collector has not committed yet."},
     {"publish.linger", CONF_DURATION, AT(conf.publish.linger_ns), .value = "20ms", .min = 0, .max = SECONDS(10),
@@ -327,10 +327,10 @@ static void check_publish(struct conf *c, const struct publish_conf *p)
         conf_wrong(c, "publish.endpoint",
                    "expected an endpoint, written like tcp://192.0.2.10:5560, got \"%s\"",
                    p->endpoint);
-    if (!p->insecure)
-        conf_wrong(c, "publish.insecure",
-                   "CURVE encryption comes with a later release; until then this must be set to "
-                   "true, and the path to the collector must be trusted");
+    if (p->insecure)
+        return;
+    require(c, "publish.certificate", p->certificate);
+    require(c, "publish.server", p->server);
 }
 
 static void check(struct conf *c, const struct sensor_conf *s, bool is_capture)

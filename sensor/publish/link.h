@@ -1,10 +1,16 @@
 /* The connection to the collector: a DEALER socket and where the delivery protocol stands on it.
- * Decides when to say hello, when the other side is dead, what may be sent; knows no events. */
+ * Decides when to say hello, when the other side is dead, what may be sent; knows no events.
+ *
+ * The connection is encrypted with CURVE: it comes about only with a collector that has the secret
+ * of the key that we were given, and that allows ours. In plain mode (insecure: true) neither is
+ * asked. */
 #pragma once
 
 #include <czmq.h>
 
 #include "shared/base/err.h"
+#include "shared/curve/curve.h"
+#include "shared/curve/handshake.h"
 #include "shared/wire/wire.h"
 
 enum link_state {
@@ -14,10 +20,19 @@ enum link_state {
     LINK_REFUSED, /* the collector does not want us; tried again later, with a new connection */
 };
 
+/* Read once, before the first connection: new ones need no files. */
+struct link_keys {
+    bool is_plain;
+    struct curve_key own, server;
+};
+
 struct link {
-    const char *endpoint; /* borrowed */
+    const char *endpoint;         /* borrowed */
+    const struct link_keys *keys; /* borrowed */
     uint64_t ping_ns, dead_ns;
-    zsock_t *socket;
+    zsock_t *socket, *monitor;
+    enum handshake_failure told; /* why there is no connection, as it was logged; until OPEN */
+    unsigned closed;             /* handshakes that the other side ended, until OPEN */
     enum link_state state;
     uint64_t greet_at;  /* GREET: not before; WAIT: then once more */
     uint64_t since;     /* mono ns at which the state began */
@@ -28,8 +43,13 @@ struct link {
     uint8_t in[WIRE_MESSAGE_MAX], out[WIRE_MESSAGE_MAX];
 };
 
+/* Reads the sensor's certificate and the collector's public key, or, with insecure, nothing.
+ * ERR_CONF with the name of the key, file, reason and what to do. */
+int link_keys_load(struct link_keys *keys, bool insecure, const char *certificate,
+                   const char *server, struct note *note);
+
 /* Makes the socket and starts connecting; does not wait. ERR_CONF: no such kind of endpoint. */
-int link_open(struct link *l, const char *endpoint, uint64_t now);
+int link_open(struct link *l, const char *endpoint, const struct link_keys *keys, uint64_t now);
 void link_close(struct link *l);
 
 /* Throws the socket away and starts afresh: a new identity, nothing queued. When that fails (no
@@ -59,5 +79,6 @@ bool link_send(struct link *l, const struct wire_message *m);
 /* Next message, without waiting: 1; 0 none; ERR_* malformed. m borrows from l. */
 int link_receive(struct link *l, struct wire_message *m, uint64_t now);
 
-/* Waits until a message is there, at most so long. */
+/* Waits until a message is there, at most so long. Logs why a connection does not come about, once
+ * per outage and reason. */
 void link_poll(struct link *l, int timeout_ms);

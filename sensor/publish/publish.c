@@ -31,6 +31,7 @@ struct publish {
     pthread_t thread;
     /* the thread's own */
     struct keep keep;
+    struct link_keys keys;
     struct link link;
     bool said_goodbye;
     /* set by publish_close, read by the thread: the rest is written before `stopping` is */
@@ -297,11 +298,6 @@ static int start_thread(struct publish *p)
 
 static int check_conf(const struct publish_conf *conf, struct note *note)
 {
-    if (!conf->insecure)
-        return note_set(note, ERR_CONF,
-                        "publish.insecure is false: encrypted connections (CURVE) come with a "
-                        "later release; say publish.insecure: true to send in the clear, in a "
-                        "network that you trust");
     if (conf->sensor[0] == '\0')
         return note_set(note, ERR_CONF, "sensor.name is empty: events need a sender");
     if (conf->keep_bytes < 2 * WIRE_MESSAGE_MAX)
@@ -312,9 +308,30 @@ static int check_conf(const struct publish_conf *conf, struct note *note)
     return 0;
 }
 
+/* The collector goes by the certificate's name, whatever the configuration says. */
+static int load_keys(const struct publish_conf *conf, struct link_keys *keys, struct note *note)
+{
+    int err = link_keys_load(keys, conf->insecure, conf->certificate, conf->server, note);
+    char name[CURVE_NAME];
+    if (err == 0 && !conf->insecure && strcmp(keys->own.name, conf->sensor) != 0)
+        log_warn("event=other_name sensor=%s certificate=\"%s\" hint=\"the collector goes by the "
+                 "certificate's name, not by sensor.name\"",
+                 conf->sensor, log_quotable(keys->own.name, name, sizeof name));
+    return err;
+}
+
+int publish_check(const struct publish_conf *conf, struct note *note)
+{
+    struct link_keys keys;
+    int err = load_keys(conf, &keys, note);
+    curve_forget(&keys.own);
+    return err;
+}
+
 static void publish_free(struct publish *p)
 {
     link_close(&p->link);
+    curve_forget(&p->keys.own);
     keep_clear(&p->keep);
     free(p->rings);
     free(p);
@@ -355,9 +372,14 @@ int publish_open(const struct publish_conf *conf, struct ring *const *rings, siz
     err = publish_new(conf, rings, n, counters, &p);
     if (err < 0)
         return note_set(note, err, "no memory for the publisher");
+    err = load_keys(conf, &p->keys, note);
+    if (err < 0) {
+        publish_free(p);
+        return err;
+    }
     zsys_handler_set(NULL); /* czmq would take SIGINT and SIGTERM for itself */
     uint64_t now = clock_mono_ns();
-    err = link_open(&p->link, p->conf.endpoint, now);
+    err = link_open(&p->link, p->conf.endpoint, &p->keys, now);
     if (err < 0) {
         publish_free(p);
         return note_set(note, err, "publish.endpoint \"%s\" cannot be used: %s", conf->endpoint,

@@ -13,8 +13,8 @@
 
 struct publish_conf {
     char endpoint[256];
-    char certificate[256]; /* CURVE: with a later release */
-    char server[256];
+    char certificate[256]; /* CURVE: this sensor's key, with its secret */
+    char server[256];      /* the collector's public key */
     bool insecure;
     char sensor[64], pop[32];
     char driver[16];
@@ -33,6 +33,9 @@ struct publish;
  * collector. ERR_CONF, ERR_NETWORK, -errno with a note. */
 int publish_open(const struct publish_conf *conf, struct ring *const *rings, size_t n,
                  struct counters *counters, struct publish **out, struct note *note);
+
+/* Reads the certificates and no more: ERR_CONF, as publish_open would find. */
+int publish_check(const struct publish_conf *conf, struct note *note);
 
 /* Drains the rings (their writers must have ended), says sensor_stopped, waits up to stop_wait_ns
  * for the last acknowledgement and ends the thread. 0, or the number of events that are lost with

@@ -139,6 +139,16 @@ int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sens
     return err;
 }
 
+int store_load_epochs(struct store *s, int (*each)(void *arg, const struct epoch_row *row),
+                      void *arg, struct note *note)
+{
+    (void)s;
+    int err = called(note);
+    for (size_t i = 0; err == 0 && i < db.epoch_count; i++)
+        err = each(arg, &db.epochs[i]);
+    return err;
+}
+
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
                        void *arg, struct note *note)
 {
@@ -185,6 +195,24 @@ int store_put_sensor(struct store *s, const struct sensor_row *row, struct note 
     assert(i < DB_SENSORS);
     work.sensors[i] = *row;
     work.sensor_count += i == work.sensor_count;
+    return called(note);
+}
+
+int store_put_epoch(struct store *s, const struct epoch_row *row, struct note *note)
+{
+    (void)s;
+    assert(in_transaction);
+    size_t i = 0;
+    while (i < work.epoch_count &&
+           (strcmp(work.epochs[i].sensor, row->sensor) != 0 || work.epochs[i].epoch != row->epoch))
+        i++;
+    assert(i < DB_EPOCHS);
+    if (row->is_forgotten && i < work.epoch_count)
+        work.epochs[i] = work.epochs[--work.epoch_count];
+    if (row->is_forgotten)
+        return called(note);
+    work.epochs[i] = *row;
+    work.epoch_count += i == work.epoch_count;
     return called(note);
 }
 

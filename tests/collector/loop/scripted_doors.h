@@ -9,7 +9,14 @@
 #include "collector/receive/receive.h"
 #include "collector/store/store.h"
 
-enum { DB_SENSORS = 8, DB_GAPS = 64, DB_ROWS = 256, DB_ALERTS = 64, DB_EVENTS = 20000 };
+enum {
+    DB_SENSORS = 8,
+    DB_EPOCHS = 256,
+    DB_GAPS = 64,
+    DB_ROWS = 256,
+    DB_ALERTS = 64,
+    DB_EVENTS = 20000
+};
 
 struct db_event {
     char sensor[WIRE_NAME];
@@ -25,12 +32,14 @@ struct db_malformed {
 
 struct db {
     struct sensor_row sensors[DB_SENSORS];
+    struct epoch_row epochs[DB_EPOCHS];
     struct gap_row gaps[DB_GAPS];
     struct ingress_row rows[DB_ROWS];
     struct alert_row alerts[DB_ALERTS];
     struct db_event events[DB_EVENTS];
     struct db_malformed malformed[DB_GAPS];
-    size_t sensor_count, gap_count, row_count, alert_count, event_count, malformed_count;
+    size_t sensor_count, epoch_count, gap_count, row_count, alert_count, event_count,
+        malformed_count;
     unsigned announced, turns;
 };
 

@@ -383,14 +383,70 @@ static void a_batch_before_hello_is_asked_again(void **state)
     assert_true(counter_get(&counters, COUNTER_batches_refused) == 1);
 }
 
-static void an_older_run_is_refused_with_a_reason(void **state)
+static void queue_epoch(uint64_t epoch, const struct event *e, uint64_t seq)
+{
+    static struct bytes b;
+    b.len = b.count = 0;
+    add(&b, e);
+    net_queue("ams1", &(struct wire_message){.kind = WIRE_BATCH,
+                                             .epoch = epoch,
+                                             .first_seq = seq,
+                                             .count = b.count,
+                                             .events = b.data,
+                                             .events_len = b.len});
+    loop_turn(&loop, 0);
+}
+
+static void an_older_epoch_goes_on_from_its_own_mark_after_a_restart(void **state)
 {
     (void)state;
     hello();
+    struct event e = tally("192.0.2.0/24", 100);
+    send_one(&e, 1);
+    send_one(&e, 2);
     hello_epoch(EPOCH - 1, 1);
     loop_turn(&loop, 0);
-    assert_int_equal(last_answer.kind, WIRE_REFUSE);
-    assert_string_not_equal(last_answer.reason, "");
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 0);
+    queue_epoch(EPOCH - 1, &e, 1);
+    assert_true(last_answer.kind == WIRE_ACK && last_answer.seq == 1);
+    kill_and_start();
+    queue_epoch(EPOCH - 1, &e, 1); /* a repeat */
+    assert_true(last_answer.kind == WIRE_ACK && last_answer.seq == 1);
+    hello();
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 2);
+    send_one(&e, 2); /* a repeat */
+    assert_acked(2);
+    send_one(&e, 3);
+    assert_acked(3);
+    assert_true(db.event_count == 4 && db.rows[0].bytes == 400);
+    assert_true(db.epoch_count == 2 && db.sensors[0].epoch == EPOCH);
+}
+
+/* A standby that took over without what its primary had acknowledged last. */
+static void what_a_failover_lost_is_sent_again_or_becomes_a_gap(void **state)
+{
+    (void)state;
+    static struct db before;
+    hello();
+    struct event e = tally("192.0.2.0/24", 100);
+    for (uint64_t seq = 1; seq <= 10; seq++) {
+        send_one(&e, seq);
+        if (seq == 4)
+            before = db;
+    }
+    assert_acked(10);
+    db = before;
+    send_one(&e, 11); /* refused: it is not what was read */
+    loop_turn(&loop, 0);
+    assert_int_equal(last_answer.kind, WIRE_AGAIN);
+    hello_epoch(EPOCH, 8); /* the rest was acknowledged, and let go of */
+    loop_turn(&loop, 0);
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 7);
+    for (uint64_t seq = 8; seq <= 11; seq++)
+        send_one(&e, seq);
+    assert_acked(11);
+    assert_true(db.event_count == 8 && db.rows[0].bytes == 800);
+    assert_true(db.gap_count == 1 && db.gaps[0].from_seq == 5 && db.gaps[0].to_seq == 7);
 }
 
 static void one_bad_event_is_set_aside_and_the_rest_goes_on(void **state)
@@ -842,7 +898,8 @@ int main(void)
         PROMISE(killed_between_commit_and_ack_the_repeat_is_skipped),
         PROMISE(of_a_batch_that_is_partly_known_only_the_rest_counts),
         PROMISE(a_batch_before_hello_is_asked_again),
-        PROMISE(an_older_run_is_refused_with_a_reason),
+        PROMISE(an_older_epoch_goes_on_from_its_own_mark_after_a_restart),
+        PROMISE(what_a_failover_lost_is_sent_again_or_becomes_a_gap),
         PROMISE(one_bad_event_is_set_aside_and_the_rest_goes_on),
         PROMISE(a_batch_of_rubbish_is_one_line_in_the_log),
         PROMISE(a_tail_that_cannot_be_read_blocks_nothing),
