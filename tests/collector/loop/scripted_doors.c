@@ -7,7 +7,7 @@
 struct db db;
 unsigned db_commits;
 int db_fail_at;
-bool db_is_away, db_lose_commit, db_late_commit;
+bool db_is_taken, db_is_away, db_lose_commit, db_late_commit;
 void (*net_answer)(const char *sensor, const struct wire_message *m);
 
 static struct db work, late;
@@ -27,7 +27,7 @@ void doors_reset(void)
     memset(&db, 0, sizeof db);
     db_commits = 0;
     db_fail_at = 0;
-    db_is_away = db_lose_commit = db_late_commit = in_transaction = false;
+    db_is_taken = db_is_away = db_lose_commit = db_late_commit = in_transaction = false;
     net_answer = NULL;
     head = tail = 0;
 }
@@ -78,6 +78,8 @@ int store_load_begin(struct store *s, struct note *note)
 {
     (void)s;
     turn = db.turns;
+    if (db_is_taken)
+        return note_set(note, ERR_BUSY, "the test writes");
     return called(note);
 }
 
