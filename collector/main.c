@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "collector/conf/collector_conf.h"
@@ -298,9 +299,21 @@ static int draw_seeds(struct collector *c, struct note *note)
     return 0;
 }
 
+/* A descriptor per connection. What a system gives at first (mostly 1024) is little for hundreds of
+ * sensors that come at once, some of them twice. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(struct collector *c)
 {
     struct note note = {0};
+    raise_descriptors();
     sigemptyset(&c->signals); /* blocked before the first thread, so that only the loop sees them */
     sigaddset(&c->signals, SIGTERM);
     sigaddset(&c->signals, SIGINT);

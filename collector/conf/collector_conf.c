@@ -163,9 +163,9 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
     for (size_t i = 0; i < n; i++)
         conf_set(&c, settings[i]);
     require(&c, "collector.name", keys->conf.name);
+    check_receive(&c, &keys->conf.receive);
     check_dsn(&c, "database.dsn", keys->conf.store.dsn);
     check_dsn(&c, "database.owner_dsn", keys->conf.store.owner_dsn);
-    check_receive(&c, &keys->conf.receive);
     check_release(&c, keys);
     int err = conf_end(&c);
     *out = keys->conf;

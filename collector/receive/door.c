@@ -22,8 +22,9 @@ enum { BACKLOG = 1024 };
 enum { ANSWERS = 256 };
 
 #define LOOK_NS     NS_PER_S
-#define TRY_NS      (20 * NS_PER_MS) /* ZeroMQ gives an address back some ms after the close */
-#define COMPLAIN_NS (5 * NS_PER_S)   /* an address that somebody else took meanwhile */
+#define LOOK_NOW_NS (100 * NS_PER_MS) /* at once for a key that is not known, but not for each */
+#define TRY_NS      (20 * NS_PER_MS)  /* ZeroMQ gives an address back some ms after the close */
+#define COMPLAIN_NS (5 * NS_PER_S)    /* an address that somebody else took meanwhile */
 
 /* ---- the list of those who may come in ---- */
 
@@ -224,17 +225,38 @@ static void refuse(struct door *d, const struct zap_question *q, uint64_t now)
                  plain_address(q->address), q->key, more);
 }
 
-static void answer_questions(struct door *d, uint64_t now)
+static bool look_after(struct door *d, uint64_t pause_ns, uint64_t now)
+{
+    if (d->zap == NULL || now - d->looked_at < pause_ns)
+        return false;
+    d->looked_at = now;
+    return look(d, now);
+}
+
+/* A key that is not known may have been put into the folder a moment ago. */
+static struct allowed_key *find_key(struct door *d, const char *key, uint64_t now, bool *is_renewed)
+{
+    struct allowed_key *who = key[0] != '\0' ? allowed_find(&d->allowed, key) : NULL;
+    if (who != NULL || key[0] == '\0')
+        return who;
+    *is_renewed |= look_after(d, LOOK_NOW_NS, now);
+    return allowed_find(&d->allowed, key);
+}
+
+/* true: somebody was thrown out. */
+static bool answer_questions(struct door *d, uint64_t now)
 {
     struct zap_question q;
+    bool is_renewed = false;
     for (unsigned i = 0; i < ANSWERS && d->zap != NULL && zap_next(d->zap, &q); i++) {
-        struct allowed_key *who = q.key[0] != '\0' ? allowed_find(&d->allowed, q.key) : NULL;
+        struct allowed_key *who = find_key(d, q.key, now, &is_renewed);
         zap_answer(d->zap, &q, who != NULL);
         if (who != NULL)
             who->is_connected = true;
         else
             refuse(d, &q, now);
     }
+    return is_renewed;
 }
 
 static const char *reason_of(const struct door *d, enum handshake_failure failure)
@@ -269,12 +291,8 @@ static void note_failures(struct door *d, uint64_t now)
 
 bool door_tend(struct door *d, uint64_t now)
 {
-    bool is_renewed = false;
-    if (d->zap != NULL && now >= d->look_at) {
-        d->look_at = now + LOOK_NS;
-        is_renewed = look(d, now);
-    }
-    answer_questions(d, now);
+    bool is_renewed = look_after(d, LOOK_NS, now);
+    is_renewed |= answer_questions(d, now);
     note_failures(d, now);
     if (d->socket == NULL && now >= d->open_at)
         open_again(d, now);

@@ -30,7 +30,7 @@ struct door {
     uint64_t print;            /* of the folder, when the list was read */
     uint64_t complaints;       /* about its files: a hash of what was logged */
     bool is_settled, is_blind; /* blind: the folder cannot be read, which was logged */
-    uint64_t look_at;          /* mono ns of the next look at the folder */
+    uint64_t looked_at;        /* mono ns of the last look at the folder */
     uint64_t open_at;          /* of the next try to open */
     uint64_t closed_at;
     struct quiet said_key, said_handshake;

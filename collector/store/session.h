@@ -88,7 +88,8 @@ int session_boolean(struct store *s, const char *sql, const char *what, bool *ou
 int session_copy(struct store *s, const char *sql, const struct record *rows, const char *what,
                  struct note *note);
 
-/* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATABASE. */
+/* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATA when the values are
+ * to blame, else ERR_DATABASE. */
 int session_fail(struct store *s, const PGresult *res, const char *what, struct note *note);
 
 /* 0, or ERR_DATABASE when the caller has no transaction open (the last failure ended it). */

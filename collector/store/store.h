@@ -3,8 +3,9 @@
  * lock.
  *
  * A unit of work: store_begin, any of the puts, store_commit. When anything fails the connection's
- * transaction is rolled back and ERR_DATABASE is returned with a note; the caller throws away what
- * it folded in memory, loads again, and lets the sensors send again. Puts and the commit are
+ * transaction is rolled back and ERR_DATABASE is returned with a note, or ERR_DATA when what was
+ * put is to blame and would fail again (collector/store/sqlstate.h); the caller throws away what it
+ * folded in memory, loads again, and lets the sensors send again. Puts and the commit are
  * refused until the next store_begin, which connects again (once) when the connection is broken; so
  * do the loads. A statement that takes longer than a minute is a failure,
  * except reading the map.

@@ -10,20 +10,6 @@ enum { GREET_PAUSE_MS = 200 };
 /* A collector that is being stopped closes connections in their handshake, too: once is no sign. */
 enum { CLOSED_OFTEN = 3 };
 
-int link_keys_load(struct link_keys *keys, bool insecure, const char *certificate,
-                   const char *server, struct note *note)
-{
-    struct note why = {0};
-    *keys = (struct link_keys){.is_plain = insecure};
-    if (insecure)
-        return 0;
-    int err = curve_load_secret(certificate, &keys->own, &why);
-    if (err < 0)
-        return note_set(note, err, "publish.certificate: %s", why.text);
-    err = curve_load_public(server, &keys->server, &why);
-    return err == 0 ? 0 : note_set(note, err, "publish.server: %s", why.text);
-}
-
 /* Every option before connect: ZeroMQ ignores most of them afterwards. */
 static void set_options(const struct link *l)
 {
@@ -40,16 +26,16 @@ static void set_options(const struct link *l)
      * that is there and does not answer. */
     zsock_set_heartbeat_ivl(s, dead_ms / 3 > 0 ? dead_ms / 3 : 1);
     zsock_set_heartbeat_timeout(s, dead_ms);
-    if (l->keys->is_plain)
+    if (l->by->is_plain)
         return;
-    zsock_set_curve_publickey(s, l->keys->own.public_key);
-    zsock_set_curve_secretkey(s, l->keys->own.secret_key);
-    zsock_set_curve_serverkey(s, l->keys->server.public_key);
+    zsock_set_curve_publickey(s, l->by->own.public_key);
+    zsock_set_curve_secretkey(s, l->by->own.secret_key);
+    zsock_set_curve_serverkey(s, l->by->server.public_key);
 }
 
 static void warn_of_plain(const struct link *l)
 {
-    if (l->keys->is_plain)
+    if (l->by->is_plain)
         log_warn(
             "event=insecure endpoint=%s hint=\"publish.insecure is true: nothing is encrypted, "
             "and whoever answers there is taken for the collector\"",
@@ -73,10 +59,10 @@ static int connect_now(struct link *l, uint64_t now)
     return 0;
 }
 
-int link_open(struct link *l, const char *endpoint, const struct link_keys *keys, uint64_t now)
+int link_open(struct link *l, const char *endpoint, const struct credentials *by, uint64_t now)
 {
     l->endpoint = endpoint;
-    l->keys = keys;
+    l->by = by;
     l->credit = 1;
     return connect_now(l, now);
 }
@@ -164,8 +150,8 @@ static const char *reason_of(const struct link *l, enum handshake_failure failur
     case HANDSHAKE_KEY:
         return "the collector does not accept this sensor's key";
     case HANDSHAKE_MISMATCH:
-        return l->keys->is_plain ? "the collector wants CURVE, this sensor is plain"
-                                 : "the collector is plain, this sensor wants CURVE";
+        return l->by->is_plain ? "the collector wants CURVE, this sensor is plain"
+                               : "the collector is plain, this sensor wants CURVE";
     case HANDSHAKE_CLOSED:
         return "the collector closes the connection: publish.server is not its key?";
     default:
@@ -179,9 +165,9 @@ static const char *hint_of(const struct link *l, enum handshake_failure failure)
     case HANDSHAKE_KEY:
         return "put this sensor's .pub file into the collector's collector.sensors";
     case HANDSHAKE_MISMATCH:
-        return l->keys->is_plain ? "set publish.certificate and publish.server, leave out "
-                                   "publish.insecure"
-                                 : "collector.insecure is true there";
+        return l->by->is_plain ? "set publish.certificate and publish.server, leave out "
+                                 "publish.insecure"
+                               : "collector.insecure is true there";
     case HANDSHAKE_CLOSED:
         return "compare penstockctl keys show on both machines";
     default:

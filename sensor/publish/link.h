@@ -8,8 +8,8 @@
 
 #include <czmq.h>
 
+#include "sensor/publish/credentials.h"
 #include "shared/base/err.h"
-#include "shared/curve/curve.h"
 #include "shared/curve/handshake.h"
 #include "shared/wire/wire.h"
 
@@ -20,15 +20,9 @@ enum link_state {
     LINK_REFUSED, /* the collector does not want us; tried again later, with a new connection */
 };
 
-/* Read once, before the first connection: new ones need no files. */
-struct link_keys {
-    bool is_plain;
-    struct curve_key own, server;
-};
-
 struct link {
     const char *endpoint;         /* borrowed */
-    const struct link_keys *keys; /* borrowed */
+    const struct credentials *by; /* borrowed */
     uint64_t ping_ns, dead_ns;
     zsock_t *socket, *monitor;
     enum handshake_failure told; /* why there is no connection, as it was logged; until OPEN */
@@ -43,13 +37,8 @@ struct link {
     uint8_t in[WIRE_MESSAGE_MAX], out[WIRE_MESSAGE_MAX];
 };
 
-/* Reads the sensor's certificate and the collector's public key, or, with insecure, nothing.
- * ERR_CONF with the name of the key, file, reason and what to do. */
-int link_keys_load(struct link_keys *keys, bool insecure, const char *certificate,
-                   const char *server, struct note *note);
-
 /* Makes the socket and starts connecting; does not wait. ERR_CONF: no such kind of endpoint. */
-int link_open(struct link *l, const char *endpoint, const struct link_keys *keys, uint64_t now);
+int link_open(struct link *l, const char *endpoint, const struct credentials *by, uint64_t now);
 void link_close(struct link *l);
 
 /* Throws the socket away and starts afresh: a new identity, nothing queued. When that fails (no
