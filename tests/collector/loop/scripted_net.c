@@ -18,6 +18,8 @@ void net_reset(void)
 {
     net_answer = NULL;
     head = tail = 0;
+    for (unsigned i = 0; i < QUEUE; i++)
+        queue[i].sensor[0] = '\0';
 }
 
 void net_queue(const char *sensor, const struct wire_message *m)
