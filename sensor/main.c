@@ -9,6 +9,7 @@
 #include "sensor/capture.h"
 #include "sensor/conf/sensor_conf.h"
 #include "sensor/publish/publish.h"
+#include "sensor/publish/spool_look.h"
 #include "sensor/reduce.h"
 #include "sensor/worker/worker.h"
 #include "shared/base/clock.h"
@@ -24,7 +25,7 @@
 
 struct sensor {
     struct cli cli;
-    const char *capture, *detach, *seed; /* command line; NULL: not given */
+    const char *capture, *detach, *seed, *spool; /* command line; NULL: not given */
     struct sensor_conf conf;             /* as started; fixed, for everybody borrows it */
     const struct source_ops *ops;
     struct source_group *group;
@@ -150,7 +151,7 @@ static void publisher_down(void *ctx)
     struct sensor *s = ctx;
     uint64_t lost = publish_close(s->publish, s->stop_reason);
     if (lost != 0)
-        log_warn("event=events_lost count=%llu reason=\"not acknowledged in time\"",
+        log_warn("event=events_lost count=%llu reason=\"neither acknowledged nor spooled\"",
                  (unsigned long long)lost);
 }
 
@@ -467,6 +468,8 @@ static int choose(struct sensor *s)
         return bad_usage("--seed: only a capture has a seed of choice");
     if (s->detach != NULL && s->capture != NULL)
         return bad_usage("--detach: a capture is attached to nothing");
+    if (s->spool != NULL && (s->capture != NULL || s->detach != NULL))
+        return bad_usage("--spool: neither with --capture nor with --detach");
     if (parse_seed(s->seed, &seed) != 0)
         return bad_usage("--seed: expected a number");
     int err = load(s, &note);
@@ -475,6 +478,8 @@ static int choose(struct sensor *s)
     if (s->cli.check)
         return check(s);
     log_level_set(s->conf.log_level);
+    if (s->spool != NULL)
+        return spool_command(s->spool, s->conf.state_dir);
     if (s->detach != NULL)
         return detach(s);
     return s->capture != NULL ? capture(s, seed) : run(s);
@@ -488,6 +493,10 @@ static const char about[] =
     "it found to the collector. SIGTERM ends it cleanly; SIGHUP reads the configuration again:\n"
     "penny.prefixes and log.level change live, the rest needs a restart.\n"
     "\n"
+    "Events that the collector has not committed yet stand in a spool on disk (sensor.state_dir).\n"
+    "--spool looks at it, also beside a running sensor: show says what is in it, check verifies\n"
+    "every record, export prints its events as JSON.\n"
+    "\n"
     "With --capture it reads a file instead and prints its events, one JSON object per line, in "
     "the\n"
     "capture's time. Nothing can be withheld from a capture, so the Penny test is off there "
@@ -500,6 +509,7 @@ static const char about[] =
 static const char synopsis[] = "-c FILE [--set KEY=VALUE …]\n"
                                "-c FILE --check\n"
                                "-c FILE --detach\n"
+                               "-c FILE --spool show|check|export\n"
                                "--capture FILE [-c FILE] [--seed NUMBER] [--set KEY=VALUE …]\n"
                                "--explain";
 
@@ -511,6 +521,8 @@ int main(int argc, char **argv)
          &sensor.capture},
         {"seed", "NUMBER", "with --capture: start of the engines' random numbers (default 1)",
          &sensor.seed},
+        {"spool", "WHAT", "show, check or export what waits for the collector, and end",
+         &sensor.spool},
         {"detach", NULL, "remove what an af_xdp sensor left in the kernel, and end",
          &sensor.detach},
     };

@@ -22,6 +22,9 @@
 
 static const struct rights_path no_paths[] = {{NULL, RIGHTS_READ}};
 
+/* A replay's spool has no name and no folder of its own. */
+static const struct rights_path pcap_paths[] = {{"/tmp", RIGHTS_WRITE}, {NULL, RIGHTS_READ}};
+
 /* Devices and memory of DPDK; where a path is not there, it is skipped. */
 static const struct rights_path dpdk_paths[] = {
     {"/dev/hugepages", RIGHTS_DEVICE},
@@ -55,7 +58,7 @@ static const struct {
 } by_driver[] = {
     [SOURCE_AF_XDP] = {SOCKETS, true, no_paths},
     [SOURCE_DPDK] = {SOCKETS, true, dpdk_paths},
-    [SOURCE_PCAP] = {0, false, no_paths},
+    [SOURCE_PCAP] = {0, false, pcap_paths},
 };
 
 static const struct rights_path *const by_forward[] = {

@@ -55,6 +55,45 @@ static int load_all(struct fold *f, struct store *store, struct note *note)
     return err;
 }
 
+static bool not_after(int64_t *at, int64_t now)
+{
+    if (*at <= now)
+        return false;
+    *at = now;
+    return true;
+}
+
+struct at {
+    struct fold *f;
+    int64_t now;
+};
+
+/* Else an entry that was seen by a clock that was ahead would stand in the future: newer traffic
+ * would weigh nothing there, newer verdicts would not count. */
+static void row_not_after(void *arg, struct ingress_row *row)
+{
+    const struct at *at = arg;
+    bool is_changed = not_after(&row->first_seen, at->now);
+    is_changed |= not_after(&row->last_seen, at->now);
+    is_changed |= not_after(&row->weight_at, at->now);
+    is_changed |= not_after(&row->last_test_at, at->now);
+    if (is_changed)
+        ingress_map_changed(at->f->map, row);
+}
+
+static void listens(struct fold *f, int64_t now, bool has_jumped)
+{
+    struct at at = {.f = f, .now = now};
+    roster_listens(f->roster, now);
+    alert_listens(f->alert, now, has_jumped);
+    ingress_map_all(f->map, row_not_after, &at);
+}
+
+void fold_clock_jumped(struct fold *f, int64_t now)
+{
+    listens(f, now, true);
+}
+
 int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
               struct store *store, int64_t now, struct note *note)
 {
@@ -68,13 +107,13 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
         note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
     else
         err = load_all(f, store, note);
-    if (err < 0)
+    if (err < 0) {
         fold_clear(f);
-    else
-        fold_expect_all(f, now);
-    if (err == 0)
-        roster_listens(f->roster, now);
-    return err;
+        return err;
+    }
+    listens(f, now, false);
+    fold_expect_all(f, now);
+    return 0;
 }
 
 void fold_clear(struct fold *f)
@@ -240,12 +279,6 @@ static bool is_ahead(const struct event *e, int64_t now)
     default:
         return false;
     }
-}
-
-static void not_after(int64_t *at, int64_t now)
-{
-    if (*at > now)
-        *at = now;
 }
 
 /* What has been seen was seen by now. Else a sensor whose clock was ahead once would hold an entry

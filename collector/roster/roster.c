@@ -437,17 +437,29 @@ int roster_hello(struct roster *r, const char *sensor, const struct wire_message
 
 /* ---- batches and their events ---- */
 
+static enum roster_answer judge(const struct sensor *s, const struct wire_message *m)
+{
+    if (s == NULL || m->epoch != s->row.epoch || m->first_seq == 0 ||
+        m->first_seq > s->row.last_seq + 1 || m->first_seq > UINT64_MAX - m->count)
+        return ROSTER_AGAIN;
+    return m->first_seq + m->count <= s->row.last_seq + 1 ? ROSTER_REPEAT : ROSTER_TAKE;
+}
+
+enum roster_answer roster_ask(struct roster *r, const char *sensor, const struct wire_message *m)
+{
+    return judge(find(r, sensor), m);
+}
+
 enum roster_answer roster_batch(struct roster *r, const char *sensor, const struct wire_message *m,
                                 uint32_t room, int64_t now, struct roster_share *share)
 {
     struct sensor *s = find(r, sensor);
+    enum roster_answer answer = judge(s, m);
     *share = (struct roster_share){0};
-    if (s == NULL || m->epoch != s->row.epoch || m->first_seq == 0 ||
-        m->first_seq > s->row.last_seq + 1 || m->first_seq > UINT64_MAX - m->count)
-        return ROSTER_AGAIN;
-    heard(r, s, now);
-    if (m->first_seq + m->count <= s->row.last_seq + 1)
-        return ROSTER_REPEAT;
+    if (answer != ROSTER_AGAIN)
+        heard(r, s, now);
+    if (answer != ROSTER_TAKE)
+        return answer;
     share->skip = (uint32_t)(s->row.last_seq + 1 - m->first_seq);
     share->count = m->count - share->skip < room ? m->count - share->skip : room;
     mark_move(s, s->row.last_seq + share->count);
@@ -589,10 +601,4 @@ size_t roster_up(const struct roster *r)
     for (uint32_t i = 0; i < r->used; i++)
         up += r->sensors[i].row.state == SENSOR_UP;
     return up;
-}
-
-void roster_all(const struct roster *r, void (*each)(void *arg, const char *sensor), void *arg)
-{
-    for (uint32_t i = 0; i < r->used; i++)
-        each(arg, r->sensors[i].row.name);
 }

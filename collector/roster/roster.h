@@ -84,6 +84,9 @@ struct roster_share {
 
 enum roster_answer { ROSTER_TAKE, ROSTER_REPEAT, ROSTER_AGAIN };
 
+/* What roster_batch would answer. */
+enum roster_answer roster_ask(struct roster *r, const char *sensor, const struct wire_message *m);
+
 /* A batch, of which at most `room` (> 0) new events shall be taken. TAKE: those in *share, to which
  * the mark moves; REPEAT: all are known, acknowledge; AGAIN: not in order, or not of the epoch of
  * the sensor's latest hello: ask for one. */
@@ -112,6 +115,3 @@ const struct sensor_row *roster_find(struct roster *r, const char *sensor);
 
 /* Sensors that are up. */
 size_t roster_up(const struct roster *r);
-
-/* Calls each with every sensor's name. */
-void roster_all(const struct roster *r, void (*each)(void *arg, const char *sensor), void *arg);

@@ -18,11 +18,29 @@ enum event_table {
 /* Partitions per table: one for all that is before 2026, 300 months, one for all that is after. */
 #define PARTITION_COUNT 302
 
+/* Which server process a session is: its number may be another's later, its birth may not. */
+struct backend {
+    uint64_t pid;  /* 0: none */
+    int64_t birth; /* as PostgreSQL counts, by its clock */
+};
+
+/* The row of collector_turn. The time, too: after a failover that lost the last turns, as many of
+ * somebody else's may follow. */
+struct turn {
+    uint64_t count;
+    int64_t at;
+};
+
 struct store {
     PGconn *conn;
     bool in_transaction;
-    bool is_turn_known; /* else whatever store_begin finds is right */
-    uint64_t turn;      /* collector_turn.turns, when the last of our transactions committed */
+    bool is_writer;         /* this connection holds the lock of claim.c */
+    bool was_warned;        /* the server sent a warning; store.c clears it */
+    char failure[6];        /* SQLSTATE of the last failure; "": none, or the connection's */
+    struct backend claimed; /* the session that took the lock last: this one, or a former one */
+    bool is_turn_known;     /* else whatever store_begin finds is right */
+    struct turn turn;       /* when the last of our transactions committed */
+    struct turn next;       /* when the one under way will have */
     /* what waits for the next flush, as COPY BINARY rows */
     struct record events[TABLE_COUNT];
     struct record entries;   /* changed map entries */
@@ -32,6 +50,10 @@ struct store {
     bool partitions[TABLE_COUNT][PARTITION_COUNT];
 };
 
+/* claim.c: takes the lock of the one writer, if this connection does not hold it. 0, ERR_BUSY with
+ * who holds it, ERR_DATABASE. */
+int session_claim(struct store *s, struct note *note);
+
 #define SESSION_STATEMENT_TIMEOUT "SET statement_timeout = '60s';"
 
 /* Checks the connection and sets the session up. */
@@ -40,7 +62,8 @@ int session_set_up(struct store *s, struct note *note);
 /* Connects again, once, if the connection is known to be broken; not within a transaction. */
 int session_ready(struct store *s, struct note *note);
 
-/* A transaction that takes no turn, for migrations: the schema may not be there. */
+/* A transaction that takes no turn: for migrations (the schema may not be there), and to take one.
+ */
 int session_begin(struct store *s, struct note *note);
 
 /* The statement's parameters, empty: fill them with field_…() in order. */
@@ -58,11 +81,15 @@ int session_script(struct store *s, const char *sql, const char *what, struct no
  * answer and returns it. */
 int session_each(struct store *s, const char *sql, const char *what,
                  int (*each)(void *arg, struct columns *row), void *arg, struct note *note);
+/* One boolean, without parameters. */
+int session_boolean(struct store *s, const char *sql, const char *what, bool *out,
+                    struct note *note);
 /* COPY … FROM STDIN of those rows. */
 int session_copy(struct store *s, const char *sql, const struct record *rows, const char *what,
                  struct note *note);
 
-/* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATABASE. */
+/* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATA when the values are
+ * to blame, else ERR_DATABASE. */
 int session_fail(struct store *s, const PGresult *res, const char *what, struct note *note);
 
 /* 0, or ERR_DATABASE when the caller has no transaction open (the last failure ended it). */

@@ -81,3 +81,14 @@ static inline const char *keyring_certificate(struct keyring *k, const struct cu
     keyring_save(key, keyring_path(k, "", key->name, ".cert"), true);
     return k->file;
 }
+
+/* A sensor of that name may come in, with the key that it has or gets. The path of its own file,
+ * valid until the next call. */
+static inline const char *keyring_sensor(struct keyring *k, const char *name, const char *pop)
+{
+    if (access(keyring_path(k, "", name, ".cert"), F_OK) == 0)
+        return k->file;
+    struct curve_key key = keyring_new_key(name, pop);
+    keyring_allow(k, &key);
+    return keyring_certificate(k, &key);
+}

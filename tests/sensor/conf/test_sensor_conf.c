@@ -84,7 +84,7 @@ static void defaults_are_those_of_the_contract(void **state)
     assert_int_equal(conf.tally.v4_length, 24);
     assert_int_equal(conf.tally.v6_length, 48);
     assert_int_equal(conf.tally.max_cells, 65536);
-    assert_int_equal(conf.publish.keep_bytes, 64 << 20);
+    assert_int_equal(conf.publish.keep_bytes, 1 << 30);
     assert_int_equal(conf.publish.linger_ns, 20000000);
     assert_true(conf.publish.stop_wait_ns == UINT64_C(3000000000));
     assert_string_equal(conf.metrics_listen, "127.0.0.1:9559");

@@ -9,6 +9,7 @@
 #include <czmq.h>
 
 #include "sensor/publish/publish.h"
+#include "sensor/publish/spool.h"
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
 #include "shared/base/log.h"
@@ -607,7 +608,7 @@ static void a_full_memory_stops_reading_the_rings_and_loses_nothing(void **state
     }
     uint64_t held = s.pushed[0];
     assert_true(held > RING_SLOTS); /* ring and memory */
-    assert_true(held < RING_SLOTS + 2 * WIRE_MESSAGE_MAX / 50);
+    assert_true(held < RING_SLOTS + SPOOL_MIN / 50);
     gate_bind(&g);
     wait_until_acknowledged(&s, &g, held + 1);
     assert_int_equal(push(&s, 0, 50), 50);
