@@ -18,7 +18,7 @@ struct keyring {
 static inline const char *keyring_path(struct keyring *k, const char *folder, const char *name,
                                        const char *suffix)
 {
-    snprintf(k->file, sizeof k->file, "%s/%s%s%s", k->folder.path, folder, name, suffix);
+    snprintf(k->file, sizeof k->file, "%s/%.64s%.64s%.16s", k->folder.path, folder, name, suffix);
     return k->file;
 }
 
