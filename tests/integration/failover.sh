@@ -29,6 +29,7 @@ both="host=$first/socket,$second/socket dbname=penstock target_session_attrs=rea
 # collector LOG PORT: pid in $lab_pid
 collector() {
     lab_spawn "$1" nsenter --net="/run/netns/$lab_id-core" "$collector" -c "$lab_root/configs/lab-collector.yaml" \
+        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
         --set "database.dsn=$both user=collector password=hunter2" --set "policy.file=$lab_root/configs/lab-expected.yaml" \
         --set "http.listen=127.0.0.1:$2" --set log.level=debug
 }
