@@ -154,7 +154,7 @@ lab_started() {
 lab_sensor_arguments() {
     local pop=$1 n=$2 low=${1,,}
     printf '%s\n' -c "$lab_root/configs/lab-sensor.yaml" --set "sensor.name=${low}1" --set "sensor.pop=$pop" \
-        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab" \
+        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab/state-${low}1" \
         --set "ingress=[{router: ${low}1-r1, interface: xe-0/0/0, peer_as: 6450$n}]" \
         --set "publish.endpoint=tcp://10.255.$n.1:5560"
     if [ $lab_driver = dpdk ]; then lab_dpdk_arguments; fi

@@ -118,7 +118,7 @@ stop "$pid"
 
 # ---- without root, as a service; as its unit does, what root has pinned is given away first
 chown -R -h nobody "$lab/bpf"
-chown nobody "$lab/state"
+chown -R nobody "$lab/state"
 run=("$lab/bin/penstock-sensor" "${arguments[@]}")
 as_nobody "$everything"
 start service.log "${nobody[@]}" "${run[@]}"
