@@ -31,7 +31,7 @@ enum { REWRITE_MOST = 256 << 10 };
 /* Given up at once when a transaction failed for want of room; the ceiling rises again after it. */
 #define STEP (UINT64_C(1) << 20)
 /* Bit of spool_meta.why beside those of the classes. */
-#define DAMAGED (1u << CLASS_COUNT)
+#define DAMAGED   (1u << CLASS_COUNT)
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -274,8 +274,8 @@ static int make_room(struct work *w, uint64_t on_the_way)
     /* a little more than needed, so that not every commit has to */
     uint64_t target = most - MIN(MIN(most / 128, AHEAD), most);
     uint64_t from = MAX(MAX(s->acked, w->books.meta.acked), on_the_way) + 1;
-    for (int class = 0; rc == 0 && class < CLASS_COUNT; class++)
-        rc = give_up_class(w, (enum event_class)class, from, target, &bytes);
+    for (int class = 0; rc == 0 && class < CLASS_COUNT; class ++)
+        rc = give_up_class(w, (enum event_class) class, from, target, &bytes);
     w->books.stats.bytes = bytes;
     return rc;
 }
@@ -629,8 +629,8 @@ const char *spool_why(struct spool *s)
     s->why[0] = '\0';
     for (int c = 0; c < CLASS_COUNT; c++)
         if (why & 1u << c) {
-            used += (size_t)snprintf(s->why + used, sizeof s->why - used, "%s%s", between,
-                                     words[c]);
+            used +=
+                (size_t)snprintf(s->why + used, sizeof s->why - used, "%s%s", between, words[c]);
             between = ", ";
         }
     if (why & DAMAGED)
@@ -824,8 +824,9 @@ static int open_files(struct spool *s, const struct spool_conf *conf, struct not
     if (rc == MDB_NOTFOUND)
         rc = read_books(s, conf->sensor);
     if (rc != 0)
-        return note_set(note, error_of(rc), "sensor.state_dir: the spool in %s cannot be opened: %s",
-                        s->place.folder, mdb_strerror(rc));
+        return note_set(note, error_of(rc),
+                        "sensor.state_dir: the spool in %s cannot be opened: %s", s->place.folder,
+                        mdb_strerror(rc));
     int err = spool_place_settle(&s->place, conf->state_dir);
     if (err != 0)
         return note_set(note, err, "sensor.state_dir: %s cannot be made durable: %s",

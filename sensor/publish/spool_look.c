@@ -296,7 +296,8 @@ static void child(int fd, const char *folder, bool is_alone)
 {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     static struct answer a;
-    /* not the lock of who asks: should that be killed meanwhile, the next one must not wait for us */
+    /* not the lock of who asks: should that be killed meanwhile, the next one must not wait for us
+     */
     close_range(3, (unsigned)fd - 1, 0);
     close_range((unsigned)fd + 1, ~0u, 0);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a crash here is an answer, no accident */

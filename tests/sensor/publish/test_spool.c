@@ -263,8 +263,8 @@ static void whenever_it_is_killed_what_was_committed_is_there_once_and_in_order(
     (void)state;
     struct folder f;
     struct prf prf = prf_init(9, 9);
-    _Atomic uint64_t *committed = mmap(NULL, sizeof *committed, PROT_READ | PROT_WRITE,
-                                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    _Atomic uint64_t *committed =
+        mmap(NULL, sizeof *committed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     folder_make(&f);
     uint64_t epoch = 0;
     for (unsigned round = 0; round < 60; round++) {
@@ -301,6 +301,8 @@ static void after_power_loss(uint8_t *image, size_t *size, unsigned n, struct pr
             continue;
         if (i >= synced && prf_below(prf, 2) == 0 && len > 512)
             len = 512 * prf_below(prf, len / 512);
+        if (len == 0)
+            continue;
         memcpy(image + op->at, op->bytes, len);
         if (op->at + len > *size)
             *size = op->at + len;
@@ -1033,6 +1035,6 @@ int main(void)
         cmocka_unit_test(a_damaged_or_missing_spool_fails_the_check),
         cmocka_unit_test(a_newer_programs_spool_is_refused_and_left_alone),
     };
-    log_level_set((enum log_level)-1); /* damage is what they are about */
+    log_level_set((enum log_level) - 1); /* damage is what they are about */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
