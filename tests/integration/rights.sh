@@ -98,7 +98,8 @@ check "SIGTERM ends it with status 0" stop "$pid"
 
 # ---- as root, and then another user
 mkdir -m 700 "$lab/state/theirs" && chown nobody "$lab/state/theirs"
-start user.log "$lab/bin/penstock-sensor" "${arguments[@]}" --set sensor.user=nobody --set "sensor.state_dir=$lab/state/theirs"
+start user.log "$lab/bin/penstock-sensor" "${arguments[@]}" --set sensor.user=nobody \
+    --set sensor.name=ams2 --set "sensor.state_dir=$lab/state/theirs" # a spool of its own needs a name of its own
 pid=$lab_pid
 check "sensor.user: every thread is that user's" same "65534	65534	65534	65534" "$(threads "$pid" Uid)"
 check "sensor.user: every thread keeps three capabilities" every_thread "$pid" $kept $none
