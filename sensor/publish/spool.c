@@ -343,6 +343,8 @@ static void reserve(struct spool *s)
         s->disk_is_full = false;
         return;
     }
+    int dead; /* who looked at the spool and was killed holds no pages any more */
+    mdb_reader_check(s->env, &dead);
     s->disk_is_full = spool_place_reserve(s->fd, want, &s->allocated) == -ENOSPC;
 }
 
@@ -412,12 +414,15 @@ static int commit_squeezed(struct spool *s, uint64_t on_the_way)
 /* A failed write of a meta page leaves LMDB's environment unusable until it is opened again. */
 static int open_env(struct spool *s);
 static void close_env(struct spool *s);
+static int recount(struct spool *s);
 
 static int reopen(struct spool *s)
 {
     uint64_t next = s->books.meta.next;
     close_env(s);
     int rc = open_env(s);
+    if (rc == 0)
+        rc = recount(s);
     if (rc != 0)
         return rc;
     /* the write may have come through: then what waits is committed */
@@ -552,6 +557,23 @@ static int find(struct spool *s, uint64_t position, struct record *out, const vo
         *data = its_data;
     }
     return rc < 0 ? rc : rc == 1 && before.first + before.count > position ? 1 : found;
+}
+
+/* Counts what is held from what is there. */
+static int recount(struct spool *s)
+{
+    struct record r;
+    const void *data;
+    int got, rc = begin_reading(s);
+    memset(s->books.held, 0, sizeof s->books.held);
+    for (uint64_t position = 1; rc == 0; position = r.first + MAX(r.count, 1)) {
+        got = record_at(s->at, position, MDB_SET_RANGE, &r, &data);
+        if (got <= 0)
+            return got;
+        if (r.count > 0)
+            count_in(&s->books, &r);
+    }
+    return rc;
 }
 
 /* A record that is not what it was: no event of it is believed, and its numbers become a hole. */
