@@ -192,7 +192,7 @@ lab_sensor_arguments() {
     local pop=$1 n=$2 low=${1,,}
     lab_allow "${low}1" "$pop"
     printf '%s\n' -c "$lab_root/configs/lab-sensor.yaml" --set "sensor.name=${low}1" --set "sensor.pop=$pop" \
-        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab" \
+        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab/state-${low}1" \
         --set "ingress=[{router: ${low}1-r1, interface: xe-0/0/0, peer_as: 6450$n}]" \
         --set "publish.endpoint=tcp://10.255.$n.1:5560" --set "publish.certificate=$lab/keys/${low}1.cert" \
         --set "publish.server=$lab/keys/collector.pub"
