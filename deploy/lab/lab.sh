@@ -139,10 +139,10 @@ lab_spawn() {
     lab_pids+=("$lab_pid")
 }
 
-# lab_database: a superuser's DSN in $lab_dsn. As it should be anywhere: the schema is of role owner; the
+# lab_database [--durable]: a superuser's DSN in $lab_dsn. As it should be anywhere: the schema is of role owner; the
 # collector is role collector, which may write, and reports are role reader's.
 lab_database() {
-    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$lab/pg") || return
+    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$@" "$lab/pg") || return
     lab_sql -c "CREATE ROLE owner LOGIN CREATEROLE; GRANT CREATE ON DATABASE penstock TO owner" || return
     "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" --migrate \
         --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
