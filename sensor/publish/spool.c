@@ -41,7 +41,8 @@ enum { REWRITE_MOST = 256 << 10 };
 struct books {
     struct spool_meta meta;
     uint64_t held[CLASS_COUNT];   /* events */
-    uint64_t cursor[CLASS_COUNT]; /* no event of that class stands before it */
+    uint64_t cursor[CLASS_COUNT]; /* no event of that class stands before it, */
+    uint64_t spared;              /* but for those that were on the way, up to here */
     struct spool_stats stats;
 };
 
@@ -262,6 +263,16 @@ static uint64_t budget(const struct spool *s)
     return s->ceiling > 0 ? MIN(most, s->ceiling) : most;
 }
 
+/* The cursors pass by what is on the way. When it is not any more, and came to nothing, it is the
+ * oldest again. */
+static void spare(struct work *w, uint64_t on_the_way)
+{
+    struct books *b = &w->books;
+    if (on_the_way < b->spared && b->meta.acked < b->spared)
+        memset(b->cursor, 0, sizeof b->cursor);
+    b->spared = on_the_way;
+}
+
 static int make_room(struct work *w, uint64_t on_the_way)
 {
     struct spool *s = w->s;
@@ -274,8 +285,9 @@ static int make_room(struct work *w, uint64_t on_the_way)
     /* a little more than needed, so that not every commit has to */
     uint64_t target = most - MIN(MIN(most / 128, AHEAD), most);
     uint64_t from = MAX(MAX(s->acked, w->books.meta.acked), on_the_way) + 1;
-    for (int class = 0; rc == 0 && class < CLASS_COUNT; class ++)
-        rc = give_up_class(w, (enum event_class) class, from, target, &bytes);
+    spare(w, on_the_way);
+    for (int c = 0; rc == 0 && c < CLASS_COUNT; c++)
+        rc = give_up_class(w, (enum event_class)c, from, target, &bytes);
     w->books.stats.bytes = bytes;
     return rc;
 }

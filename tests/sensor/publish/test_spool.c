@@ -494,6 +494,15 @@ static void what_is_on_the_way_is_not_given_up(void **state)
     }
     assert_int_equal(spool_read(s, 2001, &r), 1);
     assert_true(r.first > 2001);
+    /* the connection is lost, and they are the oldest again */
+    uint64_t gone = given_up(s);
+    while (given_up(s) < gone + 2000) {
+        while (spool_has_room(s))
+            add(s, EVENT_tally);
+        commit_now(s);
+    }
+    assert_int_equal(spool_read(s, 1, &r), 1);
+    assert_true(r.first > 2000);
     spool_close(s);
     folder_remove(&f);
 }
