@@ -24,10 +24,12 @@ static const struct message_field {
     {{MESSAGE_TEXT(release)}, BIT(WIRE_HELLO)},
     {{MESSAGE_U64(epoch)}, BIT(WIRE_HELLO) | BIT(WIRE_WELCOME) | BIT(WIRE_BATCH) | BIT(WIRE_ACK)},
     {{MESSAGE_U64(first_seq)}, BIT(WIRE_HELLO) | BIT(WIRE_BATCH)},
+    {{MESSAGE_U64(after)}, BIT(WIRE_BATCH)},
     {{MESSAGE_U64(next_seq)}, BIT(WIRE_HELLO)},
     {{MESSAGE_U64(seq)}, BIT(WIRE_WELCOME) | BIT(WIRE_ACK)},
     {{MESSAGE_U64(credit)}, BIT(WIRE_WELCOME)},
-    {{MESSAGE_TEXT(reason)}, BIT(WIRE_HELLO) | BIT(WIRE_AGAIN) | BIT(WIRE_REFUSE)},
+    {{MESSAGE_TEXT(reason)},
+     BIT(WIRE_HELLO) | BIT(WIRE_BATCH) | BIT(WIRE_AGAIN) | BIT(WIRE_REFUSE)},
 };
 
 enum { FIELDS = sizeof fields / sizeof fields[0] };
@@ -136,6 +138,8 @@ static int check(const struct wire_message *m)
         return ERR_FORMAT;
     if (m->kind == WIRE_BATCH && (m->first_seq == 0 || m->count == 0 || m->events_len < m->count ||
                                   m->first_seq > (uint64_t)INT64_MAX - m->count))
+        return ERR_FORMAT;
+    if (m->kind == WIRE_BATCH && m->after >= m->first_seq)
         return ERR_FORMAT;
     return 0;
 }
