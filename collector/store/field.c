@@ -228,17 +228,33 @@ void field_uuid(struct record *r, const uint8_t uuid[static 16])
     field_bytea(r, uuid, 16);
 }
 
+/* Dimensions, whether there are NULLs, element type, then per dimension its length and first index.
+ */
+static void array_head(struct record *r, uint32_t type, uint32_t count, bool may_have_null,
+                       size_t elements_len)
+{
+    bool is_empty = count == 0;
+    put_32(r, (uint32_t)(12 + (is_empty ? 0 : 8 + elements_len)));
+    put_32(r, !is_empty);
+    put_32(r, may_have_null);
+    put_32(r, type);
+    if (is_empty)
+        return;
+    put_32(r, count);
+    put_32(r, 1);
+}
+
+void field_array(struct record *r, uint32_t type, uint32_t count, const struct record *elements)
+{
+    array_head(r, type, count, true, elements->len);
+    record_bytes(r, elements->data, elements->len);
+    r->failed = r->failed || elements->failed;
+}
+
 void field_reals(struct record *r, const struct reals *values)
 {
     uint32_t n = values->count <= REALS_MAX ? values->count : REALS_MAX;
-    put_32(r, 12 + (n > 0 ? 8 + 12 * n : 0));
-    put_32(r, n > 0); /* dimensions */
-    put_32(r, 0);     /* no NULLs */
-    put_32(r, FLOAT8_OID);
-    if (n > 0) {
-        put_32(r, n);
-        put_32(r, 1); /* first index */
-    }
+    array_head(r, FLOAT8_OID, n, false, 12 * n);
     for (uint32_t i = 0; i < n; i++)
         field_real(r, values->value[i]);
 }

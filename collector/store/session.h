@@ -18,15 +18,19 @@ enum event_table {
 /* Partitions per table: one for all that is before 2026, 300 months, one for all that is after. */
 #define PARTITION_COUNT 302
 
+/* Columns of a map entry. */
+#define ENTRY_COLUMN_COUNT 24
+
 struct store {
     PGconn *conn;
     bool in_transaction;
-    bool is_turn_known; /* else whatever store_begin finds is right */
-    uint64_t turn;      /* collector_turn.turns, when the last of our transactions committed */
-    /* what waits for the next flush, as COPY BINARY rows */
-    struct record events[TABLE_COUNT];
-    struct record entries;   /* changed map entries */
-    uint64_t entry_ordinal;  /* so that the latest of several rows of one entry wins */
+    bool is_turn_known;  /* else whatever store_begin finds is right */
+    uint64_t turn;       /* collector_turn.turns, when the last of our transactions committed */
+    const char *copying; /* what the open COPY writes; NULL: none is open */
+    /* what waits for the next flush */
+    struct record events[TABLE_COUNT];         /* COPY BINARY rows */
+    struct record entries[ENTRY_COLUMN_COUNT]; /* changed map entries: a column each */
+    uint32_t entry_count;
     struct record statement; /* parameters of the statement at hand */
     /* partitions known to be there; forgotten with every rollback, which may undo one */
     bool partitions[TABLE_COUNT][PARTITION_COUNT];
@@ -58,9 +62,14 @@ int session_script(struct store *s, const char *sql, const char *what, struct no
  * answer and returns it. */
 int session_each(struct store *s, const char *sql, const char *what,
                  int (*each)(void *arg, struct columns *row), void *arg, struct note *note);
-/* COPY … FROM STDIN of those rows. */
-int session_copy(struct store *s, const char *sql, const struct record *rows, const char *what,
-                 struct note *note);
+/* COPY … FROM STDIN (FORMAT binary), open while rows come. what: static text, and the COPY's name:
+ * when it is open already nothing is done. Any other statement, and another COPY, closes it first.
+ */
+int session_copy_open(struct store *s, const char *sql, const char *what, struct note *note);
+/* Sends rows; does not wait for the database to take them, unless the socket is full. */
+int session_copy_rows(struct store *s, const struct record *rows, struct note *note);
+/* Ends the open COPY, if there is one: only now it is known whether the rows were taken. */
+int session_copy_close(struct store *s, struct note *note);
 
 /* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATABASE. */
 int session_fail(struct store *s, const PGresult *res, const char *what, struct note *note);
@@ -70,6 +79,8 @@ int session_in_transaction(struct store *s, const char *what, struct note *note)
 
 /* copy.c: sends all that waits. */
 int copy_flush(struct store *s, struct note *note);
+/* copy.c: sends the events that wait, and closes the COPY. */
+int copy_events_flush(struct store *s, struct note *note);
 /* copy.c: forgets all that waits. */
 void copy_forget(struct store *s);
 /* copy.c: keeps the event for COPY if its type has a table there; *taken tells. */
