@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "collector/conf/collector_conf.h"
@@ -160,7 +161,7 @@ static struct collector_conf without_live(const struct collector_conf *conf)
     memcpy(&c, conf, sizeof c);
     memset(c.policy_file, 0, sizeof c.policy_file);
     c.log_level = LOG_LEVEL_INFO;
-    c.ingress.seed = c.alert.seed = 0;
+    c.ingress.seed = c.alert.seed = c.roster.seed = 0;
     return c;
 }
 
@@ -224,17 +225,30 @@ static int complain(int err, const struct note *note)
 /* Sensors report prefixes that strangers choose; without the key nobody can crowd one bucket. */
 static int draw_seeds(struct collector *c, struct note *note)
 {
-    uint64_t seeds[2];
+    uint64_t seeds[3];
     if (getrandom(seeds, sizeof seeds, 0) != sizeof seeds)
         return note_set(note, -errno, "no random numbers: %s", err_text(-errno));
     c->conf.ingress.seed = seeds[0];
     c->conf.alert.seed = seeds[1];
+    c->conf.roster.seed = seeds[2];
     return 0;
+}
+
+/* A descriptor per connection. What a system gives at first (mostly 1024) is little for hundreds of
+ * sensors that come at once, some of them twice. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int run(struct collector *c)
 {
     struct note note = {0};
+    raise_descriptors();
     sigset_t signals; /* blocked before the first thread, so that only the loop sees them */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -275,6 +289,8 @@ static int check(struct collector *c)
     struct note note = {0};
     int err = policy_up(c, &note);
     policy_down(c);
+    if (err == 0)
+        err = receive_check(&c->conf.receive, &note);
     return err < 0 ? complain(err, &note) : 0;
 }
 

@@ -9,6 +9,7 @@
 #include "sensor/capture.h"
 #include "sensor/conf/sensor_conf.h"
 #include "sensor/publish/publish.h"
+#include "sensor/publish/spool_look.h"
 #include "sensor/reduce.h"
 #include "sensor/worker/worker.h"
 #include "shared/base/clock.h"
@@ -24,7 +25,7 @@
 
 struct sensor {
     struct cli cli;
-    const char *capture, *detach, *seed; /* command line; NULL: not given */
+    const char *capture, *detach, *seed, *spool; /* command line; NULL: not given */
     struct sensor_conf conf;             /* as started; fixed, for everybody borrows it */
     const struct source_ops *ops;
     struct source_group *group;
@@ -32,12 +33,28 @@ struct sensor {
     struct ring **rings;
     unsigned count;   /* queues: workers and rings */
     unsigned running; /* of them, threads that were started */
+    struct credentials credentials;
     struct publish *publish;
     struct counters publish_counters;
     struct http *http;
     const char *stop_reason;
     int result; /* of the workers: 0, or the first error */
 };
+
+/* ---- credentials: read while we may still read every file ---- */
+
+static int credentials_up(void *ctx, struct note *note)
+{
+    struct sensor *s = ctx;
+    s->conf.publish.credentials = &s->credentials;
+    return credentials_load(&s->credentials, &s->conf.publish, note);
+}
+
+static void credentials_down(void *ctx)
+{
+    struct sensor *s = ctx;
+    credentials_forget(&s->credentials);
+}
 
 /* ---- source: the XDP program and its maps, or the opened capture ---- */
 
@@ -134,7 +151,7 @@ static void publisher_down(void *ctx)
     struct sensor *s = ctx;
     uint64_t lost = publish_close(s->publish, s->stop_reason);
     if (lost != 0)
-        log_warn("event=events_lost count=%llu reason=\"not acknowledged in time\"",
+        log_warn("event=events_lost count=%llu reason=\"neither acknowledged nor spooled\"",
                  (unsigned long long)lost);
 }
 
@@ -223,10 +240,13 @@ static void metrics_down(void *ctx)
 
 /* Threads end before the publisher, so that it can say sensor_stopped after everything else. */
 static const struct stage stages[] = {
+    {"credentials", credentials_up, credentials_down},
     {"source", source_up, source_down}, /* needs privileges for af_xdp */
     {"rights", rights_up, NULL},        /* from here on few are left */
-    {"workers", workers_up, workers_down}, {"publisher", publisher_up, publisher_down},
-    {"threads", threads_up, threads_down}, {"metrics", metrics_up, metrics_down},
+    {"workers", workers_up, workers_down},
+    {"publisher", publisher_up, publisher_down},
+    {"threads", threads_up, threads_down},
+    {"metrics", metrics_up, metrics_down},
 };
 #define STAGES (sizeof stages / sizeof stages[0])
 
@@ -240,6 +260,7 @@ static void blank_live(struct sensor_conf *c)
     c->source.ingress = NULL; /* these point into the struct itself */
     c->source.watched = NULL;
     c->source.watched_count = 0;
+    c->publish.credentials = NULL;
     c->log_level = LOG_LEVEL_INFO;
 }
 
@@ -424,6 +445,15 @@ static int load(struct sensor *s, struct note *note)
     return err == 0 ? 0 : note_set(note, err, "metrics.%s", said.text);
 }
 
+/* What start would find wrong with the certificates; a capture needs none. */
+static int check(struct sensor *s)
+{
+    struct note note = {0};
+    int err = s->capture == NULL ? credentials_up(s, &note) : 0;
+    credentials_down(s);
+    return err == 0 ? 0 : complain(ERR_CONF, &note);
+}
+
 static int choose(struct sensor *s)
 {
     struct note note = {0};
@@ -438,14 +468,18 @@ static int choose(struct sensor *s)
         return bad_usage("--seed: only a capture has a seed of choice");
     if (s->detach != NULL && s->capture != NULL)
         return bad_usage("--detach: a capture is attached to nothing");
+    if (s->spool != NULL && (s->capture != NULL || s->detach != NULL))
+        return bad_usage("--spool: neither with --capture nor with --detach");
     if (parse_seed(s->seed, &seed) != 0)
         return bad_usage("--seed: expected a number");
     int err = load(s, &note);
     if (err != 0)
         return complain(err, &note);
     if (s->cli.check)
-        return 0;
+        return check(s);
     log_level_set(s->conf.log_level);
+    if (s->spool != NULL)
+        return spool_command(s->spool, s->conf.state_dir);
     if (s->detach != NULL)
         return detach(s);
     return s->capture != NULL ? capture(s, seed) : run(s);
@@ -459,6 +493,10 @@ static const char about[] =
     "it found to the collector. SIGTERM ends it cleanly; SIGHUP reads the configuration again:\n"
     "penny.prefixes and log.level change live, the rest needs a restart.\n"
     "\n"
+    "Events that the collector has not committed yet stand in a spool on disk (sensor.state_dir).\n"
+    "--spool looks at it, also beside a running sensor: show says what is in it, check verifies\n"
+    "every record, export prints its events as JSON.\n"
+    "\n"
     "With --capture it reads a file instead and prints its events, one JSON object per line, in "
     "the\n"
     "capture's time. Nothing can be withheld from a capture, so the Penny test is off there "
@@ -471,6 +509,7 @@ static const char about[] =
 static const char synopsis[] = "-c FILE [--set KEY=VALUE …]\n"
                                "-c FILE --check\n"
                                "-c FILE --detach\n"
+                               "-c FILE --spool show|check|export\n"
                                "--capture FILE [-c FILE] [--seed NUMBER] [--set KEY=VALUE …]\n"
                                "--explain";
 
@@ -482,6 +521,8 @@ int main(int argc, char **argv)
          &sensor.capture},
         {"seed", "NUMBER", "with --capture: start of the engines' random numbers (default 1)",
          &sensor.seed},
+        {"spool", "WHAT", "show, check or export what waits for the collector, and end",
+         &sensor.spool},
         {"detach", NULL, "remove what an af_xdp sensor left in the kernel, and end",
          &sensor.detach},
     };

@@ -22,6 +22,9 @@
 
 static const struct rights_path no_paths[] = {{NULL, RIGHTS_READ}};
 
+/* A replay's spool has no name and no folder of its own. */
+static const struct rights_path pcap_paths[] = {{"/tmp", RIGHTS_WRITE}, {NULL, RIGHTS_READ}};
+
 /* Devices and memory of DPDK; where a path is not there, it is skipped. */
 static const struct rights_path dpdk_paths[] = {
     {"/dev/hugepages", RIGHTS_DEVICE},
@@ -55,7 +58,7 @@ static const struct {
 } by_driver[] = {
     [SOURCE_AF_XDP] = {SOCKETS, true, no_paths},
     [SOURCE_DPDK] = {SOCKETS, true, dpdk_paths},
-    [SOURCE_PCAP] = {0, false, no_paths},
+    [SOURCE_PCAP] = {0, false, pcap_paths},
 };
 
 static const struct rights_path *const by_forward[] = {
@@ -120,8 +123,6 @@ static void list_paths(const struct sensor_conf *conf, const char *folder, const
     add(l, folder, RIGHTS_READ);
     add(l, real, RIGHTS_READ);
     add(l, conf->state_dir, RIGHTS_WRITE);
-    add(l, conf->publish.certificate, RIGHTS_READ);
-    add(l, conf->publish.server, RIGHTS_READ);
     add_all(l, by_driver[conf->source.driver].paths);
     add_all(l, by_forward[conf->source.forward]);
     if (is_name(conf->publish.endpoint))

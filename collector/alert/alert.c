@@ -32,6 +32,7 @@ struct alert {
     struct alert_conf conf;
     struct hash_key key;
     uint64_t next_id;
+    int64_t listens_since, jumped_at;
     struct entry *entries;
     uint32_t first_free, live;
     uint32_t *buckets;
@@ -181,10 +182,30 @@ static bool older(int64_t now, int64_t then, uint64_t by)
     return now > then && (uint64_t)now - (uint64_t)then > by;
 }
 
+void alert_listens(struct alert *a, int64_t now, bool has_jumped)
+{
+    a->listens_since = now;
+    if (has_jumped)
+        a->jumped_at = now;
+}
+
+/* Where to count from: a time before `since` was told by another clock, or nobody listened from
+ * then on; one in the future was told by another clock, too. */
+static int64_t count_from(int64_t then, int64_t since, int64_t now)
+{
+    return then > now || then < since ? since : then;
+}
+
+static bool is_silent(const struct alert *a, const struct entry *e, int64_t now)
+{
+    return older(now, count_from(e->last_seen, a->listens_since, now), a->conf.resolve_after_ns);
+}
+
 static void fire_if_due(struct alert *a, struct entry *e, int64_t now)
 {
-    if (e->row.state == ALERT_PENDING && now >= e->row.started_at &&
-        (uint64_t)now - (uint64_t)e->row.started_at >= a->conf.hold_down_ns)
+    int64_t from = count_from(e->row.started_at, a->jumped_at, now);
+    if (e->row.state == ALERT_PENDING && now >= from &&
+        (uint64_t)now - (uint64_t)from >= a->conf.hold_down_ns)
         enter(a, e, ALERT_FIRING, now);
 }
 
@@ -194,7 +215,7 @@ void alert_tick(struct alert *a, int64_t now)
         struct entry *e = &a->entries[i];
         if (!e->is_used || e->row.state == ALERT_RESOLVED)
             continue;
-        if (older(now, e->last_seen, a->conf.resolve_after_ns))
+        if (is_silent(a, e, now))
             enter(a, e, ALERT_RESOLVED, now);
         else
             fire_if_due(a, e, now);

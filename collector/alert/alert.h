@@ -69,6 +69,10 @@ void alert_fingerprint(const char *kind, const struct prefix *prefix, const char
 int alert_row_changed(struct alert *a, const struct ingress_row *row, const char *expected_json,
                       int64_t now);
 
+/* From now on silence is counted anew, as nobody listened before: at start, and when the clock
+ * jumped; then nobody knows either how long an alert has been pending. */
+void alert_listens(struct alert *a, int64_t now, bool has_jumped);
+
 /* Hold-downs and ends. */
 void alert_tick(struct alert *a, int64_t now);
 

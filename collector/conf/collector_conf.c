@@ -47,12 +47,14 @@ static const struct conf_row rows[] = {
      .help = "Name of this collector."},
     {"collector.listen", CONF_TEXT, AT(conf.receive.listen), .value = "tcp://*:5560",
      .help = "Endpoint that sensors connect to."},
-    {"collector.certificate", CONF_TEXT, AT(conf.receive.certificate),
-     .help = "File with the collector's CURVE key; used by a later release."},
-    {"collector.sensors", CONF_TEXT, AT(conf.receive.sensors),
-     .help = "Folder with the certificates of the sensors that may connect; used by a later release."},
-    {"collector.insecure", CONF_BOOL, AT(conf.receive.insecure), .value = "false", .example = "true",
-     .help = "Take sensors without encryption and authentication. CURVE comes with a later release, so that true must be said until then, and the network up to the sensors must be trusted."},
+    {"collector.certificate", CONF_TEXT, AT(conf.receive.certificate), .example = "/etc/penstock/collector.cert",
+     .help = "The collector's certificate with its secret key, of mode 0600 (penstockctl keys new collector). Required unless insecure."},
+    {"collector.sensors", CONF_TEXT, AT(conf.receive.sensors), .example = "/etc/penstock/sensors.d",
+     .help = "Folder with the public certificate of each sensor that may connect; looked at once a second. Required unless insecure."},
+    {"collector.rate", CONF_SIZE, AT(conf.receive.rate), .value = "64MiB", .min = 0, .max = 64.0 * (1 << 30), .unit = "bytes/s",
+     .help = "Most that one sensor may send per second, 1MiB or more: one that sends more waits longer for its acknowledgements, and loses nothing. 0: any."},
+    {"collector.insecure", CONF_BOOL, AT(conf.receive.insecure), .value = "false",
+     .help = "Take sensors without encryption, and believe them their names. The network up to the sensors must be trusted."},
 
     {"database.dsn", CONF_TEXT, AT(conf.store.dsn), .value = "host=/run/postgresql dbname=penstock",
      .help = "The PostgreSQL database, as a libpq connection string."},
@@ -123,10 +125,20 @@ static void check_release(struct conf *c, const struct keys *k)
         conf_wrong(c, "alerts.feeds",
                    "feeds are not in this release; listen to NOTIFY "
                    "penstock_alert instead");
-    if (!k->conf.receive.insecure)
-        conf_wrong(c, "collector.insecure",
-                   "CURVE encryption comes with a later release; until then this must be set to "
-                   "true, and the network up to the sensors must be trusted");
+}
+
+/* Below it an acknowledgement could wait longer than a sensor does (collector/receive/pace.h). */
+#define RATE_MIN (1024 * 1024)
+
+static void check_receive(struct conf *c, const struct receive_conf *r)
+{
+    require(c, "collector.listen", r->listen);
+    if (r->rate != 0 && r->rate < RATE_MIN)
+        conf_wrong(c, "collector.rate", "expected 0, or 1MiB and more");
+    if (r->insecure)
+        return;
+    require(c, "collector.certificate", r->certificate);
+    require(c, "collector.sensors", r->sensors);
 }
 
 int collector_conf_load(const char *path, const char *const *settings, size_t n,
@@ -142,7 +154,7 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
     for (size_t i = 0; i < n; i++)
         conf_set(&c, settings[i]);
     require(&c, "collector.name", keys->conf.name);
-    require(&c, "collector.listen", keys->conf.receive.listen);
+    check_receive(&c, &keys->conf.receive);
     check_release(&c, keys);
     int err = conf_end(&c);
     *out = keys->conf;

@@ -14,6 +14,12 @@ static int load_sensor(void *arg, const struct sensor_row *row)
     return roster_load(f->roster, row);
 }
 
+static int load_epoch(void *arg, const struct epoch_row *row)
+{
+    struct fold *f = arg;
+    return roster_load_epoch(f->roster, row);
+}
+
 static int load_ingress(void *arg, const struct ingress_row *row)
 {
     struct fold *f = arg;
@@ -33,6 +39,8 @@ static int load_all(struct fold *f, struct store *store, struct note *note)
     if (err == 0)
         err = store_load_sensors(store, load_sensor, f, note);
     if (err == 0)
+        err = store_load_epochs(store, load_epoch, f, note);
+    if (err == 0)
         err = store_load_ingress(store, load_ingress, f, note);
     if (err == ERR_FULL)
         return note_set(note, ERR_CONF,
@@ -45,6 +53,45 @@ static int load_all(struct fold *f, struct store *store, struct note *note)
     if (err == 0)
         alert_next_id(f->alert, next_id);
     return err;
+}
+
+static bool not_after(int64_t *at, int64_t now)
+{
+    if (*at <= now)
+        return false;
+    *at = now;
+    return true;
+}
+
+struct at {
+    struct fold *f;
+    int64_t now;
+};
+
+/* Else an entry that was seen by a clock that was ahead would stand in the future: newer traffic
+ * would weigh nothing there, newer verdicts would not count. */
+static void row_not_after(void *arg, struct ingress_row *row)
+{
+    const struct at *at = arg;
+    bool is_changed = not_after(&row->first_seen, at->now);
+    is_changed |= not_after(&row->last_seen, at->now);
+    is_changed |= not_after(&row->weight_at, at->now);
+    is_changed |= not_after(&row->last_test_at, at->now);
+    if (is_changed)
+        ingress_map_changed(at->f->map, row);
+}
+
+static void listens(struct fold *f, int64_t now, bool has_jumped)
+{
+    struct at at = {.f = f, .now = now};
+    roster_listens(f->roster, now);
+    alert_listens(f->alert, now, has_jumped);
+    ingress_map_all(f->map, row_not_after, &at);
+}
+
+void fold_clock_jumped(struct fold *f, int64_t now)
+{
+    listens(f, now, true);
 }
 
 int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
@@ -60,11 +107,13 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
         note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
     else
         err = load_all(f, store, note);
-    if (err < 0)
+    if (err < 0) {
         fold_clear(f);
-    else
-        fold_expect_all(f, now);
-    return err;
+        return err;
+    }
+    listens(f, now, false);
+    fold_expect_all(f, now);
+    return 0;
 }
 
 void fold_clear(struct fold *f)
@@ -232,12 +281,6 @@ static bool is_ahead(const struct event *e, int64_t now)
     }
 }
 
-static void not_after(int64_t *at, int64_t now)
-{
-    if (*at > now)
-        *at = now;
-}
-
 /* What has been seen was seen by now. Else a sensor whose clock was ahead once would hold an entry
  * in the future: newer traffic would weigh nothing there, newer verdicts would not count. */
 static struct event drawn_back(const struct event *e, int64_t now)
@@ -290,8 +333,10 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e)
 
 int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
 {
-    roster_event(f->roster, sensor, e, now);
+    int err = roster_event(f->roster, sensor, e, now);
     tests_lost(f);
+    if (err < 0)
+        return err;
     if (!is_ahead(e, now))
         return fold_map(f, sensor, e);
     struct event back = drawn_back(e, now);

@@ -38,6 +38,10 @@ const char *fold_why_not(const struct event *e);
 int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now,
                uint64_t *last_seq);
 
+/* The clock jumped to now. What is held says no more than "by now"; silence and hold-downs are
+ * counted anew, for nobody knows how long it really was. */
+void fold_clock_jumped(struct fold *f, int64_t now);
+
 /* Silence, hold-downs and ends. */
 void fold_tick(struct fold *f, int64_t now);
 

@@ -77,7 +77,34 @@ static void answers_send(struct loop *l)
     l->answer_count = 0;
 }
 
+/* ---- the clock ---- */
+
+/* The time. When somebody set the clock since the last look, what is held is told. */
+static int64_t look_at_clock(struct loop *l)
+{
+    int64_t now = l->wall(), ahead = now - (int64_t)l->mono();
+    int64_t jump = l->is_clock_known ? ahead - l->clock_ahead : 0;
+    l->clock_ahead = ahead;
+    l->is_clock_known = true;
+    if (jump <= LOOP_JUMP_NS && jump >= -LOOP_JUMP_NS)
+        return now;
+    log_warn("event=clock_jumped by_s=%" PRId64 " hint=\"silence and hold-downs are counted anew\"",
+             jump / (int64_t)NS_PER_S);
+    fold_clock_jumped(&l->fold, now);
+    return now;
+}
+
 /* ---- what comes ---- */
+
+/* The more sensors are up, the fewer batches each may have under way. */
+static uint64_t credit(const struct loop *l)
+{
+    size_t up = roster_up(l->fold.roster);
+    uint64_t share = LOOP_WINDOW / (up > 0 ? up : 1);
+    if (share > WIRE_CREDIT)
+        return WIRE_CREDIT;
+    return share < LOOP_CREDIT_MIN ? LOOP_CREDIT_MIN : share;
+}
 
 static int take_hello(struct loop *l, const char *sensor, const struct wire_message *m, int64_t now)
 {
@@ -86,20 +113,14 @@ static int take_hello(struct loop *l, const char *sensor, const struct wire_mess
         return 0;
     }
     struct wire_message welcome = {
-        .kind = WIRE_WELCOME, .version = WIRE_VERSION, .epoch = m->epoch, .credit = WIRE_CREDIT};
+        .kind = WIRE_WELCOME, .version = WIRE_VERSION, .epoch = m->epoch};
     int err = fold_hello(&l->fold, sensor, m, now, &welcome.seq);
-    if (err == ERR_BUSY) {
-        log_warn("event=sensor_refused sensor=%s reason=\"older epoch\"", sensor);
-        answer_words(l, sensor, WIRE_REFUSE,
-                     "a newer run of this sensor is known: was the clock set back, or are there "
-                     "two of this name?");
-        return 0;
-    }
     if (err == ERR_FULL) { /* told by tick(), not a line each: names may come by the thousand */
         l->fold.sensors_refused++;
         answer_words(l, sensor, WIRE_REFUSE, "no room for one more sensor");
         return 0;
     }
+    welcome.credit = credit(l);
     if (err == 0)
         answer(l, sensor, &welcome);
     return err;
@@ -117,74 +138,148 @@ static int take_event(struct loop *l, const char *sensor, const struct event *e,
     return err;
 }
 
-/* One event of a batch; *used: bytes it took, 0 when nothing after it can be read either. */
-static int take_next(struct loop *l, const char *sensor, const struct wire_message *m, uint32_t i,
-                     bool is_known, size_t at, size_t *used, int64_t now, struct note *note)
+/* What a batch is taken with. */
+struct taking {
+    const char *sensor;
+    const struct wire_message *m;
+    struct roster_share share; /* which of its events */
+    const struct doubt *doubt; /* NULL: none */
+    int64_t now;
+};
+
+/* The database refused it, when it was tried alone: kept with its bytes, and nothing is made of it.
+ */
+static int set_poisoned_aside(struct loop *l, const struct taking *t, const uint8_t *bytes,
+                              size_t len, struct note *note)
 {
-    const uint8_t *bytes = m->events + at;
-    size_t left = m->events_len - at;
+    int err = transaction(l, note);
+    if (err == 0)
+        err = store_put_malformed(l->store, t->sensor, t->m->epoch, t->doubt->seq, t->doubt->reason,
+                                  bytes, len, note);
+    l->poisoned++;
+    return err;
+}
+
+/* One event of a batch; *used: bytes it took, 0 when nothing after it can be read either. */
+static int take_next(struct loop *l, const struct taking *t, uint32_t i, size_t at, size_t *used,
+                     struct note *note)
+{
+    const uint8_t *bytes = t->m->events + at;
+    size_t left = t->m->events_len - at;
     struct event e;
     *used = 0;
     int err = left > 0 ? wire_event_decode(bytes, left, &e, used) : ERR_TRUNCATED;
-    if (*used == 0 || is_known)
+    if (*used == 0 || i < t->share.skip)
         return 0;
+    uint64_t seq = t->m->first_seq + i;
     const char *why_not = err < 0 ? err_text(err) : fold_why_not(&e);
+    if (t->doubt != NULL && t->doubt->is_poisoned && t->doubt->seq == seq)
+        return set_poisoned_aside(l, t, bytes, *used, note);
     if (why_not != NULL) {
         l->malformed++;
-        return set_aside(l, sensor, m, m->first_seq + i, why_not, bytes, *used, note);
+        return set_aside(l, t->sensor, t->m, seq, why_not, bytes, *used, note);
     }
-    e.epoch = m->epoch;
-    e.seq = m->first_seq + i;
-    return take_event(l, sensor, &e, now, note);
+    e.epoch = t->m->epoch;
+    e.seq = seq;
+    return take_event(l, t->sensor, &e, t->now, note);
 }
 
 /* What cannot be read is set aside in one piece. The mark is beyond it already, so it blocks
  * nothing. */
-static int take_tail(struct loop *l, const char *sensor, const struct wire_message *m, uint32_t i,
-                     uint32_t skip, size_t at, struct note *note)
+static int take_tail(struct loop *l, const struct taking *t, uint32_t i, size_t at,
+                     struct note *note)
 {
+    const struct wire_message *m = t->m;
     const char *reason = i < m->count ? "from here on the batch cannot be read"
                                       : "bytes behind the batch's last event";
-    uint32_t first = i < skip ? skip : i;
-    l->malformed += i < m->count ? m->count - first : 1;
-    return set_aside(l, sensor, m, m->first_seq + first, reason, m->events + at, m->events_len - at,
-                     note);
+    uint32_t first = i < t->share.skip ? t->share.skip : i;
+    l->malformed += i < m->count ? t->share.skip + t->share.count - first : 1;
+    return set_aside(l, t->sensor, m, m->first_seq + first, reason, m->events + at,
+                     m->events_len - at, note);
 }
 
-static int take_events(struct loop *l, const char *sensor, const struct wire_message *m,
-                       uint32_t skip, int64_t now, struct note *note)
+static int take_events(struct loop *l, const struct taking *t, struct note *note)
 {
     size_t at = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
+    uint32_t end = t->share.skip + t->share.count;
+    for (uint32_t i = 0; i < end; i++) {
         size_t used;
-        int err = take_next(l, sensor, m, i, i < skip, at, &used, now, note);
+        int err = take_next(l, t, i, at, &used, note);
         if (err < 0)
             return err;
         if (used == 0)
-            return take_tail(l, sensor, m, i, skip, at, note);
+            return take_tail(l, t, i, at, note);
         at += used;
     }
-    return at < m->events_len ? take_tail(l, sensor, m, m->count, skip, at, note) : 0;
+    return end == t->m->count && at < t->m->events_len ? take_tail(l, t, end, at, note) : 0;
 }
 
-static int take_batch(struct loop *l, const char *sensor, const struct wire_message *m, int64_t now,
-                      struct note *note)
+/* ---- a batch that waits: it is in doubt and must be alone, or only its beginning was taken ----
+ */
+
+static void hold(struct loop *l, const char *sensor, const struct wire_message *m, bool is_begun)
 {
-    uint32_t skip = 0;
+    struct loop_held *held = &l->held;
+    if (m->events != held->events)
+        memcpy(held->events, m->events, m->events_len);
+    snprintf(held->sensor, sizeof held->sensor, "%s", sensor);
+    held->message = *m;
+    held->message.events = held->events;
+    held->is_there = true;
+    held->is_begun = is_begun;
+}
+
+/* 1, or 0: nothing there. */
+static int next_message(struct loop *l, int timeout_ms, char sensor[static WIRE_NAME],
+                        struct wire_message *m)
+{
+    if (!l->held.is_there)
+        return receive_next(l->receive, timeout_ms, sensor, m) > 0;
+    l->held.is_there = false;
+    memcpy(sensor, l->held.sensor, WIRE_NAME);
+    *m = l->held.message;
+    return 1;
+}
+
+/* ---- batches ---- */
+
+static void remember(struct loop *l, const struct taking *t)
+{
+    struct loop_take *take = &l->takes[l->take_count++]; /* one per message of the group */
+    take->epoch = t->m->epoch;
+    take->from = t->m->first_seq + t->share.skip;
+    take->count = t->share.count;
+    snprintf(take->sensor, sizeof take->sensor, "%s", t->sensor);
+}
+
+static int take_share(struct loop *l, const struct taking *t, struct note *note)
+{
+    remember(l, t);
+    int err = take_events(l, t, note);
+    aside_told(l, t->sensor);
+    if (err == 0 && t->share.skip + t->share.count < t->m->count)
+        hold(l, t->sensor, t->m, true);
+    return err;
+}
+
+static int take_batch(struct loop *l, const char *sensor, const struct wire_message *m,
+                      const struct doubt *doubt, bool is_begun, int64_t now, struct note *note)
+{
+    struct taking t = {.sensor = sensor, .m = m, .doubt = doubt, .now = now};
+    uint32_t room = doubt != NULL ? doubt->limit : WIRE_BATCH_EVENTS;
     int err = 0;
-    counter_add(l->counters, COUNTER_batches, 1);
-    switch (roster_batch(l->fold.roster, sensor, m, now, &skip)) {
+    counter_add(l->counters, COUNTER_batches, !is_begun);
+    switch (roster_batch(l->fold.roster, sensor, m, room, now, &t.share)) {
     case ROSTER_AGAIN:
         counter_add(l->counters, COUNTER_batches_refused, 1);
-        answer_words(l, sensor, WIRE_AGAIN, "not in order, or of an unknown run");
+        answer_words(l, sensor, WIRE_AGAIN, "not in order, or not of the epoch of your hello");
         return 0;
     case ROSTER_REPEAT:
         l->repeated += m->count;
         break;
     case ROSTER_TAKE:
-        l->repeated += skip;
-        err = take_events(l, sensor, m, skip, now, note);
-        aside_told(l, sensor);
+        l->repeated += is_begun ? 0 : t.share.skip;
+        err = take_share(l, &t, note);
         break;
     }
     if (err == 0)
@@ -192,37 +287,40 @@ static int take_batch(struct loop *l, const char *sensor, const struct wire_mess
     return err;
 }
 
-/* Remembers who is there. When memory is short, or there are too many, a sensor is not asked after
- * a failure, but finds out by itself, from a batch that is not acknowledged. */
-static void hear(struct loop *l, const char *sensor)
+static bool is_tick_due(const struct loop *l, int64_t now)
 {
-    for (size_t i = 0; i < l->heard_count; i++)
-        if (strncmp(l->heard[i], sensor, WIRE_NAME) == 0)
-            return;
-    if (l->heard_count == ROSTER_MAX)
-        return;
-    if (l->heard_count == l->heard_room) {
-        size_t room = l->heard_room == 0 ? 16 : 2 * l->heard_room;
-        void *heard = realloc(l->heard, room * sizeof *l->heard);
-        if (heard == NULL)
-            return;
-        l->heard = heard;
-        l->heard_room = room;
-    }
-    snprintf(l->heard[l->heard_count++], WIRE_NAME, "%s", sensor);
+    /* A clock that was set back must not stop the ticks. */
+    return now < l->ticked_at || now - l->ticked_at >= TICK_NS;
 }
 
-static int take_message(struct loop *l, const char *sensor, const struct wire_message *m,
-                        int64_t now, struct note *note)
+/* A batch in doubt is tried alone: with nothing of others, of ticks or of a new policy, so that a
+ * failure says something about its events. */
+static bool must_wait(const struct loop *l, unsigned before, int64_t now)
 {
-    switch (m->kind) {
-    case WIRE_HELLO:
+    return before > 0 || l->is_expect_new || is_tick_due(l, now);
+}
+
+/* One message, the group's n-th. *is_full: nothing may follow it in this transaction. */
+static int take_message(struct loop *l, const char *sensor, const struct wire_message *m,
+                        unsigned n, bool *is_full, struct note *note)
+{
+    bool is_begun = l->held.is_begun;
+    int64_t now = look_at_clock(l);
+    l->held.is_begun = false;
+    if (m->kind == WIRE_HELLO)
         return take_hello(l, sensor, m, now);
-    case WIRE_BATCH:
-        return take_batch(l, sensor, m, now, note);
-    default:
+    if (m->kind != WIRE_BATCH)
+        return 0;
+    struct doubt *doubt = doubts_of(&l->doubts, sensor, m->epoch);
+    if (doubt != NULL && roster_ask(l->fold.roster, sensor, m) != ROSTER_TAKE)
+        doubt = NULL; /* nothing of it is new */
+    *is_full = doubt != NULL;
+    if (doubt != NULL && must_wait(l, n, now)) {
+        hold(l, sensor, m, is_begun);
         return 0;
     }
+    l->doubt = doubt;
+    return take_batch(l, sensor, m, doubt, is_begun, now, note);
 }
 
 /* All that waits, but no more than a group. */
@@ -231,11 +329,11 @@ static int gather(struct loop *l, int timeout_ms, struct note *note)
     char sensor[WIRE_NAME];
     struct wire_message m;
     uint64_t until = 0;
-    for (unsigned n = 0; n < LOOP_GROUP_MAX; n++) {
-        if (receive_next(l->receive, n == 0 ? timeout_ms : 0, sensor, &m) <= 0)
+    bool is_full = false;
+    for (unsigned n = 0; n < LOOP_GROUP_MAX && !is_full; n++) {
+        if (!next_message(l, n == 0 ? timeout_ms : 0, sensor, &m))
             break;
-        hear(l, sensor);
-        int err = take_message(l, sensor, &m, l->wall(), note);
+        int err = take_message(l, sensor, &m, n, &is_full, note);
         if (err < 0)
             return err;
         uint64_t at = clock_mono_ns();
@@ -252,6 +350,7 @@ static int gather(struct loop *l, int timeout_ms, struct note *note)
 static int put_roster(struct loop *l, struct note *note)
 {
     struct sensor_row sensor;
+    struct epoch_row epoch;
     struct gap_row gap;
     char reason[sizeof gap.reason];
     int err = 0;
@@ -259,6 +358,15 @@ static int put_roster(struct loop *l, struct note *note)
         err = transaction(l, note);
         if (err == 0)
             err = store_put_sensor(l->store, &sensor, note);
+    }
+    while (err == 0 && roster_take_epoch(l->fold.roster, &epoch)) {
+        if (epoch.is_forgotten)
+            log_warn("event=epoch_forgotten sensor=%s epoch=%" PRIu64 " last_seq=%" PRIu64
+                     " hint=\"it had more than %d spools\"",
+                     epoch.sensor, epoch.epoch, epoch.last_seq, EPOCHS_MAX);
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_epoch(l->store, &epoch, note);
     }
     while (err == 0 && roster_take_gap(l->fold.roster, &gap)) {
         log_warn("event=gap sensor=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " reason=\"%s\"",
@@ -318,9 +426,8 @@ static int commit(struct loop *l, struct note *note)
 
 static void tick(struct loop *l)
 {
-    int64_t now = l->wall();
-    /* A clock that was set back must not stop the ticks. */
-    if (now >= l->ticked_at && now - l->ticked_at < TICK_NS)
+    int64_t now = look_at_clock(l);
+    if (!is_tick_due(l, now))
         return;
     l->ticked_at = now;
     fold_tick(&l->fold, now);
@@ -357,13 +464,65 @@ static void count(struct loop *l)
     counter_add(l->counters, COUNTER_events_taken, l->taken);
     counter_add(l->counters, COUNTER_events_repeated, l->repeated);
     counter_add(l->counters, COUNTER_events_malformed, l->malformed);
+    counter_add(l->counters, COUNTER_events_poisoned, l->poisoned);
     counter_add(l->counters, COUNTER_alerts, l->announced);
 }
 
 static void turn_begin(struct loop *l)
 {
-    l->taken = l->repeated = l->malformed = l->announced = 0;
-    l->answer_count = 0;
+    l->taken = l->repeated = l->malformed = l->poisoned = l->announced = 0;
+    l->answer_count = l->take_count = 0;
+    l->doubt = NULL;
+}
+
+/* ---- an event that the database refuses ---- */
+
+static void poisoned_told(const struct doubt *doubt)
+{
+    char reason[sizeof doubt->reason];
+    log_error("event=event_poisoned sensor=%s epoch=%" PRIu64 " seq=%" PRIu64
+              " reason=\"%s\" hint=\"it is in penstock.malformed_event\"",
+              doubt->sensor, doubt->epoch, doubt->seq,
+              log_quotable(doubt->reason, reason, sizeof reason));
+}
+
+static void trial_passed(struct loop *l)
+{
+    if (l->doubt == NULL)
+        return;
+    if (l->poisoned > 0)
+        poisoned_told(l->doubt);
+    doubt_passed(&l->doubts, l->doubt, roster_find(l->fold.roster, l->doubt->sensor)->last_seq);
+}
+
+/* True when something was learnt: the next attempt is another one. */
+static bool trial_failed(struct loop *l, const struct note *note)
+{
+    const struct loop_take *take = &l->takes[0];
+    if (l->take_count == 0 || l->poisoned > 0) { /* set aside, and refused all the same */
+        doubt_end(&l->doubts, l->doubt);
+        return false;
+    }
+    doubt_failed(l->doubt, take->from + take->count - 1, take->count, note->text);
+    return true;
+}
+
+/* The database refused a value in this transaction. Whose? */
+static void blame(struct loop *l, const struct note *note)
+{
+    bool is_learnt = l->take_count > 0;
+    if (l->doubt != NULL)
+        is_learnt = trial_failed(l, note);
+    else
+        for (unsigned i = 0; i < l->take_count; i++)
+            doubts_add(&l->doubts, l->takes[i].sensor, l->takes[i].epoch,
+                       l->takes[i].from + l->takes[i].count - 1);
+    if (is_learnt)
+        l->has_failed = false; /* no pause: it is not the same that is tried again */
+    else
+        log_error("event=database_refuses hint=\"no event is to blame, so nothing is set aside: a "
+                  "row of the map, an alert or a sensor is refused; nothing is stored until the "
+                  "database takes it\"");
 }
 
 static void forget(struct loop *l, const struct note *note)
@@ -374,6 +533,7 @@ static void forget(struct loop *l, const struct note *note)
     counter_add(l->counters, COUNTER_transactions_failed, 1);
     store_rollback(l->store);
     l->in_transaction = false;
+    l->held.is_there = l->held.is_begun = false; /* the sensor has it */
     fold_clear(&l->fold);
     atomic_store(&l->is_loaded, false);
 }
@@ -387,7 +547,6 @@ static void wait_outside(struct loop *l)
     while ((at = clock_mono_ns()) < until) {
         if (receive_next(l->receive, (int)((until - at) / NS_PER_MS) + 1, sensor, &m) <= 0)
             break;
-        hear(l, sensor);
     }
 }
 
@@ -398,11 +557,11 @@ static int load(struct loop *l, struct note *note)
     return err;
 }
 
-static void ask_all(struct loop *l)
+static void ask(void *arg, const char *sensor)
 {
+    const struct loop *l = arg;
     struct wire_message again = {.kind = WIRE_AGAIN, .reason = "the collector begins anew"};
-    for (size_t i = 0; i < l->heard_count; i++)
-        receive_send(l->receive, l->heard[i], &again);
+    receive_send(l->receive, sensor, &again);
 }
 
 /* A first failure is tried again at once (a connection that broke); from the second on, with a
@@ -422,8 +581,9 @@ static void recover(struct loop *l)
         return;
     }
     l->is_away = false;
-    log_info("event=loaded_again sensors_asked=%zu", l->heard_count);
-    ask_all(l);
+    l->ticked_at = 0; /* what the load itself changed is written before a trial */
+    log_info("event=loaded_again");
+    roster_all(l->fold.roster, ask, l); /* to those who are not connected it is not even sent */
 }
 
 void loop_turn(struct loop *l, int timeout_ms)
@@ -438,10 +598,13 @@ void loop_turn(struct loop *l, int timeout_ms)
     if (err < 0) {
         if (note.text[0] == '\0')
             note_set(&note, err, "%s", err_text(err));
+        if (err == ERR_DATA)
+            blame(l, &note);
         forget(l, &note);
         return;
     }
     count(l);
+    trial_passed(l);
     answers_send(l);
 }
 
@@ -454,16 +617,14 @@ int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *rece
                        .store = store,
                        .expect = expect,
                        .counters = counters,
-                       .wall = wall};
+                       .wall = wall,
+                       .mono = clock_mono_ns};
     return load(l, note);
 }
 
 void loop_clear(struct loop *l)
 {
     fold_clear(&l->fold);
-    free(l->heard);
-    l->heard = NULL;
-    l->heard_count = l->heard_room = 0;
 }
 
 void loop_expect_changed(struct loop *l)

@@ -17,12 +17,18 @@
  * in doubt that takes place only after that, and a second collector by mistake, are noticed by the
  * next store_begin, which then fails: the database is read again.
  *
+ * A transaction that fails because of a value in it would fail for ever. So its events are tried
+ * again apart, in ever smaller numbers, until one alone fails; that one is set aside, with what the
+ * database said (collector/loop/doubt.h). When a transaction fails although no event was in it, or
+ * although its one event was set aside, no event is to blame: it is tried again, with a pause.
+ *
  * While the database is away the door stays open (pings are answered there), but what comes is not
  * taken: sensors keep it. */
 #pragma once
 
 #include <stdatomic.h>
 
+#include "collector/loop/doubt.h"
 #include "collector/loop/fold.h"
 #include "collector/receive/receive.h"
 #include "collector/store/store.h"
@@ -35,9 +41,32 @@
 #define LOOP_GROUP_NS (20 * NS_PER_MS)
 #define LOOP_PAUSE_MS 1000 /* between attempts while the database is away */
 
+/* Batches that all sensors together may have under way: 256 MiB, when they are as long as sensors
+ * make them. It is the collector's queue (docs/decisions/0019-one-poisoned-event.md). */
+#define LOOP_WINDOW     16384
+#define LOOP_CREDIT_MIN 4
+
+/* A clock that differs from the steady one by more than this since the last look was set. */
+#define LOOP_JUMP_NS ((int64_t)NS_PER_S)
+
 struct loop_answer {
     char sensor[WIRE_NAME];
     struct wire_message message;
+};
+
+/* What a transaction took of one batch. */
+struct loop_take {
+    char sensor[WIRE_NAME];
+    uint64_t epoch, from, count;
+};
+
+/* A batch that is taken, or taken on with, before the door is asked for the next message. */
+struct loop_held {
+    bool is_there;
+    bool is_begun; /* some of its events were taken */
+    char sensor[WIRE_NAME];
+    struct wire_message message;
+    uint8_t events[WIRE_MESSAGE_MAX];
 };
 
 struct loop {
@@ -47,7 +76,8 @@ struct loop {
     struct store *store;
     const struct expect *expect;
     struct counters *counters;
-    int64_t (*wall)(void); /* clock_wall_ns; tests set their own */
+    int64_t (*wall)(void);  /* clock_wall_ns; tests set their own */
+    uint64_t (*mono)(void); /* clock_mono_ns; likewise */
 
     struct fold fold;
     atomic_bool is_loaded; /* false: the database is away (read by /healthz, too) */
@@ -55,10 +85,12 @@ struct loop {
     bool has_failed; /* no commit since the last failure */
     bool is_away;    /* the last attempt to load failed, too */
     int64_t ticked_at;
+    int64_t clock_ahead; /* wall - mono, when the clocks were looked at last */
+    bool is_clock_known;
 
     /* of the turn that is under way */
     bool in_transaction;
-    uint64_t taken, repeated, malformed, announced;
+    uint64_t taken, repeated, malformed, poisoned, announced;
     struct { /* set aside of the batch under way; the first one's */
         unsigned count;
         uint64_t seq;
@@ -67,10 +99,12 @@ struct loop {
     } aside;
     struct loop_answer answers[LOOP_GROUP_MAX];
     unsigned answer_count;
+    struct loop_take takes[LOOP_GROUP_MAX];
+    unsigned take_count;
+    struct doubt *doubt; /* its batch is alone in the transaction; NULL: no trial */
 
-    /* every sensor that spoke: after a failure they are asked to say hello again */
-    char (*heard)[WIRE_NAME];
-    size_t heard_count, heard_room;
+    struct doubts doubts; /* these outlive a failure */
+    struct loop_held held;
 };
 
 /* Loads what the database knows. expect must stay where it is; its content may change between turns

@@ -32,12 +32,12 @@ static struct peer *find_name(const struct peers *p, const char *name)
     return NULL;
 }
 
-const struct peer *peers_by_id(const struct peers *p, const struct peer_id *id)
+struct peer *peers_by_id(const struct peers *p, const struct peer_id *id)
 {
     return find_id(p, id);
 }
 
-const struct peer *peers_by_name(const struct peers *p, const char *name)
+struct peer *peers_by_name(const struct peers *p, const char *name)
 {
     return find_name(p, name);
 }
@@ -57,26 +57,36 @@ static int grow(struct peers *p)
     return 0;
 }
 
-int peers_bind(struct peers *p, const struct peer_id *id, const char *name,
+void peers_disconnect(struct peers *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        p->list[i].id.len = 0;
+}
+
+int peers_bind(struct peers *p, const struct peer_id *id, const char *name, const char *key,
                struct peer_id *displaced)
 {
     displaced->len = 0;
     struct peer *mine = find_id(p, id);
-    if (mine != NULL && strcmp(mine->name, name) == 0)
+    if (mine != NULL && strcmp(mine->name, name) == 0) {
+        snprintf(mine->key, sizeof mine->key, "%s", key);
         return 0;
+    }
     if (mine != NULL) /* it had another name: that row goes */
         *mine = p->list[--p->count];
     struct peer *row = find_name(p, name);
     if (row != NULL) {
         *displaced = row->id;
         row->id = *id;
+        snprintf(row->key, sizeof row->key, "%s", key);
         return 0;
     }
     int err = grow(p);
     if (err < 0)
         return err;
     row = &p->list[p->count++];
-    row->id = *id;
+    *row = (struct peer){.id = *id};
     snprintf(row->name, sizeof row->name, "%s", name);
+    snprintf(row->key, sizeof row->key, "%s", key);
     return 0;
 }

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector/receive/pace.h"
 #include "shared/base/err.h"
+#include "shared/curve/curve.h"
 #include "shared/wire/wire.h"
 
 #define PEERS_MAX                                                                  \
@@ -23,6 +25,10 @@ struct peer_id { /* ZeroMQ's routing id: 1..255 bytes */
 struct peer {
     struct peer_id id;
     char name[WIRE_NAME];
+    char key[CURVE_TEXT]; /* public key of the connection; "" in plain mode */
+    struct pace pace;     /* of the name, whichever connection has it */
+    bool is_refused;      /* sent more than it may: not listened to before it says hello */
+    bool told_claim;      /* that its hello claims another name was logged */
 };
 
 struct peers {
@@ -32,11 +38,15 @@ struct peers {
 
 void peers_clear(struct peers *p);
 
-/* NULL if unknown; borrowed until the next peers_bind. */
-const struct peer *peers_by_id(const struct peers *p, const struct peer_id *id);
-const struct peer *peers_by_name(const struct peers *p, const char *name);
+/* No connection is left: every name waits for a hello, with its pace. */
+void peers_disconnect(struct peers *p);
 
-/* From now on id speaks for name: whoever did before does so no longer, and id for nobody else.
- * *displaced is the connection that lost the name (len 0: none). ERR_FULL, -ENOMEM. */
-int peers_bind(struct peers *p, const struct peer_id *id, const char *name,
+/* NULL if unknown; borrowed until the next peers_bind. */
+struct peer *peers_by_id(const struct peers *p, const struct peer_id *id);
+struct peer *peers_by_name(const struct peers *p, const char *name);
+
+/* From now on id, whose public key is key ("": plain), speaks for name: whoever did before does so
+ * no longer, and id for nobody else. *displaced is the connection that lost the name (len 0: none).
+ * ERR_FULL, -ENOMEM. */
+int peers_bind(struct peers *p, const struct peer_id *id, const char *name, const char *key,
                struct peer_id *displaced);

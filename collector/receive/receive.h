@@ -1,8 +1,11 @@
-/* The door for sensors: a ROUTER socket. Gives messages with the name of the sensor that sent them.
+/* What comes from sensors: messages with the name of the sensor that sent them.
  *
- * In plain mode (insecure: true) the name is what hello claimed and is bound to the connection's
- * routing id; with CURVE (later release) it comes from the certificate. Only a connection that said
- * hello may send batches; others are asked to with `again`. Pings are answered here. */
+ * With CURVE the name and the pop are those of the certificate by whose key the connection was made
+ * (door.h); what a hello claims is overwritten, and each message is taken for the connection that
+ * it came by, never for its routing id. In plain mode (insecure: true) the name is what hello
+ * claimed and is bound to the routing id. Only a connection that said hello may send batches;
+ * others are asked to with `again`. Pings are answered here, limits per sensor kept here (pace.h).
+ */
 #pragma once
 
 #include "shared/base/err.h"
@@ -11,16 +14,22 @@
 
 struct receive_conf {
     char listen[256];
-    char certificate[256];
-    char sensors[256];
+    char certificate[256]; /* ours, with its secret key */
+    char sensors[256];     /* folder of the certificates that may connect */
+    uint64_t rate;         /* bytes/s that a sensor may send; 0: any */
     bool insecure;
 };
 
 struct receive;
 
+/* Reads the certificates and opens. ERR_CONF, ERR_NETWORK, -ENOMEM with a note. */
 int receive_open(const struct receive_conf *conf, struct counters *counters, struct receive **out,
                  struct note *note);
 void receive_close(struct receive *r);
+
+/* Reads the certificates and no more: what receive_open would find wrong with them. Unusable ones
+ * of sensors are told in the log. */
+int receive_check(const struct receive_conf *conf, struct note *note);
 
 /* The endpoint as bound, for listen addresses with a wildcard port. Borrowed. */
 const char *receive_endpoint(const struct receive *r);

@@ -1,4 +1,5 @@
 #include "collector/store/session.h"
+#include "collector/store/sqlstate.h"
 
 #include <endian.h>
 #include <string.h>
@@ -53,7 +54,7 @@ int session_fail(struct store *s, const PGresult *res, const char *what, struct 
              state != NULL ? " (SQLSTATE " : "", state != NULL ? state : "",
              state != NULL ? ")" : "");
     store_rollback(s);
-    return ERR_DATABASE;
+    return sqlstate_is_of_data(state) ? ERR_DATA : ERR_DATABASE;
 }
 
 static int out_of_memory(struct store *s, const char *what, struct note *note)

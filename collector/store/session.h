@@ -71,7 +71,8 @@ int session_copy_rows(struct store *s, const struct record *rows, struct note *n
 /* Ends the open COPY, if there is one: only now it is known whether the rows were taken. */
 int session_copy_close(struct store *s, struct note *note);
 
-/* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATABASE. */
+/* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATA when the values are
+ * to blame, else ERR_DATABASE. */
 int session_fail(struct store *s, const PGresult *res, const char *what, struct note *note);
 
 /* 0, or ERR_DATABASE when the caller has no transaction open (the last failure ended it). */

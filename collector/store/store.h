@@ -3,8 +3,9 @@
  * lock.
  *
  * A unit of work: store_begin, any of the puts, store_commit. When anything fails the connection's
- * transaction is rolled back and ERR_DATABASE is returned with a note; the caller throws away what
- * it folded in memory, loads again, and lets the sensors send again. Puts and the commit are
+ * transaction is rolled back and ERR_DATABASE is returned with a note, or ERR_DATA when what was
+ * put is to blame and would fail again (collector/store/sqlstate.h); the caller throws away what it
+ * folded in memory, loads again, and lets the sensors send again. Puts and the commit are
  * refused until the next store_begin, which connects again (once) when the connection is broken; so
  * do the loads. A statement that takes longer than a minute is a failure,
  * except reading the map.
@@ -41,11 +42,14 @@ int store_migrate(struct store *s, unsigned *applied, struct note *note);
 /* 0 if the schema is this version's; ERR_VERSION with a note that says what to do. */
 int store_check_version(struct store *s, struct note *note);
 
-/* Before the three loads: from here on, what another writer does is noticed by store_begin. */
+/* Before the four loads: from here on, what another writer does is noticed by store_begin. */
 int store_load_begin(struct store *s, struct note *note);
 /* Every row goes to each; stops at the first non-zero answer and returns it. */
 int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sensor_row *row),
                        void *arg, struct note *note);
+/* The epochs of all sensors, those heard of longest ago first. */
+int store_load_epochs(struct store *s, int (*each)(void *arg, const struct epoch_row *row),
+                      void *arg, struct note *note);
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
                        void *arg, struct note *note);
 int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
@@ -60,6 +64,8 @@ void store_rollback(struct store *s);
 int store_put_event(struct store *s, const char *sensor, const char *pop, const struct event *e,
                     struct note *note);
 int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note);
+/* Writes it, or deletes it when it is forgotten. */
+int store_put_epoch(struct store *s, const struct epoch_row *row, struct note *note);
 int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
 /* Kept, and upserted in bulk at store_commit; the last of several rows of one entry wins. A row
  * without a prefix is logged and ignored. */

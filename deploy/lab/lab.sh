@@ -22,8 +22,21 @@ lab_up() {
     lab_id="pn$$"
     lab=$(mktemp -d "${TMPDIR:-/tmp}/penstock-lab.XXXXXX")
     chmod 755 "$lab"
-    mkdir "$lab/log" "$lab/bpf"
+    mkdir "$lab/log" "$lab/bpf" "$lab/keys" "$lab/sensors.d"
+    lab_key collector
     lab_namespace core
+}
+
+# lab_key NAME [POP]: its certificate in $lab/keys, unless it is there
+lab_key() {
+    [ -e "$lab/keys/$1.cert" ] && return
+    "$lab_bin/collector/penstockctl" keys new "$1" ${2:+--pop "$2"} --dir "$lab/keys" >>"$lab/log/keys.log"
+}
+
+# lab_allow NAME POP: a sensor of that name may connect, with the key that it has or gets
+lab_allow() {
+    lab_key "$1" "$2"
+    [ -e "$lab/sensors.d/$1.pub" ] || cp "$lab/keys/$1.pub" "$lab/sensors.d/$1.pub"
 }
 
 # lab_namespace NAME
@@ -136,6 +149,7 @@ lab_collector() {
     starts=$(lab_count 'event=started' collector.log)
     lab_spawn collector.log nsenter --net="/run/netns/$lab_id-core" \
         "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
+        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
         --set "database.dsn=$lab_dsn" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
     lab_collector_pid=$lab_pid
     lab_wait 30 "the collector" lab_started "$lab_pid" "$starts" collector.log ||
@@ -153,10 +167,12 @@ lab_started() {
 # lab_sensor_arguments POP NUMBER: the command line of that PoP's sensor, one word a line
 lab_sensor_arguments() {
     local pop=$1 n=$2 low=${1,,}
+    lab_allow "${low}1" "$pop"
     printf '%s\n' -c "$lab_root/configs/lab-sensor.yaml" --set "sensor.name=${low}1" --set "sensor.pop=$pop" \
         --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab" \
         --set "ingress=[{router: ${low}1-r1, interface: xe-0/0/0, peer_as: 6450$n}]" \
-        --set "publish.endpoint=tcp://10.255.$n.1:5560"
+        --set "publish.endpoint=tcp://10.255.$n.1:5560" --set "publish.certificate=$lab/keys/${low}1.cert" \
+        --set "publish.server=$lab/keys/collector.pub"
     if [ $lab_driver = dpdk ]; then lab_dpdk_arguments; fi
 }
 

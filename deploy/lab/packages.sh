@@ -6,7 +6,7 @@ packages_build=(gcc libc6-dev clang llvm cmake ninja-build pkg-config bpftool li
     libmicrohttpd-dev libcap-ng-dev libdpdk-dev libcmocka-dev linux-libc-dev)
 packages_run=(postgresql-15 postgresql-client-15 iproute2 ethtool iperf3 nmap iputils-ping procps util-linux)
 packages_test=(libclang-rt-14-dev clang-format-14 man-db groff tcpdump curl ncat shellcheck git
-    busybox tcpreplay hping3 systemd xdp-tools faketime)
+    busybox tcpreplay hping3 systemd xdp-tools faketime jq)
 packages_bench=(dpdk dpdk-dev) # testpmd, which tests/bench/run compares with; without it row (d) is left out
 
 # packages_install NAME…: installs what is missing; needs root only if something is.

@@ -51,7 +51,7 @@ static const struct conf_row rows[] = {
     {"sensor.pop", CONF_TEXT, AT(conf.pop), .example = "AMS",
      .help = "Point of presence where it stands. Required, except with --capture."},
     {"sensor.state_dir", CONF_TEXT, AT(conf.state_dir), .value = "/var/lib/penstock",
-     .help = "Folder for what must outlive the process; used by a later release, this one keeps nothing there."},
+     .help = "Folder for what must outlive the process: the spool, and its lock. One per sensor; unused with driver pcap, and with --capture."},
     {"sensor.rights", CONF_WORD, AT(conf.rights), .value = "reduced", .words = rights_words,
      .help = "reduced: once it is attached the sensor keeps only what it needs (docs/operations.md, Privileges); as_started gives nothing up, to look for faults."},
     {"sensor.user", CONF_TEXT, AT(conf.user),
@@ -159,18 +159,18 @@ static const struct conf_row rows[] = {
 
     {"publish.endpoint", CONF_TEXT, AT(conf.publish.endpoint), .example = "tcp://192.0.2.10:5560",
      .help = "The collector's address. Required, except with --capture."},
-    {"publish.certificate", CONF_TEXT, AT(conf.publish.certificate),
-     .help = "File with this sensor's CURVE key; used by a later release."},
-    {"publish.server", CONF_TEXT, AT(conf.publish.server),
-     .help = "File with the collector's public CURVE key; used by a later release."},
-    {"publish.insecure", CONF_BOOL, AT(conf.publish.insecure), .value = "false", .example = "true",
-     .help = "Send without encryption and authentication. CURVE comes with a later release, so that true must be said until then, and the path to the collector must be trusted."},
-    {"publish.keep", CONF_SIZE, AT(conf.publish.keep_bytes), .value = "64MiB", .min = 1 << 20, .max = 64.0 * (1 << 30),
-     .help = "Memory for events that the collector has not committed yet."},
+    {"publish.certificate", CONF_TEXT, AT(conf.publish.certificate), .example = "/etc/penstock/ams1.cert",
+     .help = "This sensor's certificate with its secret key, of mode 0600 (penstockctl keys new NAME --pop POP). Its name and pop are what the collector goes by. Required unless insecure."},
+    {"publish.server", CONF_TEXT, AT(conf.publish.server), .example = "/etc/penstock/collector.pub",
+     .help = "The collector's public certificate. Required unless insecure."},
+    {"publish.insecure", CONF_BOOL, AT(conf.publish.insecure), .value = "false",
+     .help = "Send without encryption and authentication, to a collector that says so, too. The path to it must be trusted."},
+    {"publish.keep", CONF_SIZE, AT(conf.publish.keep_bytes), .value = "1GiB", .min = 8 << 20, .max = 64.0 * (1 << 30),
+     .help = "Disk for events that the collector has not committed yet (docs/operations.md, The spool). When it is full the oldest tallies are given up first, verdicts and their drops last."},
     {"publish.linger", CONF_DURATION, AT(conf.publish.linger_ns), .value = "20ms", .min = 0, .max = SECONDS(10),
-     .help = "How long an event may wait for its batch to fill."},
+     .help = "How long an event may wait until it is written to disk and sent, with all that came meanwhile."},
     {"publish.stop_wait", CONF_DURATION, AT(conf.publish.stop_wait_ns), .value = "3s", .min = 0, .max = SECONDS(300),
-     .help = "On stop: how long to wait for the last acknowledgement."},
+     .help = "On stop: how long to wait for the last acknowledgement. What has none by then stays in the spool."},
 
     {"metrics.listen", CONF_TEXT, AT(conf.metrics_listen), .value = "127.0.0.1:9559",
      .help = "Address and port of the metrics page; \"\" for none."},
@@ -190,6 +190,13 @@ static void require(struct conf *c, const char *key, const char *value)
 {
     if (value[0] == '\0')
         conf_wrong(c, key, "required, but not given");
+}
+
+/* Without a place on disk a restart would lose what was not sent. */
+static void check_state(struct conf *c, const struct sensor_conf *s)
+{
+    if (s->source.driver != SOURCE_PCAP)
+        require(c, "sensor.state_dir", s->state_dir);
 }
 
 static void check_rights(struct conf *c, const struct sensor_conf *s)
@@ -327,10 +334,10 @@ static void check_publish(struct conf *c, const struct publish_conf *p)
         conf_wrong(c, "publish.endpoint",
                    "expected an endpoint, written like tcp://192.0.2.10:5560, got \"%s\"",
                    p->endpoint);
-    if (!p->insecure)
-        conf_wrong(c, "publish.insecure",
-                   "CURVE encryption comes with a later release; until then this must be set to "
-                   "true, and the path to the collector must be trusted");
+    if (p->insecure)
+        return;
+    require(c, "publish.certificate", p->certificate);
+    require(c, "publish.server", p->server);
 }
 
 static void check(struct conf *c, const struct sensor_conf *s, bool is_capture)
@@ -346,6 +353,7 @@ static void check(struct conf *c, const struct sensor_conf *s, bool is_capture)
     check_source(c, &s->source);
     check_forward(c, &s->source);
     check_wire(c, s);
+    check_state(c, s);
     check_rights(c, s);
     check_publish(c, &s->publish);
 }
@@ -393,7 +401,8 @@ static void derive(struct sensor_conf *s, bool is_capture)
     append_catch_all(s);
     memcpy(s->publish.sensor, s->name, sizeof s->publish.sensor);
     memcpy(s->publish.pop, s->pop, sizeof s->publish.pop);
-    memcpy(s->publish.state_dir, s->state_dir, sizeof s->publish.state_dir);
+    if (s->source.driver != SOURCE_PCAP) /* a replay leaves nothing: its spool ends with it */
+        memcpy(s->publish.state_dir, s->state_dir, sizeof s->publish.state_dir);
     snprintf(s->publish.driver, sizeof s->publish.driver, "%s", source_words[s->source.driver]);
     memcpy(s->source.sensor, s->name, sizeof s->source.sensor);
     s->source.tally_v4_length = s->tally.v4_length;

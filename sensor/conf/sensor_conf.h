@@ -27,7 +27,7 @@ struct sensor_conf {
 };
 
 /* Defaults, then the file (NULL: none, as with --capture), then the n "key=value" settings, then
- * what hangs together (active mode needs a wire, CURVE is not in this release, …). is_capture: only
+ * what hangs together (active mode needs a wire, CURVE needs certificates, …). is_capture: only
  * what a capture needs is required. Never probes the machine. ERR_CONF with file, key, line and
  * expectation; *out must not move afterwards (it points into itself). */
 int sensor_conf_load(const char *path, const char *const *settings, size_t n, bool is_capture,

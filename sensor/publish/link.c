@@ -1,11 +1,14 @@
 #include "sensor/publish/link.h"
 
 #include "shared/base/clock.h"
+#include "shared/base/log.h"
 
 /* What may queue in our own socket: a full credit window and the small talk beside it. */
 enum { QUEUE = 2 * WIRE_CREDIT };
 /* Twice a round trip around the globe: two who disagree say hello at most so often. */
 enum { GREET_PAUSE_MS = 200 };
+/* A collector that is being stopped closes connections in their handshake, too: once is no sign. */
+enum { CLOSED_OFTEN = 3 };
 
 /* Every option before connect: ZeroMQ ignores most of them afterwards. */
 static void set_options(const struct link *l)
@@ -23,6 +26,20 @@ static void set_options(const struct link *l)
      * that is there and does not answer. */
     zsock_set_heartbeat_ivl(s, dead_ms / 3 > 0 ? dead_ms / 3 : 1);
     zsock_set_heartbeat_timeout(s, dead_ms);
+    if (l->by->is_plain)
+        return;
+    zsock_set_curve_publickey(s, l->by->own.public_key);
+    zsock_set_curve_secretkey(s, l->by->own.secret_key);
+    zsock_set_curve_serverkey(s, l->by->server.public_key);
+}
+
+static void warn_of_plain(const struct link *l)
+{
+    if (l->by->is_plain)
+        log_warn(
+            "event=insecure endpoint=%s hint=\"publish.insecure is true: nothing is encrypted, "
+            "and whoever answers there is taken for the collector\"",
+            l->endpoint);
 }
 
 static int connect_now(struct link *l, uint64_t now)
@@ -31,30 +48,34 @@ static int connect_now(struct link *l, uint64_t now)
     if (l->socket == NULL)
         return ERR_NETWORK;
     set_options(l);
+    l->monitor = handshake_open(l->socket);
     if (zsock_connect(l->socket, "%s", l->endpoint) < 0) {
-        zsock_destroy(&l->socket);
+        link_close(l);
         return ERR_CONF;
     }
+    warn_of_plain(l);
     l->greet_at = now;
     link_set(l, LINK_GREET, now);
     return 0;
 }
 
-int link_open(struct link *l, const char *endpoint, uint64_t now)
+int link_open(struct link *l, const char *endpoint, const struct credentials *by, uint64_t now)
 {
     l->endpoint = endpoint;
+    l->by = by;
     l->credit = 1;
     return connect_now(l, now);
 }
 
 void link_close(struct link *l)
 {
+    handshake_close(&l->monitor, l->socket);
     zsock_destroy(&l->socket);
 }
 
 int link_renew(struct link *l, uint64_t now)
 {
-    zsock_destroy(&l->socket);
+    link_close(l);
     l->since = now;
     return connect_now(l, now);
 }
@@ -63,6 +84,10 @@ void link_set(struct link *l, enum link_state state, uint64_t now)
 {
     l->state = state;
     l->since = l->heard_at = l->pinged_at = l->moved_at = now;
+    if (state == LINK_OPEN) {
+        l->told = HANDSHAKE_NONE;
+        l->closed = 0;
+    }
 }
 
 void link_greet_again(struct link *l, uint64_t now)
@@ -119,8 +144,57 @@ int link_receive(struct link *l, struct wire_message *m, uint64_t now)
     return err < 0 ? err : 1;
 }
 
+static const char *reason_of(const struct link *l, enum handshake_failure failure)
+{
+    switch (failure) {
+    case HANDSHAKE_KEY:
+        return "the collector does not accept this sensor's key";
+    case HANDSHAKE_MISMATCH:
+        return l->by->is_plain ? "the collector wants CURVE, this sensor is plain"
+                               : "the collector is plain, this sensor wants CURVE";
+    case HANDSHAKE_CLOSED:
+        return "the collector closes the connection: publish.server is not its key?";
+    default:
+        return "whoever answers there does not speak our protocol";
+    }
+}
+
+static const char *hint_of(const struct link *l, enum handshake_failure failure)
+{
+    switch (failure) {
+    case HANDSHAKE_KEY:
+        return "put this sensor's .pub file into the collector's collector.sensors";
+    case HANDSHAKE_MISMATCH:
+        return l->by->is_plain ? "set publish.certificate and publish.server, leave out "
+                                 "publish.insecure"
+                               : "collector.insecure is true there";
+    case HANDSHAKE_CLOSED:
+        return "compare penstockctl keys show on both machines";
+    default:
+        return "check publish.endpoint";
+    }
+}
+
+static void note_failures(struct link *l)
+{
+    enum handshake_failure failure;
+    while ((failure = handshake_next(l->monitor)) != HANDSHAKE_NONE) {
+        if (failure == HANDSHAKE_CLOSED && ++l->closed < CLOSED_OFTEN)
+            continue;
+        if (failure == l->told)
+            continue;
+        l->told = failure;
+        log_error("event=handshake_failed endpoint=%s reason=\"%s\" hint=\"%s\"", l->endpoint,
+                  reason_of(l, failure), hint_of(l, failure));
+    }
+}
+
 void link_poll(struct link *l, int timeout_ms)
 {
-    zmq_pollitem_t item = {.socket = zsock_resolve(l->socket), .events = ZMQ_POLLIN};
-    zmq_poll(&item, 1, timeout_ms);
+    zmq_pollitem_t items[2] = {{.socket = zsock_resolve(l->socket), .events = ZMQ_POLLIN}};
+    int n = 1;
+    if (l->monitor != NULL)
+        items[n++] = (zmq_pollitem_t){.socket = zsock_resolve(l->monitor), .events = ZMQ_POLLIN};
+    zmq_poll(items, n, timeout_ms);
+    note_failures(l);
 }

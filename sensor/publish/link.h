@@ -1,10 +1,16 @@
 /* The connection to the collector: a DEALER socket and where the delivery protocol stands on it.
- * Decides when to say hello, when the other side is dead, what may be sent; knows no events. */
+ * Decides when to say hello, when the other side is dead, what may be sent; knows no events.
+ *
+ * The connection is encrypted with CURVE: it comes about only with a collector that has the secret
+ * of the key that we were given, and that allows ours. In plain mode (insecure: true) neither is
+ * asked. */
 #pragma once
 
 #include <czmq.h>
 
+#include "sensor/publish/credentials.h"
 #include "shared/base/err.h"
+#include "shared/curve/handshake.h"
 #include "shared/wire/wire.h"
 
 enum link_state {
@@ -15,9 +21,12 @@ enum link_state {
 };
 
 struct link {
-    const char *endpoint; /* borrowed */
+    const char *endpoint;         /* borrowed */
+    const struct credentials *by; /* borrowed */
     uint64_t ping_ns, dead_ns;
-    zsock_t *socket;
+    zsock_t *socket, *monitor;
+    enum handshake_failure told; /* why there is no connection, as it was logged; until OPEN */
+    unsigned closed;             /* handshakes that the other side ended, until OPEN */
     enum link_state state;
     uint64_t greet_at;  /* GREET: not before; WAIT: then once more */
     uint64_t since;     /* mono ns at which the state began */
@@ -29,7 +38,7 @@ struct link {
 };
 
 /* Makes the socket and starts connecting; does not wait. ERR_CONF: no such kind of endpoint. */
-int link_open(struct link *l, const char *endpoint, uint64_t now);
+int link_open(struct link *l, const char *endpoint, const struct credentials *by, uint64_t now);
 void link_close(struct link *l);
 
 /* Throws the socket away and starts afresh: a new identity, nothing queued. When that fails (no
@@ -59,5 +68,6 @@ bool link_send(struct link *l, const struct wire_message *m);
 /* Next message, without waiting: 1; 0 none; ERR_* malformed. m borrows from l. */
 int link_receive(struct link *l, struct wire_message *m, uint64_t now);
 
-/* Waits until a message is there, at most so long. */
+/* Waits until a message is there, at most so long. Logs why a connection does not come about, once
+ * per outage and reason. */
 void link_poll(struct link *l, int timeout_ms);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sensor/publish/keep.h"
 #include "sensor/publish/link.h"
+#include "sensor/publish/spool.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
@@ -27,11 +27,17 @@ struct publish {
     struct ring **rings;
     size_t ring_count;
     struct counters *counters;
-    uint64_t epoch;
+    int64_t started_at; /* wall ns */
     pthread_t thread;
     /* the thread's own */
-    struct keep keep;
+    struct credentials credentials;
+    struct spool *spool;
     struct link link;
+    uint64_t send_seq; /* number of the next event to send */
+    /* last numbers of the batches on the way, oldest first */
+    uint64_t way[WIRE_CREDIT];
+    unsigned on_the_way;
+    uint64_t greeted_seq; /* first_seq of our last hello */
     bool said_goodbye;
     /* set by publish_close, read by the thread: the rest is written before `stopping` is */
     uint64_t stop_before;
@@ -39,11 +45,11 @@ struct publish {
     _Atomic bool stopping;
 };
 
-/* ---- events: rings -> keep ---- */
+/* ---- events: rings -> spool ---- */
 
-static void keep_event(struct publish *p, const struct event *e, uint64_t now)
+static void spool_event(struct publish *p, const struct event *e, uint64_t now)
 {
-    if (keep_add(&p->keep, e, now) < 0) {
+    if (spool_add(p->spool, e, now) < 0) {
         counter_add(p->counters, COUNTER_events_malformed, 1);
         log_warn("event=unsendable type=%u", e->type);
     }
@@ -53,8 +59,8 @@ static bool take_from(struct publish *p, struct ring *ring, uint64_t now)
 {
     const struct event *e;
     unsigned taken = 0;
-    while (taken < TAKE_AT_ONCE && keep_has_room(&p->keep) && (e = ring_front(ring)) != NULL) {
-        keep_event(p, e, now);
+    while (taken < TAKE_AT_ONCE && spool_has_room(p->spool) && (e = ring_front(ring)) != NULL) {
+        spool_event(p, e, now);
         ring_release(ring);
         taken++;
     }
@@ -66,42 +72,102 @@ static bool take_events(struct publish *p, uint64_t now)
     bool any = false;
     for (size_t i = 0; i < p->ring_count; i++)
         any |= take_from(p, p->rings[i], now);
-    struct keep *k = &p->keep;
-    if (k->filled_count > 0 && now - k->filled_since >= p->conf.linger_ns)
-        keep_close(k);
     return any;
+}
+
+static void count(struct publish *p)
+{
+    const struct spool_stats *s = spool_stats(p->spool);
+    counter_set(p->counters, COUNTER_events_spooled, s->events);
+    counter_set(p->counters, COUNTER_spool_commits, s->commits);
+    counter_set(p->counters, COUNTER_spool_bytes, s->bytes);
+    counter_set(p->counters, COUNTER_spool_damaged, s->damaged);
+    counter_set(p->counters, COUNTER_given_up_tallies, s->given_up[CLASS_TALLY]);
+    counter_set(p->counters, COUNTER_given_up_windows, s->given_up[CLASS_WINDOW]);
+    counter_set(p->counters, COUNTER_given_up_status, s->given_up[CLASS_STATUS]);
+    counter_set(p->counters, COUNTER_given_up_evidence, s->given_up[CLASS_EVIDENCE]);
+}
+
+/* What is on the way is not given up: the collector may have it already. */
+static void commit(struct publish *p, uint64_t now)
+{
+    if (!spool_commit_due(p->spool, now, p->said_goodbye ? 0 : p->conf.linger_ns))
+        return;
+    spool_commit(p->spool, now, p->on_the_way > 0 ? p->way[p->on_the_way - 1] : 0);
+    count(p);
 }
 
 static void say_started(struct publish *p, uint64_t now)
 {
-    struct event e = {.type = EVENT_sensor_started, .at = (int64_t)p->epoch};
+    struct event e = {.type = EVENT_sensor_started, .at = p->started_at};
     snprintf(e.sensor_started.version, sizeof e.sensor_started.version, "%s", PENSTOCK_VERSION);
     snprintf(e.sensor_started.pop, sizeof e.sensor_started.pop, "%s", p->conf.pop);
     snprintf(e.sensor_started.driver, sizeof e.sensor_started.driver, "%s", p->conf.driver);
-    keep_event(p, &e, now);
+    spool_event(p, &e, now);
+}
+
+/* Numbers that nobody can name are missing: those of a spool that is not this one. */
+static void say_break(struct publish *p, uint64_t now)
+{
+    struct event e = {.type = EVENT_gap, .at = clock_wall_ns()};
+    snprintf(e.gap.reason, sizeof e.gap.reason, "%s", spool_break(p->spool));
+    spool_event(p, &e, now);
 }
 
 static void say_stopped(struct publish *p, uint64_t now)
 {
     struct event e = {.type = EVENT_sensor_stopped, .at = clock_wall_ns()};
     memcpy(e.sensor_stopped.reason, p->stop_reason, sizeof e.sensor_stopped.reason);
-    keep_event(p, &e, now);
-    keep_close(&p->keep);
+    spool_event(p, &e, now);
     p->said_goodbye = true;
 }
 
 /* ---- messages from the collector ---- */
 
+/* What came in is on the way no more. */
+static void arrive(struct publish *p, uint64_t seq)
+{
+    unsigned n = 0;
+    while (n < p->on_the_way && p->way[n] <= seq)
+        n++;
+    p->on_the_way -= n;
+    memmove(p->way, p->way + n, p->on_the_way * sizeof p->way[0]);
+}
+
 static void take_ack(struct publish *p, uint64_t seq, uint64_t now)
 {
-    int64_t fresh = keep_ack(&p->keep, seq);
+    int64_t fresh = spool_ack(p->spool, seq, now);
     if (fresh < 0) {
         counter_add(p->counters, COUNTER_messages_malformed, 1);
         return;
     }
     counter_add(p->counters, COUNTER_events_acknowledged, (uint64_t)fresh);
+    arrive(p, seq);
     if (fresh > 0)
         p->link.moved_at = now;
+}
+
+/* The collector has numbers that this spool never let out: it is an older copy of one that went on
+ * elsewhere. Ours are other events, so they get an epoch of their own. */
+static void begin_epoch(struct publish *p, uint64_t seq, uint64_t now)
+{
+    uint64_t before = spool_epoch(p->spool);
+    if (spool_begin_epoch(p->spool, now) < 0)
+        return; /* says hello again after a while */
+    log_error("event=spool_older epoch=%" PRIu64 " has=%" PRIu64 " new_epoch=%" PRIu64
+              " reason=\"the collector has later events of this sensor: the spool was restored from "
+              "a copy, or is in use twice\"",
+              before, seq, spool_epoch(p->spool));
+    if (spool_has_room(p->spool))
+        say_break(p, now);
+    link_set(&p->link, LINK_GREET, now);
+    p->link.greet_at = now;
+}
+
+static void go_back(struct publish *p)
+{
+    p->on_the_way = 0;
+    p->send_seq = spool_acked(p->spool) + 1;
 }
 
 static void take_welcome(struct publish *p, const struct wire_message *m, uint64_t now)
@@ -113,13 +179,18 @@ static void take_welcome(struct publish *p, const struct wire_message *m, uint64
         link_set(&p->link, LINK_REFUSED, now);
         return;
     }
-    if (m->epoch == p->epoch)
+    if (m->epoch == spool_epoch(p->spool)) {
+        if (spool_is_older(p->spool, m->seq, p->greeted_seq)) {
+            begin_epoch(p, m->seq, now);
+            return;
+        }
         take_ack(p, m->seq, now);
-    keep_go_back(&p->keep);
+    }
+    go_back(p);
     p->link.credit = m->credit > 0 ? m->credit : 1;
     link_set(&p->link, LINK_OPEN, now);
     log_info("event=connected endpoint=%s from_seq=%" PRIu64 " unacknowledged=%" PRIu64,
-             p->conf.endpoint, keep_first_seq(&p->keep), keep_unacked(&p->keep));
+             p->conf.endpoint, p->send_seq, spool_held(p->spool) + spool_waiting(p->spool));
 }
 
 /* The reason is the other side's text: it must not end our log line, nor its own quotes. */
@@ -144,7 +215,7 @@ static void take_message(struct publish *p, const struct wire_message *m, uint64
         take_welcome(p, m, now);
         return;
     case WIRE_ACK:
-        if (m->epoch == p->epoch)
+        if (m->epoch == spool_epoch(p->spool))
             take_ack(p, m->seq, now);
         return;
     case WIRE_AGAIN:
@@ -186,14 +257,19 @@ static void say_hello(struct publish *p, uint64_t now)
 {
     struct wire_message m = {.kind = WIRE_HELLO,
                              .version = WIRE_VERSION,
-                             .epoch = p->epoch,
-                             .first_seq = keep_first_seq(&p->keep),
-                             .next_seq = p->keep.next_seq};
+                             .epoch = spool_epoch(p->spool),
+                             .next_seq = spool_next(p->spool)};
+    if (spool_first(p->spool, &m.first_seq) < 0)
+        return;
     snprintf(m.name, sizeof m.name, "%s", p->conf.sensor);
     snprintf(m.pop, sizeof m.pop, "%s", p->conf.pop);
     snprintf(m.release, sizeof m.release, "%s", PENSTOCK_VERSION);
-    if (link_send(&p->link, &m))
-        link_greeted(&p->link, now);
+    if (m.first_seq > spool_acked(p->spool) + 1)
+        snprintf(m.reason, sizeof m.reason, "%s", spool_why(p->spool));
+    if (!link_send(&p->link, &m))
+        return;
+    p->greeted_seq = m.first_seq;
+    link_greeted(&p->link, now);
 }
 
 /* Answers to pings while an acknowledgement stays away: it may have been lost on its way (the
@@ -201,7 +277,7 @@ static void say_hello(struct publish *p, uint64_t now)
  * have given up a silent collector: a slow database alone is no reason. */
 static bool ack_is_lost(struct publish *p, uint64_t now)
 {
-    if (p->link.state != LINK_OPEN || p->keep.on_the_way == 0)
+    if (p->link.state != LINK_OPEN || p->on_the_way == 0)
         p->link.moved_at = now;
     return now - p->link.moved_at > 2 * p->link.dead_ns;
 }
@@ -226,34 +302,71 @@ static bool tend_link(struct publish *p, uint64_t now)
     return true;
 }
 
-static void send_batches(struct publish *p)
+/* Numbers are missing here: what full spools gave up, or a damaged record. The collector takes
+ * events in order only, so it is told where they go on, once all before is settled. */
+static void pass_hole(struct publish *p, uint64_t seq, uint64_t now)
 {
-    const struct keep_batch *b;
-    while (p->link.state == LINK_OPEN && p->keep.on_the_way < p->link.credit &&
-           (b = keep_unsent(&p->keep)) != NULL) {
-        struct wire_message m = {.kind = WIRE_BATCH,
-                                 .epoch = p->epoch,
-                                 .first_seq = b->first_seq,
-                                 .count = b->count,
-                                 .events = b->events,
-                                 .events_len = b->len};
-        if (!link_send(&p->link, &m))
+    if (p->on_the_way > 0)
+        return;
+    link_set(&p->link, LINK_GREET, now);
+    /* who did not take it the first time is not asked without a pause */
+    p->link.greet_at = seq == p->greeted_seq ? now + p->link.ping_ns : now;
+}
+
+static bool send_batch(struct publish *p, const struct record *r)
+{
+    struct wire_message m = {.kind = WIRE_BATCH,
+                             .epoch = spool_epoch(p->spool),
+                             .first_seq = r->first,
+                             .count = r->count,
+                             .events = r->events,
+                             .events_len = r->len};
+    if (!link_send(&p->link, &m))
+        return false;
+    p->send_seq = r->first + r->count;
+    p->way[p->on_the_way++] = p->send_seq - 1;
+    counter_add(p->counters, COUNTER_events_sent, r->count);
+    return true;
+}
+
+static void send_batches(struct publish *p, uint64_t now)
+{
+    struct record r;
+    unsigned credit = p->link.credit < WIRE_CREDIT ? (unsigned)p->link.credit : WIRE_CREDIT;
+    while (p->on_the_way < credit && p->send_seq < spool_committed(p->spool) &&
+           spool_read(p->spool, p->send_seq, &r) == 1) {
+        if (r.first > p->send_seq) {
+            pass_hole(p, r.first, now);
             return;
-        keep_sent(&p->keep);
-        counter_add(p->counters, COUNTER_events_sent, b->count);
+        }
+        if (!send_batch(p, &r))
+            return;
     }
 }
 
 /* ---- the thread ---- */
 
-/* The last words come after everything that the rings held. */
+/* Is there nothing that the collector could still acknowledge? */
+static bool is_delivered(struct publish *p)
+{
+    struct record r;
+    return spool_waiting(p->spool) == 0 && spool_read(p->spool, spool_acked(p->spool) + 1, &r) == 0;
+}
+
+/* The last words come after everything that the rings held. What is in the spool by then outlives
+ * us; a spool of the process's own does not, so it waits for the collector alone. */
 static bool is_finished(struct publish *p, bool rings_empty, uint64_t now)
 {
     if (!atomic_load_explicit(&p->stopping, memory_order_acquire))
         return false;
-    if (rings_empty && !p->said_goodbye && keep_has_room(&p->keep))
+    if (rings_empty && !p->said_goodbye && spool_has_room(p->spool))
         say_stopped(p, now);
-    return (p->said_goodbye && keep_unacked(&p->keep) == 0) || now >= p->stop_before;
+    if (p->said_goodbye && is_delivered(p))
+        return true;
+    if (now < p->stop_before)
+        return false;
+    bool is_moving = !spool_has_failed(p->spool) && spool_has_room(p->spool);
+    return !is_moving || p->conf.state_dir[0] == '\0' || (p->said_goodbye && spool_waiting(p->spool) == 0);
 }
 
 static bool rings_are_empty(struct publish *p)
@@ -272,11 +385,14 @@ static void *publish_main(void *arg)
         if (p->link.socket != NULL) /* first: what waits there may say that all is well */
             take_messages(p, now);
         bool connected = tend_link(p, now);
+        bool is_open = connected && p->link.state == LINK_OPEN;
+        bool may_send = spool_let_out(p->spool, is_open, now) == 0 && is_open;
         bool busy = take_events(p, now);
+        commit(p, now);
         if (is_finished(p, !busy && rings_are_empty(p), now))
             return NULL;
-        if (connected)
-            send_batches(p);
+        if (may_send)
+            send_batches(p, now);
         if (connected)
             link_poll(&p->link, busy ? 0 : POLL_MS);
         else
@@ -297,25 +413,16 @@ static int start_thread(struct publish *p)
 
 static int check_conf(const struct publish_conf *conf, struct note *note)
 {
-    if (!conf->insecure)
-        return note_set(note, ERR_CONF,
-                        "publish.insecure is false: encrypted connections (CURVE) come with a "
-                        "later release; say publish.insecure: true to send in the clear, in a "
-                        "network that you trust");
     if (conf->sensor[0] == '\0')
         return note_set(note, ERR_CONF, "sensor.name is empty: events need a sender");
-    if (conf->keep_bytes < 2 * WIRE_MESSAGE_MAX)
-        return note_set(note, ERR_CONF,
-                        "the memory for unacknowledged events is %" PRIu64
-                        " bytes: give it %d at least, room for some batches",
-                        conf->keep_bytes, 2 * WIRE_MESSAGE_MAX);
     return 0;
 }
 
 static void publish_free(struct publish *p)
 {
     link_close(&p->link);
-    keep_clear(&p->keep);
+    credentials_forget(&p->credentials);
+    spool_close(p->spool);
     free(p->rings);
     free(p);
 }
@@ -336,10 +443,9 @@ static int publish_new(const struct publish_conf *conf, struct ring *const *ring
     p->rings = copy;
     p->ring_count = n;
     p->counters = counters;
-    p->epoch = (uint64_t)clock_wall_ns();
+    p->started_at = clock_wall_ns();
     p->link.ping_ns = conf->ping_ns > 0 ? conf->ping_ns : PING_S * NS_PER_S;
     p->link.dead_ns = conf->dead_ns > 0 ? conf->dead_ns : DEAD_S * NS_PER_S;
-    keep_init(&p->keep, conf->keep_bytes);
     *out = p;
     return 0;
 }
@@ -355,15 +461,29 @@ int publish_open(const struct publish_conf *conf, struct ring *const *rings, siz
     err = publish_new(conf, rings, n, counters, &p);
     if (err < 0)
         return note_set(note, err, "no memory for the publisher");
+    if (conf->credentials != NULL)
+        p->credentials = *conf->credentials;
+    else
+        err = credentials_load(&p->credentials, conf, note);
+    if (err == 0) {
+        const struct spool_conf spool = {p->conf.state_dir, p->conf.sensor, p->conf.keep_bytes};
+        err = spool_open(&spool, &p->spool, note);
+    }
+    if (err < 0) {
+        publish_free(p);
+        return err;
+    }
     zsys_handler_set(NULL); /* czmq would take SIGINT and SIGTERM for itself */
     uint64_t now = clock_mono_ns();
-    err = link_open(&p->link, p->conf.endpoint, now);
+    err = link_open(&p->link, p->conf.endpoint, &p->credentials, now);
     if (err < 0) {
         publish_free(p);
         return note_set(note, err, "publish.endpoint \"%s\" cannot be used: %s", conf->endpoint,
                         zmq_strerror(zmq_errno()));
     }
     say_started(p, now);
+    if (spool_break(p->spool)[0] != '\0')
+        say_break(p, now);
     err = start_thread(p);
     if (err < 0) {
         publish_free(p);
@@ -383,6 +503,16 @@ static uint64_t count_left(struct publish *p)
     return n;
 }
 
+/* The last acknowledged events leave the spool. How many are left in it. */
+static uint64_t settle(struct publish *p)
+{
+    uint64_t now = clock_mono_ns();
+    if (spool_commit_due(p->spool, now + 2 * NS_PER_S, 0))
+        spool_commit(p->spool, now, 0);
+    count(p);
+    return spool_held(p->spool);
+}
+
 uint64_t publish_close(struct publish *p, const char *reason)
 {
     if (p == NULL)
@@ -391,7 +521,11 @@ uint64_t publish_close(struct publish *p, const char *reason)
     p->stop_before = clock_mono_ns() + p->conf.stop_wait_ns;
     atomic_store_explicit(&p->stopping, true, memory_order_release);
     pthread_join(p->thread, NULL);
-    uint64_t lost = keep_unacked(&p->keep) + count_left(p);
+    uint64_t lost = spool_waiting(p->spool) + count_left(p), held = settle(p);
+    if (p->conf.state_dir[0] == '\0')
+        lost += held;
+    else if (held > 0)
+        log_info("event=spooled count=%" PRIu64 " reason=\"not acknowledged yet\"", held);
     publish_free(p);
     return lost;
 }

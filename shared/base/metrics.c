@@ -10,8 +10,10 @@
 
 static const struct {
     const char *program, *name, *help;
+    bool is_gauge;
 } rows[] = {
-#define COUNTER(program, name, help) {program, #name, help},
+#define COUNTER(program, name, help) {program, #name, help, false},
+#define GAUGE(program, name, help)   {program, #name, help, true},
 #include "shared/base/counters.def"
 #undef COUNTER
 };
@@ -34,10 +36,12 @@ bool counter_is_of(enum counter which, const char *program)
 static void print_counter(FILE *out, const char *program, enum counter which, uint64_t value)
 {
     const char *name = rows[which].name;
+    const char *end = rows[which].is_gauge ? "" : "_total";
+    const char *type = rows[which].is_gauge ? "gauge" : "counter";
     fprintf(out,
-            "# HELP penstock_%s_total %s\n# TYPE penstock_%s_total counter\n"
-            "penstock_%s_total{program=\"%s\"} %" PRIu64 "\n",
-            name, rows[which].help, name, name, program, value);
+            "# HELP penstock_%s%s %s\n# TYPE penstock_%s%s %s\n"
+            "penstock_%s%s{program=\"%s\"} %" PRIu64 "\n",
+            name, end, rows[which].help, name, end, type, name, end, program, value);
 }
 
 void metrics_print(FILE *out, const char *program, const struct counters *const *sets, size_t n)

@@ -27,7 +27,7 @@ static const struct message_field {
     {{MESSAGE_U64(next_seq)}, BIT(WIRE_HELLO)},
     {{MESSAGE_U64(seq)}, BIT(WIRE_WELCOME) | BIT(WIRE_ACK)},
     {{MESSAGE_U64(credit)}, BIT(WIRE_WELCOME)},
-    {{MESSAGE_TEXT(reason)}, BIT(WIRE_AGAIN) | BIT(WIRE_REFUSE)},
+    {{MESSAGE_TEXT(reason)}, BIT(WIRE_HELLO) | BIT(WIRE_AGAIN) | BIT(WIRE_REFUSE)},
 };
 
 enum { FIELDS = sizeof fields / sizeof fields[0] };

@@ -60,7 +60,7 @@ struct wire_message {
     uint64_t next_seq;     /* hello: number that its next new event will get */
     uint64_t seq;          /* welcome, ack: last committed event of that epoch, 0: none */
     uint64_t credit;       /* welcome: batches that may be on the way */
-    char reason[128];      /* again, refuse */
+    char reason[128];      /* again, refuse; hello: why numbers before first_seq are missing */
     uint32_t count;        /* batch: number of events */
     const uint8_t *events; /* batch, decoded: the encoded events, one after another; borrowed */
     size_t events_len;

@@ -13,16 +13,24 @@ fail() {
 
 "$cmake" --install "$build" --prefix "$prefix" >"$prefix/log" || fail "install: $(cat "$prefix/log")"
 
-for program in sbin/penstock-sensor sbin/penstock-collector bin/penstock-gen; do
+for program in sbin/penstock-sensor sbin/penstock-collector bin/penstock-gen bin/penstockctl; do
     said=$("$prefix/$program" --version) || fail "$program --version ends with $?"
     [[ $said =~ ^${program##*/}\ [0-9]+\.[0-9]+ ]] || fail "$program --version says: $said"
 done
-for page in man8/penstock-sensor.8 man8/penstock-collector.8 man5/penstock-sensor.yaml.5 man1/penstock-gen.1; do
+for page in man8/penstock-sensor.8 man8/penstock-collector.8 man5/penstock-sensor.yaml.5 man1/penstock-gen.1 man1/penstockctl.1; do
     [ -s "$prefix/share/man/$page" ] || fail "no manual page $page"
 done
+# The examples name certificates in /etc/penstock; here are others.
+"$prefix/bin/penstockctl" keys new ams1 --pop AMS --dir "$prefix" >/dev/null && mkdir "$prefix/sensors.d" &&
+    cp "$prefix/ams1.pub" "$prefix/sensors.d" || fail "penstockctl keys new ends with $?"
+declare -A keys=(
+    [sensor]="--set publish.certificate=$prefix/ams1.cert --set publish.server=$prefix/ams1.pub"
+    [collector]="--set collector.certificate=$prefix/ams1.cert --set collector.sensors=$prefix/sensors.d"
+)
 for name in sensor collector; do
     example=$prefix/share/doc/penstock/examples/$name.yaml
-    "$prefix/sbin/penstock-$name" -c "$example" --check || fail "$name: its example does not pass --check"
+    # shellcheck disable=SC2086 # words, on purpose
+    "$prefix/sbin/penstock-$name" -c "$example" --check ${keys[$name]} || fail "$name: its example does not pass --check"
 done
 [ -s "$prefix/share/doc/penstock/examples/expected.yaml" ] || fail "no example of a policy"
 
@@ -49,6 +57,7 @@ if command -v systemd-analyze >/dev/null; then
     grep -q '^penstock:' "$root/etc/passwd" || fail "sysusers: no user penstock"
     systemd-tmpfiles --root="$root" --create "$prefix/lib/tmpfiles.d/penstock.conf" 2>"$prefix/log" || fail "tmpfiles: $(cat "$prefix/log")"
     [ -d "$root/var/lib/penstock" ] || fail "tmpfiles: no state folder"
+    [ -d "$root/etc/penstock/sensors.d" ] || fail "tmpfiles: no folder of who may connect"
 else
     echo "no systemd here: its units are not verified"
 fi

@@ -16,6 +16,13 @@ ends() { # ends STATUS PATTERN COMMAND…: exit status and an extended regular e
     return 1
 }
 
+# The example files name certificates in /etc/penstock; here are others.
+ctl=$build/collector/penstockctl
+"$ctl" keys new ams1 --pop AMS --dir "$work" >/dev/null && "$ctl" keys new collector --dir "$work" >/dev/null &&
+    mkdir "$work/sensors.d" && cp "$work/ams1.pub" "$work/sensors.d" || exit 1
+sensor_keys=(--set "publish.certificate=$work/ams1.cert" --set "publish.server=$work/collector.pub")
+collector_keys=(--set "collector.certificate=$work/collector.cert" --set "collector.sensors=$work/sensors.d")
+
 for program in "$sensor" "$collector"; do
     name=${program##*/}
     check "$name --help: status 0, tells how to call it" ends 0 "Usage: $name" "$program" --help
@@ -28,7 +35,8 @@ for program in "$sensor" "$collector"; do
 done
 for kind in sensor collector; do
     program=$build/$kind/penstock-$kind
-    check "configs/$kind.yaml passes --check" ends 0 "" "$program" -c "$lab_root/configs/$kind.yaml" --check
+    declare -n keys=${kind}_keys
+    check "configs/$kind.yaml passes --check" ends 0 "" "$program" -c "$lab_root/configs/$kind.yaml" --check "${keys[@]}"
     printf '%s:\n  nonsense: 1\n' "$kind" >"$work/unknown.yaml"
     check "$kind: an unknown key is an error with file, line and key" ends 2 "unknown.yaml:2.*nonsense" \
         "$program" -c "$work/unknown.yaml" --check
@@ -36,16 +44,34 @@ for kind in sensor collector; do
     check "$kind: broken YAML is an error with file and line" ends 2 "broken.yaml:[0-9]+" "$program" -c "$work/broken.yaml" --check
 done
 check "sensor: a wrong value says what was expected" ends 2 "penny.drop_probability.*expected" \
-    "$sensor" -c "$lab_root/configs/sensor.yaml" --check --set penny.drop_probability=much
-check "sensor: CURVE is not in this release, and says so" ends 2 "insecure" \
-    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check --set publish.insecure=false
+    "$sensor" -c "$lab_root/configs/sensor.yaml" --check "${sensor_keys[@]}" --set penny.drop_probability=much
+check "sensor: --check reads the certificates, and names one that is not there" ends 2 "publish.certificate: $work/none.cert: No such file" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check "${sensor_keys[@]}" --set "publish.certificate=$work/none.cert"
+check "sensor: a file without the secret is no certificate of ours" ends 2 "publish.certificate.*no secret-key" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check "${sensor_keys[@]}" --set "publish.certificate=$work/ams1.pub"
+check "sensor: the collector's secret is not wanted here" ends 2 "publish.server.*secret-key in it" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check "${sensor_keys[@]}" --set "publish.server=$work/collector.cert"
+check "sensor: another name than the certificate's is warned of" ends 0 "event=other_name sensor=lab certificate=\"ams1\"" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check "${sensor_keys[@]}"
+check "sensor: without certificates and without insecure: true there is no configuration" ends 2 "publish.server: required" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check
+check "collector: --check names the file in sensors.d that allows nobody" ends 0 "event=certificate_unusable file=\"odd\"" sh -c "
+    echo odd >'$work/sensors.d/odd'; '$collector' -c '$lab_root/configs/lab-collector.yaml' --check --set 'collector.certificate=$work/collector.cert' --set 'collector.sensors=$work/sensors.d'; s=\$?; rm '$work/sensors.d/odd'; exit \$s"
+chmod 640 "$work/ams1.cert" "$work/collector.cert"
+check "sensor: a secret that others may read keeps it from starting, with the cure" ends 2 "mode 0640.*chmod 600 $work/ams1.cert" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check "${sensor_keys[@]}"
+check "collector: a secret that others may read keeps it from starting, with the cure" ends 2 "mode 0640.*chmod 600 $work/collector.cert" \
+    "$collector" -c "$lab_root/configs/lab-collector.yaml" --check "${collector_keys[@]}"
+check "sensor: and not only --check says so" ends 1 "mode 0640" \
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" "${sensor_keys[@]}" --set source.driver=pcap --set source.interface=/dev/null --set forward.driver=none --set penny.mode=off --set forward.interface=
+chmod 600 "$work/ams1.cert" "$work/collector.cert"
 check "collector: a policy with a wrong prefix names file, line and prefix" sh -c "
     printf -- '- {prefix: 10.0.0.1/8, ingress: [{pop: AMS}]}\n' >'$work/policy.yaml'
-    '$collector' -c '$lab_root/configs/lab-collector.yaml' --check --set policy.file='$work/policy.yaml' --set database.dsn=x 2>&1 | grep -E 'policy.yaml:1.*10.0.0.1/8'"
+    '$collector' -c '$lab_root/configs/lab-collector.yaml' --check --set collector.insecure=true --set policy.file='$work/policy.yaml' --set database.dsn=x 2>&1 | grep -E 'policy.yaml:1.*10.0.0.1/8'"
 check "sensor: an interface that is not there is a runtime failure with its name" ends 1 "penstock-none0" \
-    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --set source.interface=penstock-none0 --set "source.pin_dir=$work/bpf"
+    "$sensor" -c "$lab_root/configs/lab-sensor.yaml" "${sensor_keys[@]}" --set source.interface=penstock-none0 --set "source.pin_dir=$work/bpf"
 check "collector: a database that is not there is a runtime failure, and no password is told" sh -c "
-    said=\$(timeout 20 '$collector' -c '$lab_root/configs/lab-collector.yaml' --migrate --set 'database.dsn=host=$work password=secret-word connect_timeout=2' 2>&1); status=\$?
+    said=\$(timeout 20 '$collector' -c '$lab_root/configs/lab-collector.yaml' --migrate --set collector.insecure=true --set 'database.dsn=host=$work password=secret-word connect_timeout=2' 2>&1); status=\$?
     echo \"\$said\" | tail -n 3; test \$status -eq 1 && ! echo \"\$said\" | grep -q secret-word"
 mountpoint -q "$work/bpf" && umount "$work/bpf"
 

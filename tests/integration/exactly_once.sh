@@ -44,7 +44,7 @@ sleep 1
 kill -TERM "$sensor_pid"
 wait "$sensor_pid"
 check "the sensor ends cleanly" same 0 $?
-check "and nothing is left unacknowledged" sh -c "! grep events_lost '$lab/log/sensor-AMS.log'"
+check "and nothing is left unacknowledged" sh -c "! grep -E 'event=(events_lost|spooled)' '$lab/log/sensor-AMS.log'"
 
 last=$(lab_value "SELECT last_seq FROM penstock.sensor WHERE name = 'ams1'")
 echo "events: $last"

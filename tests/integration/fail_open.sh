@@ -182,7 +182,8 @@ wait "$server"
 check "the file arrives whole, though segments were dropped and the sensor was killed" cmp "$lab/file" "$lab/file.received"
 
 # what Penny says of it: events as JSON, from a collector that only prints
-lab_spawn events.json nsenter --net="/run/netns/$lab_id-core" "$build/tests/integration/penny/penny_events" tcp://10.255.1.1:5560
+lab_spawn events.json nsenter --net="/run/netns/$lab_id-core" "$build/tests/integration/penny/penny_events" tcp://10.255.1.1:5560 \
+    "$lab/keys/collector.cert" "$lab/sensors.d"
 events=$lab/log/events.json
 say_how() { # WORD: events with this in them
     grep -c "$1" "$events" || true

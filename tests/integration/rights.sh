@@ -121,6 +121,9 @@ chown -R -h nobody "$lab/bpf"
 chown nobody "$lab/state"
 run=("$lab/bin/penstock-sensor" "${arguments[@]}")
 as_nobody "$everything"
+check "without root: a certificate of root's is named, and what is wrong" refused 1 "publish.certificate: $lab/keys/ams1.cert: Permission denied" \
+    "${nobody[@]}" "${run[@]}"
+chown nobody "$lab/keys/ams1.cert"
 start service.log "${nobody[@]}" "${run[@]}"
 pid=$lab_pid
 check "without root: it starts with ambient capabilities" same "65534	65534	65534	65534" "$(threads "$pid" Uid)"

@@ -61,15 +61,35 @@ static void what_this_release_cannot_do_is_refused_not_ignored(void **state)
                               "leave it out"},
         {"alerts.feeds=[{type: syslog}]", "--set: alerts.feeds: feeds are not in this release; "
                                           "listen to NOTIFY penstock_alert instead"},
-        {"collector.insecure=false",
-         "--set: collector.insecure: CURVE encryption comes with a later release; until then this "
-         "must be set to true, and the network up to the sensors must be trusted"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         int err = LOAD("collector.insecure=true", pairs[i][0]);
         assert_string_equal(note.text, pairs[i][1]);
         assert_int_equal(err, ERR_CONF);
     }
+}
+
+static void a_door_needs_certificates_unless_it_is_said_to_be_insecure(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD("collector.name=core"), ERR_CONF);
+    assert_string_equal(note.text, "collector.certificate: required, but empty\n"
+                                   "collector.sensors: required, but empty");
+    assert_int_equal(LOAD("collector.certificate=/c.cert", "collector.sensors=/s.d"), 0);
+    assert_string_equal(conf.receive.certificate, "/c.cert");
+    assert_string_equal(conf.receive.sensors, "/s.d");
+    assert_false(conf.receive.insecure);
+}
+
+static void a_rate_is_none_or_large_enough_that_no_sensor_waits_in_vain(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD("collector.insecure=true"), 0);
+    assert_int_equal(conf.receive.rate, 64 << 20);
+    assert_int_equal(LOAD("collector.insecure=true", "collector.rate=0"), 0);
+    assert_int_equal(LOAD("collector.insecure=true", "collector.rate=1MiB"), 0);
+    assert_int_equal(LOAD("collector.insecure=true", "collector.rate=1023KiB"), ERR_CONF);
+    assert_string_equal(note.text, "--set: collector.rate: expected 0, or 1MiB and more");
 }
 
 static void what_is_empty_but_needed_is_told(void **state)
@@ -119,6 +139,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_contract),
         cmocka_unit_test(what_this_release_cannot_do_is_refused_not_ignored),
+        cmocka_unit_test(a_door_needs_certificates_unless_it_is_said_to_be_insecure),
+        cmocka_unit_test(a_rate_is_none_or_large_enough_that_no_sensor_waits_in_vain),
         cmocka_unit_test(what_is_empty_but_needed_is_told),
         cmocka_unit_test(what_explain_prints_can_be_loaded),
         cmocka_unit_test(the_shipped_file_is_what_explain_prints),

@@ -8,19 +8,12 @@ struct db db;
 unsigned db_commits;
 int db_fail_at;
 bool db_is_away, db_lose_commit, db_late_commit;
-void (*net_answer)(const char *sensor, const struct wire_message *m);
+bool (*db_refuses)(const char *sensor, const struct event *e);
+bool db_refuses_alerts, db_refuses_aside;
 
 static struct db work, late;
 static unsigned turn; /* that the collector knows */
-static bool in_transaction;
-
-enum { QUEUE = 512 };
-static struct {
-    char sensor[WIRE_NAME];
-    struct wire_message m;
-    uint8_t events[WIRE_MESSAGE_MAX];
-} queue[QUEUE];
-static unsigned head, tail;
+static bool in_transaction, is_refused;
 
 void doors_reset(void)
 {
@@ -28,43 +21,9 @@ void doors_reset(void)
     db_commits = 0;
     db_fail_at = 0;
     db_is_away = db_lose_commit = db_late_commit = in_transaction = false;
-    net_answer = NULL;
-    head = tail = 0;
-}
-
-void net_queue(const char *sensor, const struct wire_message *m)
-{
-    assert(tail - head < QUEUE && m->events_len <= WIRE_MESSAGE_MAX);
-    unsigned i = tail++ % QUEUE;
-    snprintf(queue[i].sensor, sizeof queue[i].sensor, "%s", sensor);
-    queue[i].m = *m;
-    if (m->events_len > 0)
-        memcpy(queue[i].events, m->events, m->events_len);
-    queue[i].m.events = queue[i].events;
-}
-
-unsigned net_waiting(void)
-{
-    return tail - head;
-}
-
-int receive_next(struct receive *r, int timeout_ms, char sensor[static WIRE_NAME],
-                 struct wire_message *m)
-{
-    (void)r, (void)timeout_ms;
-    if (head == tail)
-        return 0;
-    unsigned i = head++ % QUEUE;
-    memcpy(sensor, queue[i].sensor, WIRE_NAME);
-    *m = queue[i].m;
-    return 1;
-}
-
-void receive_send(struct receive *r, const char *sensor, const struct wire_message *m)
-{
-    (void)r;
-    if (net_answer != NULL)
-        net_answer(sensor, m);
+    db_refuses = NULL;
+    db_refuses_alerts = db_refuses_aside = false;
+    net_reset();
 }
 
 static int called(struct note *note)
@@ -92,6 +51,7 @@ int store_begin(struct store *s, struct note *note)
         work = db;
         work.turns++;
         in_transaction = true;
+        is_refused = false;
     }
     return err;
 }
@@ -108,6 +68,8 @@ int store_commit(struct store *s, struct note *note)
     int err = called(note);
     if (err < 0)
         return err;
+    if (is_refused) /* as COPY, which is flushed at the commit */
+        return note_set(note, ERR_DATA, "the test refuses that value (SQLSTATE 23514)");
     if (db_late_commit) {
         late = work;
         db_late_commit = false;
@@ -136,6 +98,16 @@ int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sens
     int err = called(note);
     for (size_t i = 0; err == 0 && i < db.sensor_count; i++)
         err = each(arg, &db.sensors[i]);
+    return err;
+}
+
+int store_load_epochs(struct store *s, int (*each)(void *arg, const struct epoch_row *row),
+                      void *arg, struct note *note)
+{
+    (void)s;
+    int err = called(note);
+    for (size_t i = 0; err == 0 && i < db.epoch_count; i++)
+        err = each(arg, &db.epochs[i]);
     return err;
 }
 
@@ -169,6 +141,7 @@ int store_put_event(struct store *s, const char *sensor, const char *pop, const 
 {
     (void)s, (void)pop;
     assert(in_transaction && work.event_count < DB_EVENTS);
+    is_refused = is_refused || (db_refuses != NULL && db_refuses(sensor, e));
     struct db_event *row = &work.events[work.event_count++];
     *row = (struct db_event){.epoch = e->epoch, .seq = e->seq, .type = e->type};
     snprintf(row->sensor, sizeof row->sensor, "%s", sensor);
@@ -185,6 +158,24 @@ int store_put_sensor(struct store *s, const struct sensor_row *row, struct note 
     assert(i < DB_SENSORS);
     work.sensors[i] = *row;
     work.sensor_count += i == work.sensor_count;
+    return called(note);
+}
+
+int store_put_epoch(struct store *s, const struct epoch_row *row, struct note *note)
+{
+    (void)s;
+    assert(in_transaction);
+    size_t i = 0;
+    while (i < work.epoch_count &&
+           (strcmp(work.epochs[i].sensor, row->sensor) != 0 || work.epochs[i].epoch != row->epoch))
+        i++;
+    assert(i < DB_EPOCHS);
+    if (row->is_forgotten && i < work.epoch_count)
+        work.epochs[i] = work.epochs[--work.epoch_count];
+    if (row->is_forgotten)
+        return called(note);
+    work.epochs[i] = *row;
+    work.epoch_count += i == work.epoch_count;
     return called(note);
 }
 
@@ -226,16 +217,21 @@ int store_put_alert(struct store *s, const struct alert_row *row, bool announce,
     work.alerts[i] = *row;
     work.alert_count += i == work.alert_count;
     work.announced += announce;
+    if (db_refuses_alerts)
+        return note_set(note, ERR_DATA, "the test refuses alerts (SQLSTATE 23514)");
     return called(note);
 }
 
 int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,
                         const char *reason, const uint8_t *bytes, size_t len, struct note *note)
 {
-    (void)s, (void)sensor, (void)epoch, (void)bytes;
+    (void)s, (void)sensor, (void)epoch;
     assert(in_transaction && work.malformed_count < DB_GAPS);
     struct db_malformed *row = &work.malformed[work.malformed_count++];
     *row = (struct db_malformed){.seq = seq, .len = len};
     snprintf(row->reason, sizeof row->reason, "%s", reason);
+    memcpy(row->bytes, bytes, len < sizeof row->bytes ? len : sizeof row->bytes);
+    if (db_refuses_aside)
+        return note_set(note, ERR_DATA, "the test refuses that, too (SQLSTATE 23514)");
     return called(note);
 }

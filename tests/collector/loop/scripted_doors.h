@@ -1,15 +1,22 @@
-/* A database and a network of the test's own, behind the interfaces of receive.h and store.h.
+/* A database of the test's own, behind the interface of store.h; with it the network.
  *
  * The database has what is committed and a copy under work: begin copies, commit replaces,
  * rollback drops. It can fail at the n-th call from now, and can lose the connection just after a
- * COMMIT took place, or some time before, so that the collector cannot know. The network hands over
- * what tests queue, and shows each answer to a callback. */
+ * COMMIT took place, or some time before, so that the collector cannot know. It can refuse values.
+ */
 #pragma once
 
-#include "collector/receive/receive.h"
 #include "collector/store/store.h"
+#include "tests/collector/loop/scripted_net.h"
 
-enum { DB_SENSORS = 8, DB_GAPS = 64, DB_ROWS = 256, DB_ALERTS = 64, DB_EVENTS = 20000 };
+enum {
+    DB_SENSORS = 8,
+    DB_EPOCHS = 256,
+    DB_GAPS = 64,
+    DB_ROWS = 256,
+    DB_ALERTS = 64,
+    DB_EVENTS = 20000
+};
 
 struct db_event {
     char sensor[WIRE_NAME];
@@ -21,16 +28,19 @@ struct db_malformed {
     uint64_t seq;
     size_t len;
     char reason[64];
+    uint8_t bytes[512];
 };
 
 struct db {
     struct sensor_row sensors[DB_SENSORS];
+    struct epoch_row epochs[DB_EPOCHS];
     struct gap_row gaps[DB_GAPS];
     struct ingress_row rows[DB_ROWS];
     struct alert_row alerts[DB_ALERTS];
     struct db_event events[DB_EVENTS];
     struct db_malformed malformed[DB_GAPS];
-    size_t sensor_count, gap_count, row_count, alert_count, event_count, malformed_count;
+    size_t sensor_count, epoch_count, gap_count, row_count, alert_count, event_count,
+        malformed_count;
     unsigned announced, turns;
 };
 
@@ -40,11 +50,9 @@ extern int db_fail_at;      /* the n-th call from now fails; 0: none */
 extern bool db_is_away;     /* everything fails */
 extern bool db_lose_commit; /* the next COMMIT takes place, and says that it failed */
 extern bool db_late_commit; /* the next COMMIT says that it failed; db_late() lets it take place */
-extern void (*net_answer)(const char *sensor, const struct wire_message *m);
+/* Commits with such an event are refused (ERR_DATA); NULL: none. */
+extern bool (*db_refuses)(const char *sensor, const struct event *e);
+extern bool db_refuses_alerts, db_refuses_aside; /* such rows */
 
 void doors_reset(void);
 void db_late(void);
-
-/* Queues a message (events are copied). */
-void net_queue(const char *sensor, const struct wire_message *m);
-unsigned net_waiting(void);

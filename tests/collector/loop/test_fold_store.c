@@ -117,12 +117,15 @@ static bool next_event(struct prf *coin, struct event *e)
 static void put_changes(void)
 {
     struct sensor_row sensor;
+    struct epoch_row epoch;
     struct gap_row gap;
     struct ingress_row row;
     struct alert_row alert;
     bool announce;
     while (roster_take_sensor(fold.roster, &sensor))
         ok(store_put_sensor(store, &sensor, &note));
+    while (roster_take_epoch(fold.roster, &epoch))
+        ok(store_put_epoch(store, &epoch, &note));
     while (roster_take_gap(fold.roster, &gap))
         ok(store_put_gap(store, &gap, &note));
     while (ingress_map_take(fold.map, &row)) {

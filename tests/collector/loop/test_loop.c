@@ -22,9 +22,16 @@ static struct counters counters;
 static struct expect policy;
 static struct loop loop;
 
+static int64_t clock_off; /* by which the clock is wrong */
+
 static int64_t test_wall(void)
 {
-    return now;
+    return now + clock_off;
+}
+
+static uint64_t test_mono(void)
+{
+    return (uint64_t)now;
 }
 
 static void start(void)
@@ -39,6 +46,7 @@ static void start(void)
                   .seed = 1}};
     struct note note = {0};
     assert_int_equal(loop_init(&loop, &conf, NULL, NULL, &policy, &counters, test_wall, &note), 0);
+    loop.mono = test_mono;
 }
 
 static int setup(void **state)
@@ -48,6 +56,7 @@ static int setup(void **state)
     doors_reset();
     memset(&counters, 0, sizeof counters);
     now = T0;
+    clock_off = 0;
     start();
     return 0;
 }
@@ -383,14 +392,70 @@ static void a_batch_before_hello_is_asked_again(void **state)
     assert_true(counter_get(&counters, COUNTER_batches_refused) == 1);
 }
 
-static void an_older_run_is_refused_with_a_reason(void **state)
+static void queue_epoch(uint64_t epoch, const struct event *e, uint64_t seq)
+{
+    static struct bytes b;
+    b.len = b.count = 0;
+    add(&b, e);
+    net_queue("ams1", &(struct wire_message){.kind = WIRE_BATCH,
+                                             .epoch = epoch,
+                                             .first_seq = seq,
+                                             .count = b.count,
+                                             .events = b.data,
+                                             .events_len = b.len});
+    loop_turn(&loop, 0);
+}
+
+static void an_older_epoch_goes_on_from_its_own_mark_after_a_restart(void **state)
 {
     (void)state;
     hello();
+    struct event e = tally("192.0.2.0/24", 100);
+    send_one(&e, 1);
+    send_one(&e, 2);
     hello_epoch(EPOCH - 1, 1);
     loop_turn(&loop, 0);
-    assert_int_equal(last_answer.kind, WIRE_REFUSE);
-    assert_string_not_equal(last_answer.reason, "");
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 0);
+    queue_epoch(EPOCH - 1, &e, 1);
+    assert_true(last_answer.kind == WIRE_ACK && last_answer.seq == 1);
+    kill_and_start();
+    queue_epoch(EPOCH - 1, &e, 1); /* a repeat */
+    assert_true(last_answer.kind == WIRE_ACK && last_answer.seq == 1);
+    hello();
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 2);
+    send_one(&e, 2); /* a repeat */
+    assert_acked(2);
+    send_one(&e, 3);
+    assert_acked(3);
+    assert_true(db.event_count == 4 && db.rows[0].bytes == 400);
+    assert_true(db.epoch_count == 2 && db.sensors[0].epoch == EPOCH);
+}
+
+/* A standby that took over without what its primary had acknowledged last. */
+static void what_a_failover_lost_is_sent_again_or_becomes_a_gap(void **state)
+{
+    (void)state;
+    static struct db before;
+    hello();
+    struct event e = tally("192.0.2.0/24", 100);
+    for (uint64_t seq = 1; seq <= 10; seq++) {
+        send_one(&e, seq);
+        if (seq == 4)
+            before = db;
+    }
+    assert_acked(10);
+    db = before;
+    send_one(&e, 11); /* refused: it is not what was read */
+    loop_turn(&loop, 0);
+    assert_int_equal(last_answer.kind, WIRE_AGAIN);
+    hello_epoch(EPOCH, 8); /* the rest was acknowledged, and let go of */
+    loop_turn(&loop, 0);
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 7);
+    for (uint64_t seq = 8; seq <= 11; seq++)
+        send_one(&e, seq);
+    assert_acked(11);
+    assert_true(db.event_count == 8 && db.rows[0].bytes == 800);
+    assert_true(db.gap_count == 1 && db.gaps[0].from_seq == 5 && db.gaps[0].to_seq == 7);
 }
 
 static void one_bad_event_is_set_aside_and_the_rest_goes_on(void **state)
@@ -675,6 +740,148 @@ static void a_test_that_died_with_its_sensor_does_not_run_for_ever(void **state)
     assert_int_equal(db_row("10.2.0.0/16")->state, STATE_UNVERIFIED);
 }
 
+/* ---- a clock that is set ---- */
+
+static const struct ingress_row *seen(const char *prefix, uint64_t seq)
+{
+    struct event e = tally(prefix, 5);
+    send_one(&e, seq);
+    return db_row(prefix);
+}
+
+/* A day ahead, a day back, for good or not: nobody fell silent, no alert ends or begins by it. */
+static void a_clock_that_jumps_a_day_raises_and_ends_nothing(void **state)
+{
+    const int64_t day = 86400 * (int64_t)NS_PER_S;
+    const int64_t jumps[] = {day, -day};
+    for (size_t i = 0; i < 2; i++) {
+        teardown(state);
+        setup(state);
+        expect_at("192.0.2.0/24", "FRA");
+        expect_at("198.51.100.0/24", "FRA");
+        hello();
+        struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE),
+                     later = test_ended("198.51.100.0/24", VERDICT_GENUINE);
+        send_one(&genuine, 1);
+        now += 6 * (int64_t)NS_PER_S;
+        send_one(&later, 2);
+        assert_int_equal(db.alerts[0].state, ALERT_FIRING);
+        assert_int_equal(db.alerts[1].state, ALERT_PENDING);
+        clock_off = jumps[i];
+        for (int second = 0; second < 4; second++) {
+            now += (int64_t)NS_PER_S;
+            loop_turn(&loop, 0);
+            assert_int_equal(db.sensors[0].state, SENSOR_UP);
+            assert_int_equal(db.alerts[0].state, ALERT_FIRING);
+            assert_int_equal(db.alerts[1].state, ALERT_PENDING);
+        }
+        now += 2 * (int64_t)NS_PER_S; /* the hold-down is over */
+        loop_turn(&loop, 0);
+        assert_int_equal(db.alerts[1].state, ALERT_FIRING);
+        assert_true(db.alert_count == 2 && db.gap_count == 0);
+        now += 61 * (int64_t)NS_PER_S; /* and real silence is still noticed */
+        loop_turn(&loop, 0);
+        assert_int_equal(db.sensors[0].state, SENSOR_SILENT);
+        now += 600 * (int64_t)NS_PER_S;
+        loop_turn(&loop, 0);
+        assert_int_equal(db.alerts[0].state, ALERT_RESOLVED);
+    }
+}
+
+/* What was seen by a clock that was ahead must not outweigh what is seen after it was set. */
+static void entries_of_a_clock_that_was_ahead_do_not_stand_in_the_future(void **state)
+{
+    (void)state;
+    const int64_t day = 86400 * (int64_t)NS_PER_S;
+    hello();
+    clock_off = day;
+    loop_turn(&loop, 0);
+    struct event spoofed = test_ended("192.0.2.0/24", VERDICT_SPOOFED);
+    spoofed.test_ended.started_at += day; /* the sensor's clock is the same */
+    spoofed.test_ended.ended_at += day;
+    send_one(&spoofed, 1);
+    assert_true(db_row("192.0.2.0/24")->last_test_at == now + day);
+    now += (int64_t)NS_PER_S;
+    clock_off = 0;
+    loop_turn(&loop, 0);
+    const struct ingress_row *row = db_row("192.0.2.0/24");
+    assert_true(row->last_test_at == now && row->last_seen == now && row->weight_at == now);
+    now += (int64_t)NS_PER_S;
+    struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&genuine, 2);
+    assert_int_equal(db_row("192.0.2.0/24")->state, STATE_GENUINE);
+    assert_int_equal(seen("192.0.2.0/24", 3)->state, STATE_GENUINE);
+    clock_off = -day; /* set back while the collector is down */
+    kill_and_start();
+    loop_turn(&loop, 0);
+    assert_true(db_row("192.0.2.0/24")->last_seen == now - day);
+}
+
+static void an_outage_of_the_database_makes_no_sensor_silent_and_ends_no_alert(void **state)
+{
+    (void)state;
+    expect_at("192.0.2.0/24", "FRA");
+    hello();
+    struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&genuine, 1);
+    now += 6 * (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_int_equal(db.alerts[0].state, ALERT_FIRING);
+    db_is_away = true;
+    now += (int64_t)NS_PER_S;
+    struct event e = tally("192.0.2.0/24", 5);
+    send_one(&e, 2);
+    now += 3600 * (int64_t)NS_PER_S; /* an hour later it is back */
+    db_is_away = false;
+    loop_turn(&loop, 0);
+    loop_turn(&loop, 0);
+    assert_true(atomic_load(&loop.is_loaded));
+    assert_int_equal(db.sensors[0].state, SENSOR_UP);
+    assert_int_equal(db.alerts[0].state, ALERT_FIRING);
+    now += 61 * (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_int_equal(db.sensors[0].state, SENSOR_SILENT);
+}
+
+static void while_the_database_is_away_nothing_is_taken_or_answered(void **state)
+{
+    (void)state;
+    hello();
+    db_is_away = true;
+    struct event e = tally("192.0.2.0/24", 5);
+    answers = 0;
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        send_one(&e, seq);
+    assert_int_equal(answers, 0);
+    assert_false(atomic_load(&loop.is_loaded));
+    db_is_away = false;
+    loop.has_failed = false;
+    loop_turn(&loop, 0);
+    assert_true(answers == 1 && last_answer.kind == WIRE_AGAIN);
+    hello();
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 0);
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        send_one(&e, seq);
+    assert_acked(3);
+    assert_int_equal(db.event_count, 3);
+}
+
+static void many_sensors_share_the_window(void **state)
+{
+    (void)state;
+    net_answer = keep_answer;
+    for (unsigned i = 1; i <= ROSTER_MAX; i++) {
+        struct sensor_row row = {.epoch = 1, .last_seen = now, .state = SENSOR_UP};
+        snprintf(row.name, sizeof row.name, "s%u", i);
+        if (i > 1)
+            assert_int_equal(roster_load(loop.fold.roster, &row), 0);
+        if (i != 1 && i != 256 && i != 512 && i != ROSTER_MAX)
+            continue;
+        hello();
+        assert_true(last_answer.credit == (i <= 256 ? 64 : i == 512 ? 32 : LOOP_CREDIT_MIN));
+    }
+}
+
 /* ---- sensors that keep to wire.h, a network that loses answers, a database that fails ---- */
 
 enum { SENSORS = 3, EVENTS = 1500 };
@@ -842,7 +1049,8 @@ int main(void)
         PROMISE(killed_between_commit_and_ack_the_repeat_is_skipped),
         PROMISE(of_a_batch_that_is_partly_known_only_the_rest_counts),
         PROMISE(a_batch_before_hello_is_asked_again),
-        PROMISE(an_older_run_is_refused_with_a_reason),
+        PROMISE(an_older_epoch_goes_on_from_its_own_mark_after_a_restart),
+        PROMISE(what_a_failover_lost_is_sent_again_or_becomes_a_gap),
         PROMISE(one_bad_event_is_set_aside_and_the_rest_goes_on),
         PROMISE(a_batch_of_rubbish_is_one_line_in_the_log),
         PROMISE(a_tail_that_cannot_be_read_blocks_nothing),
@@ -858,6 +1066,11 @@ int main(void)
         PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),
         PROMISE(whatever_fails_each_event_counts_exactly_once),
         PROMISE(a_sensor_too_many_is_refused_and_not_written),
+        PROMISE(a_clock_that_jumps_a_day_raises_and_ends_nothing),
+        PROMISE(entries_of_a_clock_that_was_ahead_do_not_stand_in_the_future),
+        PROMISE(an_outage_of_the_database_makes_no_sensor_silent_and_ends_no_alert),
+        PROMISE(while_the_database_is_away_nothing_is_taken_or_answered),
+        PROMISE(many_sensors_share_the_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <czmq.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
 #include "shared/base/log.h"
+#include "tests/support/keyring.h"
 
 /* What a collector's loop does, in its smallest form: `mark` is taken, `committed` is in the
  * database. */
@@ -119,9 +121,12 @@ struct sensor {
     _Atomic bool closed;
 };
 
+static struct keyring ring;
+static struct curve_key ams1;
+
 static void sensor_open(struct sensor *s, const struct collector *c)
 {
-    struct publish_conf conf = {.insecure = true,
+    struct publish_conf conf = {.insecure = c->conf.insecure,
                                 .sensor = "ams1",
                                 .pop = "AMS",
                                 .driver = "pcap",
@@ -133,6 +138,9 @@ static void sensor_open(struct sensor *s, const struct collector *c)
     struct note note;
     memset(s, 0, sizeof *s);
     snprintf(conf.endpoint, sizeof conf.endpoint, "%s", c->conf.listen);
+    snprintf(conf.certificate, sizeof conf.certificate, "%.255s",
+             keyring_certificate(&ring, &ams1));
+    snprintf(conf.server, sizeof conf.server, "%s", ring.server);
     assert_int_equal(ring_init(&s->ring, sizeof(struct event), 512), 0);
     s->list[0] = &s->ring;
     assert_int_equal(publish_open(&conf, s->list, 1, &s->counters, &s->publish, &note), 0);
@@ -173,6 +181,30 @@ static void finish(struct sensor *s, struct collector *c)
 
 static const struct collector fresh = {.conf = {.listen = "tcp://127.0.0.1:*", .insecure = true}};
 
+static struct collector encrypted(void)
+{
+    struct collector c = {.conf = {.listen = "tcp://127.0.0.1:*"}};
+    strcpy(c.conf.certificate, ring.certificate);
+    strcpy(c.conf.sensors, ring.sensors);
+    return c;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    keyring_open(&ring);
+    ams1 = keyring_new_key("ams1", "AMS");
+    keyring_allow(&ring, &ams1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    keyring_close(&ring);
+    return 0;
+}
+
 static void an_idle_sensor_finds_out_that_the_collector_restarted(void **state)
 {
     (void)state;
@@ -192,12 +224,10 @@ static void an_idle_sensor_finds_out_that_the_collector_restarted(void **state)
     finish(&s, &c);
 }
 
-static void through_restarts_at_any_moment_every_event_is_committed_once_in_order(void **state)
+static void through_restarts(struct collector c)
 {
-    (void)state;
     static struct sensor s;
     struct prf prf = prf_init(4, 2);
-    struct collector c = fresh;
     collector_start(&c);
     sensor_open(&s, &c);
     for (int i = 0; i < 400; i++) {
@@ -216,11 +246,66 @@ static void through_restarts_at_any_moment_every_event_is_committed_once_in_orde
     assert_int_equal(counter_get(&s.counters, COUNTER_messages_malformed), 0);
 }
 
+static void through_restarts_at_any_moment_every_event_is_committed_once_in_order(void **state)
+{
+    (void)state;
+    through_restarts(fresh);
+}
+
+static void the_same_holds_where_all_is_encrypted(void **state)
+{
+    (void)state;
+    through_restarts(encrypted());
+}
+
+/* That closes every connection, this sensor's too, while it sends. */
+static void while_others_are_revoked_every_event_is_committed_once_in_order(void **state)
+{
+    (void)state;
+    static struct sensor s;
+    struct collector c = encrypted();
+    struct curve_key other = keyring_new_key("fra1", "FRA");
+    collector_start(&c);
+    sensor_open(&s, &c);
+    for (unsigned round = 1; round <= 4; round++) {
+        keyring_allow(&ring, &other);
+        collector_run(&c, 150); /* so that the door looks at once for a key that it does not know */
+        zsock_t *visitor = zsock_new(ZMQ_DEALER);
+        zsock_set_linger(visitor, 0);
+        zsock_set_curve_publickey(visitor, other.public_key);
+        zsock_set_curve_secretkey(visitor, other.secret_key);
+        zsock_set_curve_serverkey(visitor, ring.collector.public_key);
+        zsock_connect(visitor, "%s", c.conf.listen);
+        for (int i = 0; i < 30; i++) {
+            push(&s, 200);
+            collector_run(&c, 10);
+            collector_commit(&c);
+        }
+        keyring_forbid(&ring, "fra1");
+        for (int i = 0; i < 1000 && counter_get(&c.counters, COUNTER_doors_renewed) < round; i++) {
+            push(&s, 20);
+            collector_run(&c, 10);
+            collector_commit(&c);
+        }
+        assert_int_equal(counter_get(&c.counters, COUNTER_doors_renewed), round);
+        zsock_destroy(&visitor);
+    }
+    finish(&s, &c);
+    assert_true(c.hellos > 4);
+    assert_true(s.pushed > 5000);
+    assert_int_equal(counter_get(&c.counters, COUNTER_messages_malformed), 0);
+    assert_int_equal(counter_get(&c.counters, COUNTER_batches_beyond_credit), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_idle_sensor_finds_out_that_the_collector_restarted),
-        cmocka_unit_test(through_restarts_at_any_moment_every_event_is_committed_once_in_order),
+        TEST(an_idle_sensor_finds_out_that_the_collector_restarted),
+        TEST(through_restarts_at_any_moment_every_event_is_committed_once_in_order),
+        TEST(the_same_holds_where_all_is_encrypted),
+        TEST(while_others_are_revoked_every_event_is_committed_once_in_order),
     };
     log_level_set(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ static const char *name_of(const struct peers *p, unsigned n)
 static int bind_name(struct peers *p, unsigned n, const char *name, struct peer_id *displaced)
 {
     struct peer_id id = id_of(n);
-    return peers_bind(p, &id, name, displaced);
+    return peers_bind(p, &id, name, "", displaced);
 }
 
 static void the_latest_hello_has_the_name_and_the_older_connection_none(void **state)

@@ -288,7 +288,7 @@ static void a_door_that_cannot_be_opened_says_why(void **state)
     struct receive *r, *first = open_door();
     struct note note = {0};
     assert_int_equal(receive_open(&conf, &counters, &r, &note), ERR_CONF);
-    assert_non_null(strstr(note.text, "insecure"));
+    assert_non_null(strstr(note.text, "collector.certificate"));
     conf.insecure = true;
     strcpy(conf.listen, "nonsense");
     assert_int_equal(receive_open(&conf, &counters, &r, &note), ERR_CONF);

@@ -222,7 +222,7 @@ static void migrations_apply_once_and_record_themselves(void **state)
     ok(store_check_version(f->store, &note));
     assert_string_equal(ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
                                        " FROM penstock.schema_version"),
-                        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings");
+                        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings 8epochs");
     ok(store_migrate(f->store, &applied, &note));
     assert_int_equal(applied, 0);
 }
@@ -1613,7 +1613,7 @@ static void after_a_failure_puts_and_commit_are_refused_until_the_next_begin(voi
     ok(store_put_sensor(f->store, &row, &note));
     struct alert_row bad = alert(1);
     snprintf(bad.severity, sizeof bad.severity, "panic"); /* the CHECK refuses it */
-    assert_int_equal(store_put_alert(f->store, &bad, true, &note), ERR_DATABASE);
+    assert_int_equal(store_put_alert(f->store, &bad, true, &note), ERR_DATA);
     assert_non_null(strstr(note.text, "23514"));
     assert_int_equal(store_put_sensor(f->store, &row, &note), ERR_DATABASE);
     assert_int_equal(store_commit(f->store, &note), ERR_DATABASE);
@@ -1629,7 +1629,7 @@ static void a_copy_that_fails_takes_the_whole_transaction_with_it(void **state)
     struct fixture *f = *state;
     sql(f->client, "ALTER TABLE penstock.ingress_tally ADD CHECK (packets < 10)");
     put_everything(f);
-    assert_int_equal(store_commit(f->store, &note), ERR_DATABASE);
+    assert_int_equal(store_commit(f->store, &note), ERR_DATA);
     assert_non_null(strstr(note.text, "23514"));
     assert_string_equal(ask(f->client, all_rows), "0|0|0|0|0|0|0");
     sql(f->client,

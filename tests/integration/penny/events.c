@@ -1,7 +1,7 @@
 /* penny_events: the smallest collector. Takes what sensors send, acknowledges it at once and prints
  * each event as JSON, so that a test of the sensor needs no database.
  *
- *     penny_events ENDPOINT
+ *     penny_events ENDPOINT CERTIFICATE SENSORS
  *
  * It runs until it is told to stop. */
 #include <signal.h>
@@ -48,15 +48,17 @@ static void answer(struct receive *door, const char *sensor, const struct wire_m
 
 int main(int argc, char **argv)
 {
-    struct receive_conf conf = {.insecure = true};
+    struct receive_conf conf = {.rate = 0};
     struct counters counters = {0};
     struct note note = {0};
     struct receive *door;
-    if (argc != 2) {
-        fputs("Usage: penny_events ENDPOINT\n", stderr);
+    if (argc != 4) {
+        fputs("Usage: penny_events ENDPOINT CERTIFICATE SENSORS\n", stderr);
         return 2;
     }
     snprintf(conf.listen, sizeof conf.listen, "%s", argv[1]);
+    snprintf(conf.certificate, sizeof conf.certificate, "%s", argv[2]);
+    snprintf(conf.sensors, sizeof conf.sensors, "%s", argv[3]);
     if (receive_open(&conf, &counters, &door, &note) != 0) {
         fprintf(stderr, "penny_events: %s\n", note.text);
         return 1;

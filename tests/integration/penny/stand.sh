@@ -35,7 +35,8 @@ stand_up() {
     stand_lossy_interfaces || return 1
     lab_in AMS-path sysctl -qw net.ipv6.conf.p0.disable_ipv6=1 net.ipv6.conf.p1.disable_ipv6=1
     lab_spawn path.log nsenter --net="/run/netns/$lab_id-AMS-path" "$stand_bin/penny_path" p0 p1 "$@"
-    lab_spawn events.json nsenter --net="/run/netns/$lab_id-core" "$stand_bin/penny_events" tcp://10.255.1.1:5560
+    lab_spawn events.json nsenter --net="/run/netns/$lab_id-core" "$stand_bin/penny_events" tcp://10.255.1.1:5560 \
+        "$lab/keys/collector.cert" "$lab/sensors.d"
 }
 
 stand_down() {

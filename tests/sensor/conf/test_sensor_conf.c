@@ -45,7 +45,8 @@ static void the_required_keys_are_all_named_at_once(void **state)
     assert_int_equal(load((const char *const[]){NULL}, false), ERR_CONF);
     static const char *const keys[] = {"sensor.name: required",      "sensor.pop: required",
                                        "source.interface: required", "forward.interface: required",
-                                       "publish.endpoint: required", "publish.insecure: CURVE"};
+                                       "publish.endpoint: required", "publish.certificate: required",
+                                       "publish.server: required"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         assert_non_null(strstr(note.text, keys[i]));
 }
@@ -83,7 +84,7 @@ static void defaults_are_those_of_the_contract(void **state)
     assert_int_equal(conf.tally.v4_length, 24);
     assert_int_equal(conf.tally.v6_length, 48);
     assert_int_equal(conf.tally.max_cells, 65536);
-    assert_int_equal(conf.publish.keep_bytes, 64 << 20);
+    assert_int_equal(conf.publish.keep_bytes, 1 << 30);
     assert_int_equal(conf.publish.linger_ns, 20000000);
     assert_true(conf.publish.stop_wait_ns == UINT64_C(3000000000));
     assert_string_equal(conf.metrics_listen, "127.0.0.1:9559");
@@ -247,15 +248,28 @@ static void what_does_not_fit_together_is_told(void **state)
         {"ingress=[{mac: 02-00, router: r, interface: i}]",
          "--set: ingress[1].mac: expected a MAC address, written like \"02:00:00:00:00:07\", got "
          "\"02-00\""},
-        {"publish.insecure=false",
-         "--set: publish.insecure: CURVE encryption comes with a later release; until then this "
-         "must be set to true, and the path to the collector must be trusted"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int err = LOAD(NEEDED, cases[i].setting);
         assert_string_equal(note.text, cases[i].sentence);
         assert_int_equal(err, cases[i].sentence[0] == '\0' ? 0 : ERR_CONF);
     }
+}
+
+static void a_connection_needs_certificates_unless_it_is_said_to_be_insecure(void **state)
+{
+    (void)state;
+    assert_says(LOAD(NEEDED, "publish.insecure=false"),
+                "publish.certificate: required, but not given\n"
+                "publish.server: required, but not given");
+    assert_says(LOAD(NEEDED, "publish.insecure=false", "publish.certificate=/etc/a.cert"),
+                "publish.server: required, but not given");
+    assert_int_equal(LOAD(NEEDED, "publish.insecure=false", "publish.certificate=/etc/a.cert",
+                          "publish.server=/etc/b.pub"),
+                     0);
+    assert_string_equal(conf.publish.certificate, "/etc/a.cert");
+    assert_string_equal(conf.publish.server, "/etc/b.pub");
+    assert_false(conf.publish.insecure);
 }
 
 static void the_papers_rule_takes_no_more_than_its_twelve_drops(void **state)
@@ -438,6 +452,7 @@ int main(void)
         cmocka_unit_test(ingress_rows_that_never_match_are_refused),
         cmocka_unit_test(at_most_63_ingress_rows_are_taken),
         cmocka_unit_test(what_does_not_fit_together_is_told),
+        cmocka_unit_test(a_connection_needs_certificates_unless_it_is_said_to_be_insecure),
         cmocka_unit_test(the_papers_rule_takes_no_more_than_its_twelve_drops),
         cmocka_unit_test(an_endpoint_is_a_kind_a_host_and_a_port),
         cmocka_unit_test(a_mirror_runs_with_penny_passive_or_off),

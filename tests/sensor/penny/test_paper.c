@@ -2,19 +2,12 @@
  *   test_paper            the tests
  *   test_paper --table    both tables of docs/penny-paper.md, which paper_table.sh compares */
 #include <math.h>
-#include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "shared/base/hash.h"
-#include "tests/sensor/penny/sim.h"
-
-#define MS UINT64_C(1000000)
+#include "tests/sensor/penny/engine.h"
 
 /* ---- what the rule reaches elsewhere: docs/penny-paper.md says where ---- */
 
@@ -280,8 +273,6 @@ static void mc_take(struct mc *m)
 
 static struct tally run_mc_row(const struct mc_row *row)
 {
-    static struct penny_conf conf;
-    static const struct ingress_table ingress = {.count = 1};
     sim_conf(&conf);
     conf.rule = PENNY_PAPER;
     conf.budget = 12;
@@ -320,44 +311,13 @@ static void it_reaches_the_shares_of_the_rule_alone_with_independent_coins(void 
 /* ---- by hand ---- */
 
 static struct penny_conf conf;
-static struct ingress_table ingress;
-static struct penny *penny;
-static uint64_t now_ns;
 
 static int up(void **state)
 {
     (void)state;
-    sim_conf(&conf);
+    engine_conf(1);
     conf.rule = PENNY_PAPER;
-    ingress = (struct ingress_table){.count = 1};
-    now_ns = SIM_S;
     return 0;
-}
-
-static int down(void **state)
-{
-    (void)state;
-    penny_free(penny);
-    penny = NULL;
-    return 0;
-}
-
-static void start(void)
-{
-    assert_int_equal(penny_new(&conf, &ingress, 42, &penny), 0);
-}
-
-/* A flow's next segment. */
-static struct packet new_flow(uint16_t port, uint32_t seq)
-{
-    return (struct packet){.protocol = IPPROTO_TCP,
-                           .tcp_flags = TCP_ACK,
-                           .src = addr_v4("\xcb\0\x71\x05"),
-                           .dst = addr_v4("\xc6\x33\x64\x09"),
-                           .src_port = port,
-                           .dst_port = 80,
-                           .seq = seq,
-                           .payload_len = 500};
 }
 
 static enum verdict_frame offer(struct packet p)
@@ -411,7 +371,7 @@ static void the_events_of_a_test_name_the_rule(void **state)
 {
     (void)state;
     start();
-    struct packet flow = new_flow(4000, 1000);
+    struct packet flow = engine_segment(4000, 1000);
     struct event e;
     offer_next(&flow);
     assert_true(next_event(EVENT_test_started, &e));
@@ -435,7 +395,7 @@ struct hand {
 /* One flow: `returns` of its drops come again at once, and one of `every` kept segments. */
 static struct hand drive(unsigned returns, unsigned every)
 {
-    struct packet flow = new_flow(4000, 0xffff8000); /* over the wrap */
+    struct packet flow = engine_segment(4000, 0xffff8000); /* over the wrap */
     struct hand h = {0};
     offer_next(&flow);
     offer_next(&flow);
@@ -490,7 +450,7 @@ static void a_drop_that_the_flow_sent_beyond_is_unanswered_after_the_timeout(voi
 {
     (void)state;
     start();
-    struct packet flow = new_flow(4000, 1000);
+    struct packet flow = engine_segment(4000, 1000);
     struct event e;
     until_drop(&flow);
     uint64_t dropped_ns = now_ns;
@@ -508,7 +468,7 @@ static void a_drop_that_nothing_followed_has_twice_the_time(void **state)
     (void)state;
     for (unsigned comes = 0; comes < 2; comes++) {
         start();
-        struct packet flow = new_flow(4000, 1000);
+        struct packet flow = engine_segment(4000, 1000);
         struct packet lost = until_drop(&flow);
         struct event e;
         wait_ns(6 * SIM_S - 1);
@@ -528,7 +488,7 @@ static void a_fin_cancels_nothing(void **state)
     (void)state;
     for (unsigned comes = 0; comes < 2; comes++) {
         start();
-        struct packet flow = new_flow(4000, 1000);
+        struct packet flow = engine_segment(4000, 1000);
         struct packet lost = until_drop(&flow);
         struct event e;
         flag(&flow, TCP_FIN | TCP_ACK);
@@ -547,7 +507,7 @@ static void a_reset_makes_a_drop_invalid_and_another_one_is_drawn(void **state)
 {
     (void)state;
     start();
-    struct packet ender = new_flow(3000, 1), flow = new_flow(4000, 1000);
+    struct packet ender = engine_segment(3000, 1), flow = engine_segment(4000, 1000);
     struct event e;
     until_drop(&ender);
     flag(&ender, TCP_RST);
@@ -572,7 +532,7 @@ static void resets_alone_end_inconclusive_and_cost_no_more_than_the_budget(void 
     struct event e;
     for (uint16_t port = 1; !next_event(EVENT_test_ended, &e); port++) {
         assert_true(port < 5000);
-        struct packet flow = new_flow(port, 7);
+        struct packet flow = engine_segment(port, 7);
         for (unsigned i = 0; i < 20; i++)
             drops += offer_next(&flow) == FRAME_DROP;
         flag(&flow, TCP_RST);
@@ -590,7 +550,7 @@ static void parts_and_coalesced_segments_are_answers_and_no_duplicates(void **st
     conf.max_drops = 1;
     conf.budget = 1;
     start();
-    struct packet flow = new_flow(4000, 1000);
+    struct packet flow = engine_segment(4000, 1000);
     struct packet part = until_drop(&flow);
     struct event e;
     offer_next(&flow);
@@ -612,7 +572,7 @@ static void keep_alives_and_window_probes_are_neither_answers_nor_duplicates(voi
     (void)state;
     conf.max_drops = conf.budget = 1;
     start();
-    struct packet flow = new_flow(4000, 1000);
+    struct packet flow = engine_segment(4000, 1000);
     struct packet probe = until_drop(&flow);
     struct event e;
     probe.payload_len = 1;
@@ -632,7 +592,7 @@ static void late_duplicates_count_only_in_the_flow_of_the_oldest_pending_drop(vo
     conf.max_drops = conf.budget = 1;
     for (unsigned i = 0; i < 3; i++) {
         start();
-        struct packet other = new_flow(3000, 1), flow = new_flow(4000, 1000);
+        struct packet other = engine_segment(3000, 1), flow = engine_segment(4000, 1000);
         for (unsigned j = 0; j < 5; j++)
             assert_int_equal(offer_next(&other), FRAME_FORWARD); /* with this seed */
         struct packet lost = until_drop(&flow), repeat = i == 0 ? other : lost;
@@ -653,7 +613,7 @@ static void finish_makes_pending_drops_invalid(void **state)
 {
     (void)state;
     start();
-    struct packet flow = new_flow(4000, 1000);
+    struct packet flow = engine_segment(4000, 1000);
     offer(until_drop(&flow));
     until_drop(&flow);
     penny_finish(penny, now_ns);
@@ -671,7 +631,7 @@ static void what_comes_after_the_last_drop_takes_no_part(void **state)
 {
     (void)state;
     start();
-    struct packet flow = new_flow(4000, 0);
+    struct packet flow = engine_segment(4000, 0);
     for (unsigned i = 0; i < 12; i++)
         until_drop(&flow);
     uint32_t sent = flow.seq / 500;
@@ -688,7 +648,7 @@ static void the_watch_list_changes_while_a_test_runs(void **state)
 {
     (void)state;
     start();
-    struct packet flow = new_flow(4000, 1000);
+    struct packet flow = engine_segment(4000, 1000);
     struct packet lost = until_drop(&flow);
     struct prefix list[2] = {conf.prefixes[0]};
     prefix_parse("203.0.113.0/28", &list[1]);
@@ -709,7 +669,7 @@ static void no_more_is_withheld_per_second_than_allowed(void **state)
     conf.drop_probability = .5;
     conf.drops_per_s = 2;
     start();
-    struct packet flow = new_flow(4000, 1000);
+    struct packet flow = engine_segment(4000, 1000);
     unsigned drops = 0;
     for (unsigned i = 0; i < 2000; i++) /* 1 ms apart; each is answered at once */
         if (offer_next(&flow) == FRAME_DROP) {
@@ -731,7 +691,7 @@ static void nothing_is_withheld_whose_event_has_no_room(void **state)
     conf.retest_after_ns = 0;
     conf.max_duration_ns = 4 * SIM_S;
     start();
-    struct packet flow = new_flow(4000, 1000);
+    struct packet flow = engine_segment(4000, 1000);
     unsigned drops = 0, told = 0, started = 0, ended = 0;
     for (unsigned i = 0; i < 20000; i++, now_ns += 10 * MS) { /* nobody takes events */
         drops += offer_next(&flow) == FRAME_DROP;
@@ -787,7 +747,7 @@ static struct crowd run_crowd(unsigned genuine, const unsigned *shares)
     struct crowd c = {.genuine = genuine};
     start();
     for (uint16_t i = 0; i < 6; i++)
-        c.flow[i] = new_flow((uint16_t)(4000 + i), 1000u * i);
+        c.flow[i] = engine_segment((uint16_t)(4000 + i), 1000u * i);
     while (now_ns < 1000 * SIM_S)
         for (unsigned i = 0; i < 6; i++)
             for (unsigned j = 0; j < shares[i]; j++)
@@ -830,7 +790,7 @@ static void a_flow_that_is_reset_while_it_is_looked_at_makes_room_for_the_next(v
 {
     (void)state;
     start();
-    struct packet ender = new_flow(3000, 1), flow = new_flow(4000, 1000);
+    struct packet ender = engine_segment(3000, 1), flow = engine_segment(4000, 1000);
     struct event e;
     for (unsigned i = 0; i < 12; i++)
         until_drop(&ender);
@@ -851,7 +811,7 @@ static void a_stop_while_flows_are_looked_at_leaves_spoofed(void **state)
     (void)state;
     for (unsigned how = 0; how < 2; how++) {
         start();
-        struct packet flow = new_flow(4000, 1000);
+        struct packet flow = engine_segment(4000, 1000);
         struct event e;
         for (unsigned i = 0; i < 12; i++)
             until_drop(&flow);
@@ -891,7 +851,7 @@ static struct packet any_packet(struct prf *prf, uint32_t *next_seq)
 {
     static const uint8_t odd[] = {TCP_SYN, TCP_RST, TCP_FIN | TCP_ACK, TCP_ACK | TCP_URG};
     uint16_t port = (uint16_t)prf_below(prf, 12);
-    struct packet p = new_flow(port, next_seq[port]);
+    struct packet p = engine_segment(port, next_seq[port]);
     uint64_t what = prf_below(prf, 400);
     if (what < 4)
         p.tcp_flags = odd[what];

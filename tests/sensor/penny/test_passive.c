@@ -1,23 +1,12 @@
 /* Passive mode: what is told of flows and of their sums, how both end, and that nothing is ever
  * withheld. */
 #include <math.h>
-#include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "shared/base/hash.h"
-#include "tests/sensor/penny/sim.h"
+#include "tests/sensor/penny/engine.h"
 
-#define MS UINT64_C(1000000)
-
-static struct penny_conf conf;
-static struct ingress_table ingress;
-static struct penny *penny;
-static uint64_t now_ns;
 static struct packet segment;           /* addresses and ports of the flow at hand */
 static struct event_passive_flow row;   /* the flow that was told last */
 static struct event_passive_total sums; /* the test that ended last */
@@ -27,35 +16,17 @@ static unsigned rows, tests_started, tests_ended;
 static int up(void **state)
 {
     (void)state;
-    sim_conf(&conf);
+    engine_conf(2);
     conf.mode = PENNY_PASSIVE;
     conf.passive_flows = 1000;
     conf.passive_rows = 1000;
     conf.passive_idle_ns = 60 * SIM_S;
     conf.retest_after_ns = 10 * SIM_S;
-    ingress = (struct ingress_table){.count = 2};
     strcpy(ingress.row[1].router, "r1");
-    now_ns = SIM_S;
     rows = tests_started = tests_ended = 0;
-    segment = (struct packet){.protocol = IPPROTO_TCP,
-                              .src = addr_v4("\xcb\0\x71\x05"),
-                              .dst = addr_v4("\xc6\x33\x64\x09"),
-                              .src_port = 4000,
-                              .dst_port = 80};
+    segment = engine_segment(4000, 0);
+    segment.tcp_flags = segment.payload_len = 0;
     return 0;
-}
-
-static int down(void **state)
-{
-    (void)state;
-    penny_free(penny);
-    penny = NULL;
-    return 0;
-}
-
-static void start(void)
-{
-    assert_int_equal(penny_new(&conf, &ingress, 42, &penny), 0);
 }
 
 /* Takes what the engine says, and checks what holds for every flow and every test. */

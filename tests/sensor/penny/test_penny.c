@@ -1,53 +1,20 @@
 /* What the engine withholds, what it never withholds, and what it says. */
 #include <math.h>
-#include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "sensor/penny/flow_table.h"
-#include "tests/sensor/penny/sim.h"
+#include "tests/sensor/penny/engine.h"
 
-#define MS UINT64_C(1000000)
-
-static struct penny_conf conf;
-static struct ingress_table ingress;
-static struct penny *penny;
-static uint64_t now_ns;
 static struct packet segment; /* the next one in order of one flow */
 
 static int up(void **state)
 {
     (void)state;
-    sim_conf(&conf);
-    ingress = (struct ingress_table){.count = 2};
+    engine_conf(2);
     strcpy(ingress.row[1].router, "r1");
-    now_ns = SIM_S;
-    segment = (struct packet){.protocol = IPPROTO_TCP,
-                              .tcp_flags = TCP_ACK,
-                              .src = addr_v4("\xcb\0\x71\x05"),
-                              .dst = addr_v4("\xc6\x33\x64\x09"),
-                              .src_port = 4000,
-                              .dst_port = 80,
-                              .seq = 1000,
-                              .payload_len = 500};
+    segment = engine_segment(4000, 1000);
     return 0;
-}
-
-static int down(void **state)
-{
-    (void)state;
-    penny_free(penny);
-    penny = NULL;
-    return 0;
-}
-
-static void start(void)
-{
-    assert_int_equal(penny_new(&conf, &ingress, 42, &penny), 0);
 }
 
 static enum verdict_frame offer(struct packet p)

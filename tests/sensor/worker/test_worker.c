@@ -241,12 +241,16 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
+static void bench_free(struct bench *b)
 {
-    struct bench *b = *state;
     worker_free(b->worker);
     free(b->events);
     free(b);
+}
+
+static int teardown(void **state)
+{
+    bench_free(*state);
     return 0;
 }
 
@@ -810,6 +814,13 @@ static void what_goes_past_a_worker_that_lets_go_is_no_loss_of_sight(void **stat
     assert_null(strstr(find(b, EVENT_test_ended, 0)->test_ended.reason, "did not see all"));
 }
 
+static struct bench *second_bench(void)
+{
+    void *bench;
+    assert_int_equal(setup(&bench), 0);
+    return bench;
+}
+
 /* Two queues, b's script on the first and c's on the second. */
 static void make_two(struct bench *b, struct bench *c, struct worker *all[2])
 {
@@ -851,10 +862,7 @@ static void run_two(struct bench *b, struct bench *c, unsigned packets)
 
 static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
 {
-    struct bench *b = *state;
-    void *second;
-    setup(&second);
-    struct bench *c = second;
+    struct bench *b = *state, *c = second_bench();
     struct worker *all[2];
     for (unsigned i = 0; i < 100; i++) {
         add_tcp(b, 4000, 80, i, TCP_ACK, 0, 0);
@@ -868,15 +876,12 @@ static void the_status_of_worker_0_counts_what_all_workers_did(void **state)
     assert_int_equal(count_of(c, EVENT_sensor_status), 0);
     assert_int_equal(find(b, EVENT_tally, 0)->tally.packets, 100);
     assert_int_equal(find(c, EVENT_tally, 0)->tally.packets, 100);
-    teardown(&second);
+    bench_free(c);
 }
 
 static void one_scan_engine_sees_the_openings_of_all_queues(void **state)
 {
-    struct bench *b = *state;
-    void *second;
-    setup(&second);
-    struct bench *c = second;
+    struct bench *b = *state, *c = second_bench();
     struct worker *all[2];
     for (unsigned i = 0; i < 100; i++) {
         add_tcp(b, 4000, (uint16_t)i, 1, TCP_SYN, 0, 0);
@@ -888,16 +893,13 @@ static void one_scan_engine_sees_the_openings_of_all_queues(void **state)
     assert_int_equal(find(b, EVENT_scan_window, 0)->scan_window.probes, 150);
     assert_int_equal(count_of(c, EVENT_scan_window), 0);
     assert_int_equal(counter(c, COUNTER_openings_lost), 0);
-    teardown(&second);
+    bench_free(c);
 }
 
 /* Worker 0 stands still. Its packets go on all the same. */
 static void openings_that_worker_0_does_not_take_are_counted(void **state)
 {
-    struct bench *b = *state;
-    void *second;
-    setup(&second);
-    struct bench *c = second;
+    struct bench *b = *state, *c = second_bench();
     struct worker *all[2];
     struct note note = {0};
     for (unsigned i = 0; i < SCRIPT_MAX; i++)
@@ -916,7 +918,7 @@ static void openings_that_worker_0_does_not_take_are_counted(void **state)
     assert_true(worker_finish(b->worker));
     drain(b);
     assert_int_equal(find(b, EVENT_scan_window, 0)->scan_window.probes, 2 * SCRIPT_MAX - lost);
-    teardown(&second);
+    bench_free(c);
 }
 
 static void only_what_the_source_says_is_watched_is_judged(void **state)

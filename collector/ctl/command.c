@@ -1,0 +1,195 @@
+#include "collector/ctl/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PROGRAM "penstockctl"
+
+static const struct {
+    const char *name, *argument, *help;
+} options[OPTION_COUNT] = {
+    [OPTION_POP] = {"pop", "POP", "point of presence of that sensor"},
+    [OPTION_DIR] = {"dir", "DIR", "folder to write to (the current one)"},
+    [OPTION_FORCE] = {"force", NULL, "replace what is there"},
+};
+
+struct parse {
+    int argc, at;
+    char **argv;
+    const struct command *command;
+    struct call call;
+    bool is_help, is_over; /* over: "--" was read */
+};
+
+enum { GO_ON = -1 };
+
+int command_fail(int status, const char *format, ...)
+{
+    va_list arguments;
+    fprintf(stderr, PROGRAM ": ");
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return status;
+}
+
+static int bad_usage(const char *what, const char *which)
+{
+    fprintf(stderr, PROGRAM ": %s: %s\nTry '" PROGRAM " --help'.\n", which, what);
+    return 2;
+}
+
+/* ---- help ---- */
+
+static void print_row(const char *left, const char *right)
+{
+    printf("  %-*s %s\n", 29, left, right);
+}
+
+static void print_commands(const struct command *table, size_t n, const char *group)
+{
+    char left[128];
+    for (size_t i = 0; i < n; i++) {
+        if (strncmp(table[i].name, group, strlen(group)) != 0)
+            continue;
+        snprintf(left, sizeof left, "%s %s", table[i].name, table[i].arguments);
+        print_row(left, table[i].help);
+    }
+}
+
+static void print_option(unsigned which)
+{
+    char left[64];
+    snprintf(left, sizeof left, "--%s %s", options[which].name,
+             options[which].argument != NULL ? options[which].argument : "");
+    print_row(left, options[which].help);
+}
+
+static int help_of_all(const char *about, const struct command *table, size_t n, const char *group)
+{
+    printf("Usage: " PROGRAM " COMMAND [ARGUMENT …] [OPTION …]\n\n%s\n\nCommands:\n", about);
+    print_commands(table, n, group);
+    printf("\nOptions of every command:\n");
+    print_row("--json", "print JSON instead of a table");
+    print_row("--help", "print this text, or a command's, and end (also -h)");
+    print_row("--version", "print the version, and end");
+    printf("\nExit status: 0 success, 1 failure, 2 bad usage.\n");
+    return 0;
+}
+
+static int help_of(const struct command *c)
+{
+    printf("Usage: " PROGRAM " %s %s%s\n\n%s\n\nOptions:\n", c->name, c->arguments,
+           c->takes != 0 ? " [OPTION …]" : "", c->help);
+    for (unsigned i = 0; i < OPTION_COUNT; i++)
+        if ((c->takes & TAKES(i)) != 0)
+            print_option(i);
+    print_row("--json", "print JSON instead of a table");
+    return 0;
+}
+
+/* ---- which command ---- */
+
+/* The words at the front that are a command's name: how many, 0 for none. */
+static int words_of(const char *name, int argc, char **argv)
+{
+    size_t first = strcspn(name, " ");
+    bool is_two = name[first] == ' ';
+    if (argc < 1 + is_two || strlen(argv[0]) != first || strncmp(name, argv[0], first) != 0)
+        return 0;
+    return is_two ? 2 * (strcmp(name + first + 1, argv[1]) == 0) : 1;
+}
+
+static bool is_group(const struct command *table, size_t n, const char *word)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(table[i].name, word, strlen(word)) == 0 && table[i].name[strlen(word)] == ' ')
+            return true;
+    return false;
+}
+
+/* ---- its words ---- */
+
+static int take_option(struct parse *p, const char *word)
+{
+    size_t len = strcspn(word, "=");
+    for (unsigned i = 0; i < OPTION_COUNT; i++) {
+        if (strlen(options[i].name) != len || strncmp(options[i].name, word, len) != 0 ||
+            (p->command->takes & TAKES(i)) == 0)
+            continue;
+        if (options[i].argument == NULL) {
+            p->call.option[i] = "";
+            return word[len] == '=' ? bad_usage("takes no argument", word) : GO_ON;
+        }
+        if (word[len] == '=')
+            p->call.option[i] = word + len + 1;
+        else if (p->at + 1 < p->argc)
+            p->call.option[i] = p->argv[++p->at];
+        else
+            return bad_usage("needs an argument", word);
+        return GO_ON;
+    }
+    return bad_usage("no option of this command", word);
+}
+
+static int take_word(struct parse *p, const char *word)
+{
+    if (!p->is_over && strcmp(word, "--") == 0)
+        p->is_over = true;
+    else if (!p->is_over && strcmp(word, "--json") == 0)
+        p->call.json = true;
+    else if (!p->is_over && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0))
+        p->is_help = true;
+    else if (!p->is_over && strncmp(word, "--", 2) == 0)
+        return take_option(p, word + 2);
+    else if (!p->is_over && word[0] == '-' && word[1] != '\0')
+        return bad_usage("unknown option", word);
+    else if (p->call.count == p->command->most)
+        return bad_usage("one argument too many", word);
+    else
+        p->call.argument[p->call.count++] = word;
+    return GO_ON;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    struct parse p = {.argc = argc, .argv = argv, .command = command};
+    for (; p.at < argc; p.at++) {
+        int status = take_word(&p, argv[p.at]);
+        if (status != GO_ON)
+            return status;
+    }
+    if (p.is_help)
+        return help_of(command);
+    if (p.call.count < command->least) {
+        char what[128];
+        snprintf(what, sizeof what, "needs %s", command->arguments);
+        return bad_usage(what, command->name);
+    }
+    return command->run(&p.call);
+}
+
+int command_main(int argc, char **argv, const char *about, const struct command *table, size_t n)
+{
+    const char *first = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < n; i++) {
+        int words = words_of(table[i].name, argc - 1, argv + 1);
+        if (words > 0)
+            return run(&table[i], argc - 1 - words, argv + 1 + words);
+    }
+    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+        return help_of_all(about, table, n, "");
+    if (strcmp(first, "--version") == 0) {
+        printf(PROGRAM " %s\n", PENSTOCK_VERSION);
+        return 0;
+    }
+    if (first[0] == '\0')
+        return bad_usage("needed, as the first word", "COMMAND");
+    if (!is_group(table, n, first))
+        return bad_usage("unknown command", first);
+    if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0))
+        return help_of_all(about, table, n, first);
+    return bad_usage(argc > 2 ? "unknown command" : "needs one more word", first);
+}

@@ -1,0 +1,63 @@
+#include "collector/loop/doubt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void doubt_end(struct doubts *d, struct doubt *one)
+{
+    size_t i = (size_t)(one - d->list);
+    d->count--;
+    memmove(one, one + 1, (d->count - i) * sizeof *one);
+}
+
+static struct doubt *find(struct doubts *d, const char *sensor)
+{
+    for (unsigned i = 0; i < d->count; i++)
+        if (strncmp(d->list[i].sensor, sensor, WIRE_NAME) == 0)
+            return &d->list[i];
+    return NULL;
+}
+
+struct doubt *doubts_of(struct doubts *d, const char *sensor, uint64_t epoch)
+{
+    struct doubt *one = find(d, sensor);
+    if (one == NULL || one->epoch == epoch)
+        return one;
+    doubt_end(d, one);
+    return NULL;
+}
+
+void doubts_add(struct doubts *d, const char *sensor, uint64_t epoch, uint64_t to)
+{
+    struct doubt *one = doubts_of(d, sensor, epoch);
+    if (one != NULL) {
+        one->to = to > one->to ? to : one->to;
+        return;
+    }
+    if (d->count == DOUBTS_MAX)
+        doubt_end(d, &d->list[0]);
+    one = &d->list[d->count++];
+    *one = (struct doubt){.epoch = epoch, .to = to, .limit = WIRE_BATCH_EVENTS};
+    snprintf(one->sensor, sizeof one->sensor, "%s", sensor);
+}
+
+void doubt_failed(struct doubt *one, uint64_t to, uint64_t count, const char *reason)
+{
+    one->to = to;
+    one->is_sure = true;
+    one->is_poisoned = count == 1;
+    one->seq = to;
+    one->limit = count > 1 ? (uint32_t)(count / 2) : 1;
+    snprintf(one->reason, sizeof one->reason, "%s", reason);
+}
+
+void doubt_passed(struct doubts *d, struct doubt *one, uint64_t mark)
+{
+    one->is_poisoned = false;
+    if (mark < one->to && one->is_sure) /* so it is among the rest: half of them next */
+        one->limit = (uint32_t)((one->to - mark + 1) / 2);
+    else if (mark >= one->to && one->is_sure)
+        one->limit *= 2;
+    if (one->limit >= WIRE_BATCH_EVENTS && mark >= one->to)
+        doubt_end(d, one);
+}

@@ -1,0 +1,269 @@
+/* The loop, the store and a real PostgreSQL in which an operator added a rule that some events
+ * break. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include "collector/loop/loop.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "tests/collector/loop/sim_sensor.h"
+#include "tests/support/pg.h"
+
+#define T0 INT64_C(1795251600000000000) /* 2026-11-21 09:00 UTC */
+
+enum { SENSORS = 2, EVENTS = 5000, BAD = 3210, BAD_BYTES = 987654321 };
+
+static uint64_t bad; /* its number, of the first sensor's */
+
+static struct pg pg;
+static PGconn *client;
+static struct store *store;
+static struct counters counters;
+static struct expect policy;
+static struct loop loop;
+static struct sim sims[SENSORS];
+static uint64_t epoch = 1;
+
+static int64_t test_wall(void)
+{
+    static int64_t now = T0;
+    return now += 1000;
+}
+
+static void sql(const char *text)
+{
+    PGresult *res = PQexec(client, text);
+    ExecStatusType status = PQresultStatus(res);
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+        fail_msg("%s: %s", text, PQerrorMessage(client));
+    PQclear(res);
+}
+
+static void assert_answer(const char *text, const char *expected)
+{
+    PGresult *res = PQexec(client, text);
+    if (PQresultStatus(res) != PGRES_TUPLES_OK)
+        fail_msg("%s: %s", text, PQerrorMessage(client));
+    assert_int_equal(PQntuples(res), 1);
+    assert_string_equal(PQgetvalue(res, 0, 0), expected);
+    PQclear(res);
+}
+
+static int set_up_all(void **state)
+{
+    (void)state;
+    unsigned applied;
+    struct note note = {0};
+    struct store_conf where = {0};
+    log_level_set(LOG_LEVEL_ERROR);
+    if (pg_start(&pg) != 0)
+        return -1;
+    snprintf(where.dsn, sizeof where.dsn, "%s", pg.dsn);
+    if (store_open(&where, &store, &note) != 0 || store_migrate(store, &applied, &note) != 0)
+        fail_msg("%s", note.text);
+    client = PQconnectdb(pg.dsn);
+    return PQstatus(client) == CONNECTION_OK ? 0 : -1;
+}
+
+static int tear_down_all(void **state)
+{
+    (void)state;
+    PQfinish(client);
+    store_close(store);
+    pg_stop(&pg);
+    return 0;
+}
+
+/* One event in all has bytes that no other has; a Penny test's end takes the way of single rows. */
+static struct event make(const struct sim *sim, uint64_t seq)
+{
+    bool is_bad = sim == &sims[0] && seq == bad;
+    struct event e = {.at = T0, .type = seq % 100 == 10 ? EVENT_test_ended : EVENT_tally};
+    struct prefix *prefix = e.type == EVENT_tally ? &e.tally.prefix : &e.test_ended.prefix;
+    assert_int_equal(prefix_parse(seq % 2 ? "192.0.2.0/24" : "2001:db8::/48", prefix), 0);
+    if (e.type == EVENT_tally) {
+        e.tally.started_at = T0 - (int64_t)NS_PER_S;
+        e.tally.ended_at = T0;
+        e.tally.packets = 1;
+        e.tally.bytes = is_bad ? BAD_BYTES : 1 + seq % 13;
+        return e;
+    }
+    memcpy(e.test_ended.test_id, &seq, sizeof seq);
+    e.test_ended.started_at = e.test_ended.ended_at = T0;
+    e.test_ended.verdict = VERDICT_INCONCLUSIVE;
+    e.test_ended.drops = is_bad ? BAD_BYTES : 1;
+    return e;
+}
+
+static void hear(const char *sensor, const struct wire_message *m)
+{
+    for (int i = 0; i < SENSORS; i++)
+        if (strcmp(sims[i].name, sensor) == 0)
+            sim_hear(&sims[i], m);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct fold_conf conf = {
+        .roster = {.silent_after_ns = 60 * NS_PER_S},
+        .ingress = {.half_life_ns = 3600 * NS_PER_S, .max_rows = 1000, .seed = 1},
+        .evidence = {.half_life_ns = 86400 * NS_PER_S},
+        .alert = {.resolve_after_ns = 600 * NS_PER_S, .max_alerts = 32, .seed = 1}};
+    struct note note = {0};
+    sql("TRUNCATE penstock.sensor, penstock.sensor_epoch, penstock.sensor_gap_entry,"
+        " penstock.ingress_tally, penstock.penny_test_entry, penstock.ingress_entry,"
+        " penstock.malformed_event");
+    net_reset();
+    net_answer = hear;
+    memset(&counters, 0, sizeof counters);
+    epoch++;
+    bad = BAD;
+    for (int i = 0; i < SENSORS; i++) {
+        sims[i] = (struct sim){.epoch = epoch, .events = EVENTS, .make = make};
+        snprintf(sims[i].name, sizeof sims[i].name, "s%d", i);
+        snprintf(sims[i].pop, sizeof sims[i].pop, "POP%d", i);
+    }
+    if (loop_init(&loop, &conf, NULL, store, &policy, &counters, test_wall, &note) != 0)
+        fail_msg("%s", note.text);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    loop_clear(&loop);
+    return 0;
+}
+
+static void run(void)
+{
+    for (unsigned turn = 0; turn < 2000; turn++) {
+        bool is_done = true;
+        for (unsigned i = 0; i < SENSORS; i++) {
+            sim_say(&sims[i]);
+            is_done = is_done && sims[i].acked == sims[i].events;
+        }
+        if (is_done)
+            return;
+        loop_turn(&loop, 0);
+    }
+    fail_msg("not done in 2000 turns");
+}
+
+/* Of 10,000 events one is set aside and each other is there once; the map's sums agree. */
+static void assert_all_but_one(const char *sqlstate)
+{
+    char reason[128];
+    static const char all[] =
+        "WITH stored AS (SELECT sensor, event_seq FROM penstock.ingress_tally UNION ALL"
+        " SELECT sensor, ('x' || substr(test_id::text, 3, 2) || substr(test_id::text, 1, 2))"
+        "::bit(16)::int FROM penstock.penny_test_entry)";
+    char text[1024];
+    snprintf(text, sizeof text, "%s SELECT count(*) FROM stored", all);
+    assert_answer(text, "9999");
+    snprintf(text, sizeof text, "%s SELECT count(DISTINCT (sensor, event_seq)) FROM stored", all);
+    assert_answer(text, "9999");
+    snprintf(text, sizeof text,
+             "%s SELECT count(*) FROM stored WHERE sensor = 's0' AND event_seq = %d", all, BAD);
+    assert_answer(text, "0");
+    assert_answer("SELECT string_agg(sensor || ' ' || seq, ',') FROM penstock.malformed_event",
+                  "s0 3210");
+    snprintf(reason, sizeof reason,
+             "SELECT (reason LIKE '%%SQLSTATE %s%%')::text FROM penstock.malformed_event",
+             sqlstate);
+    assert_answer(reason, "true");
+    assert_answer("SELECT (sum(e.bytes) = (SELECT sum(bytes) FROM penstock.ingress_tally))::text"
+                  " FROM penstock.ingress_entry e",
+                  "true");
+    assert_answer("SELECT string_agg(last_seq::text, ',') FROM penstock.sensor_epoch", "5000,5000");
+    assert_answer("SELECT count(*) FROM penstock.sensor_gap_entry", "0");
+    assert_int_equal(counter_get(&counters, COUNTER_events_poisoned), 1);
+    assert_int_equal(counter_get(&counters, COUNTER_events_taken), SENSORS * EVENTS - 1);
+}
+
+static void an_event_that_breaks_a_check_is_set_aside_and_all_others_are_stored(void **state)
+{
+    (void)state;
+    sql("ALTER TABLE penstock.penny_test_entry ADD CONSTRAINT rule CHECK (drops <> 987654321)");
+    run();
+    sql("ALTER TABLE penstock.penny_test_entry DROP CONSTRAINT rule");
+    assert_all_but_one("23514");
+}
+
+/* Which is heard only when the rows are flushed, of all together. */
+static void an_event_at_which_a_trigger_raises_is_set_aside(void **state)
+{
+    (void)state;
+    sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.sensor = 's0' AND NEW.event_seq = 3213 THEN RAISE 'not this one'; END IF;"
+        " RETURN NEW; END $$;"
+        "CREATE TRIGGER rule BEFORE INSERT ON penstock.ingress_tally FOR EACH ROW"
+        " EXECUTE FUNCTION refuse()");
+    run();
+    sql("DROP FUNCTION refuse() CASCADE");
+    assert_answer("SELECT string_agg(sensor || ' ' || seq, ',') FROM penstock.malformed_event",
+                  "s0 3213");
+    assert_answer("SELECT (reason LIKE '%not this one (SQLSTATE P0001)%')::text"
+                  " FROM penstock.malformed_event",
+                  "true");
+    assert_answer("SELECT (SELECT count(*) FROM penstock.ingress_tally)"
+                  " + (SELECT count(*) FROM penstock.penny_test_entry)",
+                  "9999");
+}
+
+/* The event is sound, but what it would make of the map is not taken. */
+static void an_event_whose_map_entry_is_refused_is_set_aside(void **state)
+{
+    (void)state;
+    sql("ALTER TABLE penstock.ingress_entry ADD CONSTRAINT rule CHECK (bytes < 987654321)");
+    sims[0].events = sims[1].events = 200;
+    bad = 111;
+    run();
+    sql("ALTER TABLE penstock.ingress_entry DROP CONSTRAINT rule");
+    assert_answer("SELECT string_agg(sensor || ' ' || seq, ',') FROM penstock.malformed_event",
+                  "s0 111");
+    assert_answer("SELECT (SELECT count(*) FROM penstock.ingress_tally)"
+                  " + (SELECT count(*) FROM penstock.penny_test_entry)",
+                  "399");
+}
+
+/* A right that is missing, a table that is gone: no event's fault, whatever they say. */
+static void rights_and_schema_are_no_event_s_fault(void **state)
+{
+    (void)state;
+    sims[0].events = sims[1].events = 200;
+    sql("ALTER TABLE penstock.penny_test_entry RENAME TO elsewhere");
+    for (unsigned turn = 0; turn < 20; turn++) {
+        for (unsigned i = 0; i < SENSORS; i++)
+            sim_say(&sims[i]);
+        loop_turn(&loop, 0);
+        loop.has_failed = false; /* no pauses: a test has no second to spare */
+    }
+    assert_answer("SELECT count(*) FROM penstock.malformed_event", "0");
+    sql("ALTER TABLE penstock.elsewhere RENAME TO penny_test_entry");
+    run();
+    assert_answer("SELECT count(*) FROM penstock.malformed_event", "0");
+    assert_answer("SELECT (SELECT count(*) FROM penstock.ingress_tally)"
+                  " + (SELECT count(*) FROM penstock.penny_test_entry)",
+                  "400");
+}
+
+int main(void)
+{
+#define PROMISE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        PROMISE(an_event_that_breaks_a_check_is_set_aside_and_all_others_are_stored),
+        PROMISE(an_event_at_which_a_trigger_raises_is_set_aside),
+        PROMISE(an_event_whose_map_entry_is_refused_is_set_aside),
+        PROMISE(rights_and_schema_are_no_event_s_fault),
+    };
+    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+}
