@@ -1,13 +1,16 @@
 /* Sensors without packets: events go through rings to real publishers, and from there to a real
  * collector. Prints one "NAME NUMBER" per line.
  *
- *   bench_delivery load ENDPOINT FOLDER KIND SENSORS EVENTS    as fast as they are taken
- *   bench_delivery pace ENDPOINT FOLDER KIND RATE SECONDS      at a steady rate, by one sensor
+ *   bench_delivery load ENDPOINT KEYS STATE KIND SENSORS EVENTS    as fast as they are taken
+ *   bench_delivery pace ENDPOINT KEYS STATE KIND RATE SECONDS      at a steady rate, by one sensor
+ *
+ * KEYS: a folder with collector.pub and bench1.cert, bench2.cert, … STATE: a folder for the spools.
  *
  * Latency is from the push into the ring, whose wall time is the event's `at`, to the moment at
  * which this thread sees that the publisher counted the collector's acknowledgement. That comes
  * after the COMMIT and travels back, so the row was committed before: what is shown is never too
  * short, and too long by the way back and by LOOK_US at most. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,21 +53,36 @@ static void look_later(void)
         die("the events were not acknowledged in time");
 }
 
-static void start_sensor(struct sensor *s, unsigned number, const char *endpoint,
-                         const char *folder)
+/* False: it does not fit. */
+static __attribute__((format(printf, 3, 4))) bool text(char *out, size_t size, const char *form,
+                                                       ...)
+{
+    va_list args;
+    va_start(args, form);
+    int len = vsnprintf(out, size, form, args);
+    va_end(args);
+    return len >= 0 && (size_t)len < size;
+}
+
+struct place {
+    const char *endpoint, *keys, *state;
+};
+
+static void start_sensor(struct sensor *s, unsigned number, const struct place *at)
 {
     struct ring *rings[] = {&s->ring};
     struct note note = {0};
-    struct publish_conf conf = {.insecure = true,
-                                .driver = "pcap",
+    struct publish_conf conf = {.driver = "pcap",
                                 .keep_bytes = 64 << 20,
                                 .linger_ns = 20 * NS_PER_MS,
                                 .stop_wait_ns = 10 * NS_PER_S};
-    snprintf(conf.endpoint, sizeof conf.endpoint, "%s", endpoint);
-    snprintf(conf.sensor, sizeof conf.sensor, "bench%u", number);
-    snprintf(conf.pop, sizeof conf.pop, "BEN");
-    int len = snprintf(conf.state_dir, sizeof conf.state_dir, "%s/%s", folder, conf.sensor);
-    if (len < 0 || (size_t)len >= sizeof conf.state_dir || mkdir(conf.state_dir, 0700) != 0)
+    bool fits =
+        text(conf.endpoint, sizeof conf.endpoint, "%s", at->endpoint) &&
+        text(conf.sensor, sizeof conf.sensor, "bench%u", number) &&
+        text(conf.server, sizeof conf.server, "%s/collector.pub", at->keys) &&
+        text(conf.certificate, sizeof conf.certificate, "%s/%s.cert", at->keys, conf.sensor) &&
+        text(conf.state_dir, sizeof conf.state_dir, "%s/%s", at->state, conf.sensor);
+    if (!fits || mkdir(conf.state_dir, 0700) != 0)
         die("no folder for a sensor's state");
     if (ring_init(&s->ring, sizeof(struct event), RING_EVENTS) < 0)
         die("no memory");
@@ -80,10 +98,10 @@ static uint64_t acknowledged(unsigned n)
     return sum;
 }
 
-static void start_sensors(unsigned n, const char *endpoint, const char *folder)
+static void start_sensors(unsigned n, const struct place *at)
 {
     for (unsigned i = 0; i < n; i++)
-        start_sensor(&sensors[i], i + 1, endpoint, folder);
+        start_sensor(&sensors[i], i + 1, at);
     while (acknowledged(n) < n) /* each its sensor_started: it is connected */
         look_later();
 }
@@ -222,19 +240,20 @@ static void pace(uint64_t rate, uint64_t seconds)
 
 int main(int argc, char **argv)
 {
-    bool is_load = argc == 7 && strcmp(argv[1], "load") == 0;
-    if (argc != 7 || (!is_load && strcmp(argv[1], "pace") != 0)) {
-        fprintf(stderr, "usage: bench_delivery load ENDPOINT FOLDER KIND SENSORS EVENTS\n"
-                        "       bench_delivery pace ENDPOINT FOLDER KIND RATE SECONDS\n");
+    bool is_load = argc == 8 && strcmp(argv[1], "load") == 0;
+    if (argc != 8 || (!is_load && strcmp(argv[1], "pace") != 0)) {
+        fprintf(stderr, "usage: bench_delivery load ENDPOINT KEYS STATE KIND SENSORS EVENTS\n"
+                        "       bench_delivery pace ENDPOINT KEYS STATE KIND RATE SECONDS\n");
         return 2;
     }
-    uint64_t a = strtoull(argv[5], NULL, 10), b = strtoull(argv[6], NULL, 10);
+    struct place at = {argv[2], argv[3], argv[4]};
+    uint64_t a = strtoull(argv[6], NULL, 10), b = strtoull(argv[7], NULL, 10);
     unsigned n = is_load ? (unsigned)a : 1;
-    if (!delivery_events(argv[4], events) || a == 0 || b == 0 || n > SENSORS_MAX)
+    if (!delivery_events(argv[5], events) || a == 0 || b == 0 || n > SENSORS_MAX)
         die("no such kind of events, or a number out of range");
     log_level_set(LOG_LEVEL_ERROR);
     give_up_at = clock_mono_ns() + PATIENCE_S * NS_PER_S;
-    start_sensors(n, argv[2], argv[3]);
+    start_sensors(n, &at);
     if (is_load)
         load(n, b);
     else
