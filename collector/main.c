@@ -23,10 +23,19 @@
 /* How long a turn waits for a first message; also how late a signal may be heard. */
 #define TURN_MS 100
 
+/* Between attempts while the database is away, or another collector writes to it. */
+#define PAUSE_S 1
+
+/* For /healthz, which answers from the start on. */
+enum phase { PHASE_CONNECT, PHASE_STAND_BY, PHASE_RUN };
+
 struct collector {
     struct cli cli;
     const char *migrate;        /* command line; NULL: not given */
     struct collector_conf conf; /* as started */
+    sigset_t signals;           /* blocked, and looked for where we choose to */
+    const char *ended_by;       /* the signal that ends it; NULL: none yet */
+    _Atomic enum phase phase;
     struct expect expect;
     struct counters counters;
     struct store *store;
@@ -49,7 +58,58 @@ static void policy_down(void *ctx)
     expect_clear(&c->expect);
 }
 
-/* ---- database: connected, and of this version ---- */
+/* ---- signals: SIGHUP reads the configuration again; true when one asks for the end ---- */
+
+static void reload(struct collector *c);
+
+static bool is_told_to_end(struct collector *c, time_t wait_s)
+{
+    const struct timespec wait = {.tv_sec = wait_s};
+    int signal = sigtimedwait(&c->signals, NULL, &wait);
+    if (signal == SIGHUP)
+        reload(c);
+    else if (signal == SIGTERM)
+        c->ended_by = "SIGTERM";
+    else if (signal == SIGINT)
+        c->ended_by = "SIGINT";
+    return c->ended_by != NULL;
+}
+
+/* ---- database: ours alone, and of this version; then all it knows. Both wait for what may heal:
+ * a database that is away, another collector that writes to it ---- */
+
+static void tell_wait(struct collector *c, int err, const struct note *why, struct note *told)
+{
+    char reason[sizeof why->text];
+    atomic_store(&c->phase, err == ERR_BUSY ? PHASE_STAND_BY : PHASE_CONNECT);
+    if (strcmp(why->text, told->text) == 0)
+        return; /* once, not every second */
+    *told = *why;
+    log_warn("event=waiting for=%s reason=\"%s\"",
+             err == ERR_BUSY ? "another_collector" : "database",
+             log_quotable(why->text, reason, sizeof reason));
+}
+
+static bool may_heal(const struct collector *c, int err)
+{
+    return err == ERR_BUSY ||
+           (err == ERR_DATABASE && (c->store == NULL || store_is_away(c->store)));
+}
+
+/* Until the attempt succeeds, or fails for good, or a signal says to end (ERR_END). */
+static int try_until_done(struct collector *c, int (*attempt)(struct collector *, struct note *),
+                          struct note *note)
+{
+    struct note told = {0};
+    for (;;) {
+        int err = attempt(c, note);
+        if (!may_heal(c, err))
+            return err;
+        tell_wait(c, err, note, &told);
+        if (is_told_to_end(c, PAUSE_S))
+            return ERR_END;
+    }
+}
 
 static void database_down(void *ctx)
 {
@@ -58,28 +118,33 @@ static void database_down(void *ctx)
     c->store = NULL;
 }
 
+/* Who waits for another collector changes nothing: the schema is brought to this version after. */
+static int connect_and_claim(struct collector *c, struct note *note)
+{
+    unsigned applied = 0;
+    int err = c->store == NULL ? store_open(&c->conf.store, &c->store, note) : 0;
+    if (err == 0)
+        err = store_claim(c->store, note);
+    if (err == 0)
+        err = store_prepare(c->store, &applied, note);
+    if (err == 0 && applied > 0)
+        log_info("event=migrated steps=%u", applied);
+    return err;
+}
+
 static int database_up(void *ctx, struct note *note)
 {
     struct collector *c = ctx;
-    unsigned applied = 0;
-    int err = store_open(&c->conf.store, &c->store, note);
-    if (err < 0)
-        return err;
-    err = store_migrate(c->store, &applied, note);
-    if (err == 0)
-        err = store_check_version(c->store, note);
+    int err = try_until_done(c, connect_and_claim, note);
     if (err < 0)
         database_down(c);
-    else if (applied > 0)
-        log_info("event=migrated steps=%u", applied);
     return err;
 }
 
 /* ---- load: memory equals the database before the door opens ---- */
 
-static int load_up(void *ctx, struct note *note)
+static int load_once(struct collector *c, struct note *note)
 {
-    struct collector *c = ctx;
     struct fold_conf conf = {.roster = c->conf.roster,
                              .ingress = c->conf.ingress,
                              .evidence = c->conf.evidence,
@@ -88,9 +153,19 @@ static int load_up(void *ctx, struct note *note)
                      note);
 }
 
+static int load_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    int err = try_until_done(c, load_once, note);
+    if (err == 0)
+        atomic_store(&c->phase, PHASE_RUN);
+    return err;
+}
+
 static void load_down(void *ctx)
 {
     struct collector *c = ctx;
+    atomic_store(&c->phase, PHASE_CONNECT); /* nobody asks the loop any more */
     loop_clear(&c->loop);
 }
 
@@ -122,9 +197,12 @@ static void print_metrics(void *ctx, FILE *out)
 static bool is_healthy(void *ctx, char *reason, size_t size)
 {
     struct collector *c = ctx;
-    if (atomic_load(&c->loop.is_loaded))
+    enum phase phase = atomic_load(&c->phase);
+    if (phase == PHASE_RUN && atomic_load(&c->loop.is_loaded))
         return true;
-    snprintf(reason, size, "the database is away");
+    snprintf(reason, size,
+             phase == PHASE_STAND_BY ? "standing by: another collector writes to the database"
+                                     : "the database is away");
     return false;
 }
 
@@ -146,9 +224,11 @@ static void http_down(void *ctx)
 }
 
 static const struct stage stages[] = {
-    {"policy", policy_up, policy_down}, {"database", database_up, database_down},
-    {"load", load_up, load_down},       {"receive", receive_up, receive_down},
-    {"http", http_up, http_down},
+    {"policy", policy_up, policy_down},
+    {"http", http_up, http_down}, /* first: it tells what the next two wait for */
+    {"database", database_up, database_down},
+    {"load", load_up, load_down},
+    {"receive", receive_up, receive_down},
 };
 #define STAGES (sizeof stages / sizeof stages[0])
 
@@ -199,21 +279,6 @@ static void reload(struct collector *c)
     free(wanted);
 }
 
-static const char *loop_until_signal(struct collector *c, const sigset_t *signals)
-{
-    const struct timespec at_once = {0};
-    for (;;) {
-        loop_turn(&c->loop, TURN_MS);
-        int signal = sigtimedwait(signals, NULL, &at_once);
-        if (signal == SIGHUP)
-            reload(c);
-        else if (signal == SIGTERM)
-            return "SIGTERM";
-        else if (signal == SIGINT)
-            return "SIGINT";
-    }
-}
-
 /* ---- modes ---- */
 
 static int complain(int err, const struct note *note)
@@ -249,12 +314,11 @@ static int run(struct collector *c)
 {
     struct note note = {0};
     raise_descriptors();
-    sigset_t signals; /* blocked before the first thread, so that only the loop sees them */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    sigemptyset(&c->signals); /* blocked before the first thread, so that only the loop sees them */
+    sigaddset(&c->signals, SIGTERM);
+    sigaddset(&c->signals, SIGINT);
+    sigaddset(&c->signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &c->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 
     const struct rights none = {.keep = 0}; /* and all files: libpq reads where it wants */
@@ -263,25 +327,39 @@ static int run(struct collector *c)
         err = draw_seeds(c, &note);
     if (err == 0)
         err = stage_up(stages, STAGES, c, &note);
+    if (err == ERR_END && c->ended_by != NULL) {
+        log_info("event=stopped reason=%s", c->ended_by);
+        return 0;
+    }
     if (err < 0)
         return complain(err, &note);
     log_info("event=started name=%s listen=%s policy_prefixes=%zu", c->conf.name,
              receive_endpoint(c->receive), c->expect.entry_count);
-    const char *reason = loop_until_signal(c, &signals);
-    log_info("event=stopping reason=%s", reason);
+    while (!is_told_to_end(c, 0))
+        loop_turn(&c->loop, TURN_MS);
+    log_info("event=stopping reason=%s", c->ended_by);
     stage_down(stages, STAGES, c);
     log_info("event=stopped");
     return 0;
 }
 
+/* By hand: nothing is waited for but other migrations. */
 static int migrate(struct collector *c)
 {
     struct note note = {0};
-    int err = database_up(c, &note);
-    if (err < 0)
-        return complain(err, &note);
+    unsigned applied = 0;
+    struct store_conf *conf = &c->conf.store;
+    if (conf->owner_dsn[0] != '\0')
+        memcpy(conf->dsn, conf->owner_dsn, sizeof conf->dsn);
+    int err = store_open(conf, &c->store, &note);
+    if (err == 0)
+        err = store_migrate(c->store, &applied, &note);
+    if (err == 0)
+        err = store_check_version(c->store, &note);
+    if (err == 0)
+        log_info("event=migrated steps=%u", applied);
     database_down(c);
-    return 0;
+    return err < 0 ? complain(err, &note) : 0;
 }
 
 static int check(struct collector *c)
@@ -318,7 +396,9 @@ static int choose(struct collector *c)
 static const char about[] =
     "Gathers what the sensors deliver into one map in PostgreSQL: where traffic from each source\n"
     "prefix enters this network, whether it is genuine, and whether it is expected there; raises\n"
-    "alerts. The database is brought to this version at start. SIGTERM ends it cleanly; SIGHUP\n"
+    "alerts. The database is brought to this version at start if its role owns the schema; while\n"
+    "the database is away, or another collector writes to it, it waits. SIGTERM ends it cleanly; "
+    "SIGHUP\n"
     "reads the configuration again: policy.file (and what stands in it) and log.level change "
     "live,\n"
     "the rest needs a restart.";

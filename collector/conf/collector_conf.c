@@ -56,8 +56,10 @@ static const struct conf_row rows[] = {
     {"collector.insecure", CONF_BOOL, AT(conf.receive.insecure), .value = "false",
      .help = "Take sensors without encryption, and believe them their names. The network up to the sensors must be trusted."},
 
-    {"database.dsn", CONF_TEXT, AT(conf.store.dsn), .value = "host=/run/postgresql dbname=penstock",
-     .help = "The PostgreSQL database, as a libpq connection string."},
+    {"database.dsn", CONF_TEXT, AT(conf.store.dsn), .value = "host=/run/postgresql dbname=penstock", .is_secret = true,
+     .help = "The PostgreSQL database, as a libpq connection string; of a role that is a member of penstock_collector, or owns the schema. Several hosts: add target_session_attrs=read-write."},
+    {"database.owner_dsn", CONF_TEXT, AT(conf.store.owner_dsn), .is_secret = true,
+     .help = "The same as the role that owns the schema: for --migrate only, a start never uses it; \"\" for database.dsn."},
 
     {"roster.silent_after", CONF_DURATION, AT(conf.roster.silent_after_ns), .value = "60s", .min = SECONDS(1), .max = SECONDS(86400),
      .help = "A sensor not heard of for so long counts as silent."},
@@ -102,6 +104,13 @@ static const struct conf_table table = {
     "Configuration of penstock-collector: every key. Commented lines tell what a key is for, what "
     "it takes and its default. Keys that stand here as their default may be left out.",
     rows, COUNT_OF(rows)};
+
+static void check_dsn(struct conf *c, const char *key, const char *dsn)
+{
+    struct note why = {0};
+    if (store_check_dsn(dsn, &why) != 0)
+        conf_wrong(c, key, "%s", why.text);
+}
 
 static void require(struct conf *c, const char *key, const char *value)
 {
@@ -155,6 +164,8 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
         conf_set(&c, settings[i]);
     require(&c, "collector.name", keys->conf.name);
     check_receive(&c, &keys->conf.receive);
+    check_dsn(&c, "database.dsn", keys->conf.store.dsn);
+    check_dsn(&c, "database.owner_dsn", keys->conf.store.owner_dsn);
     check_release(&c, keys);
     int err = conf_end(&c);
     *out = keys->conf;

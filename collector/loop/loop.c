@@ -557,11 +557,12 @@ static int load(struct loop *l, struct note *note)
     return err;
 }
 
-static void ask(void *arg, const char *sensor)
+/* To everybody who said hello; to those who are not connected it is not even sent. */
+static void tell_all(struct loop *l, enum wire_kind kind, const char *reason)
 {
-    const struct loop *l = arg;
-    struct wire_message again = {.kind = WIRE_AGAIN, .reason = "the collector begins anew"};
-    receive_send(l->receive, sensor, &again);
+    struct wire_message m = {.kind = kind};
+    snprintf(m.reason, sizeof m.reason, "%s", reason);
+    receive_send_all(l->receive, &m);
 }
 
 /* A first failure is tried again at once (a connection that broke); from the second on, with a
@@ -572,18 +573,21 @@ static void recover(struct loop *l)
     if (l->has_failed)
         wait_outside(l);
     l->has_failed = true;
-    if (load(l, &note) < 0) {
+    int err = load(l, &note);
+    if (err < 0) {
         char reason[sizeof note.text];
         if (!l->is_away) /* said once, not every second */
             log_error("event=database_away reason=\"%s\"",
                       log_quotable(note.text, reason, sizeof reason));
+        if (!l->is_away && err == ERR_BUSY)
+            tell_all(l, WIRE_REFUSE, "another collector writes to the database now");
         l->is_away = true;
         return;
     }
     l->is_away = false;
     l->ticked_at = 0; /* what the load itself changed is written before a trial */
     log_info("event=loaded_again");
-    roster_all(l->fold.roster, ask, l); /* to those who are not connected it is not even sent */
+    tell_all(l, WIRE_AGAIN, "the collector begins anew");
 }
 
 void loop_turn(struct loop *l, int timeout_ms)

@@ -383,6 +383,12 @@ void receive_send(struct receive *r, const char *sensor, const struct wire_messa
     say(r, &peer->id, m);
 }
 
+void receive_send_all(struct receive *r, const struct wire_message *m)
+{
+    for (size_t i = 0; i < r->peers.count; i++)
+        say(r, &r->peers.list[i].id, m);
+}
+
 int receive_check(const struct receive_conf *conf, struct note *note)
 {
     return conf->insecure ? 0 : door_check(conf, note);

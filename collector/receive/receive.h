@@ -41,3 +41,6 @@ int receive_next(struct receive *r, int timeout_ms, char sensor[static WIRE_NAME
 
 /* To the latest connection of that sensor; a sensor that is gone is no error. */
 void receive_send(struct receive *r, const char *sensor, const struct wire_message *m);
+
+/* To every sensor that said hello: again or refuse. */
+void receive_send_all(struct receive *r, const struct wire_message *m);

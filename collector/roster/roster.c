@@ -602,9 +602,3 @@ size_t roster_up(const struct roster *r)
         up += r->sensors[i].row.state == SENSOR_UP;
     return up;
 }
-
-void roster_all(const struct roster *r, void (*each)(void *arg, const char *sensor), void *arg)
-{
-    for (uint32_t i = 0; i < r->used; i++)
-        each(arg, r->sensors[i].row.name);
-}

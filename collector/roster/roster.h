@@ -115,6 +115,3 @@ const struct sensor_row *roster_find(struct roster *r, const char *sensor);
 
 /* Sensors that are up. */
 size_t roster_up(const struct roster *r);
-
-/* Calls each with every sensor's name. */
-void roster_all(const struct roster *r, void (*each)(void *arg, const char *sensor), void *arg);

@@ -33,21 +33,16 @@ static void migrate_unlock(struct store *s)
 {
     if (PQstatus(s->conn) != CONNECTION_OK)
         return;
-    session_script(s, "SELECT pg_advisory_unlock(hashtextextended('penstock.schema', 0))",
+    session_script(s,
+                   "RESET ROLE; SELECT pg_advisory_unlock(hashtextextended('penstock.schema', 0))",
                    "ending migrations", NULL);
     session_set_up(s, NULL);
 }
 
-static int version_table_exists(void *arg, struct columns *c)
-{
-    *(bool *)arg = column_boolean(c);
-    return 0;
-}
-
 static int find_version_table(struct store *s, bool *exists, struct note *note)
 {
-    return session_each(s, "SELECT to_regclass('penstock.schema_version') IS NOT NULL",
-                        "looking for the schema", version_table_exists, exists, note);
+    return session_boolean(s, "SELECT to_regclass('penstock.schema_version') IS NOT NULL",
+                           "looking for the schema", exists, note);
 }
 
 struct version {
@@ -144,6 +139,35 @@ static int make_partitions_ahead(struct store *s, struct note *note)
         "making partitions ahead", note);
 }
 
+/* Everything shall belong to one role: views read, and partition_add attaches, with their owner's
+ * rights. Else what a superuser migrates would be his. */
+static int become_owner(struct store *s, struct note *note)
+{
+    return session_script(s,
+                          "SELECT set_config('role', pg_get_userbyid(nspowner), false)"
+                          " FROM pg_namespace WHERE nspname = 'penstock'"
+                          " AND pg_get_userbyid(nspowner) <> current_user",
+                          "becoming the owner of the schema", note);
+}
+
+static int tell_role(void *arg, struct columns *c)
+{
+    (void)arg;
+    char role[64];
+    column_text(c, role, sizeof role);
+    if (!column_boolean(c))
+        log_info("event=role_missing role=%s hint=\"CREATE ROLE %s NOLOGIN, and as the owner:"
+                 " SELECT penstock.grant_roles()\"",
+                 role, role);
+    return 0;
+}
+
+static int grant_roles(struct store *s, struct note *note)
+{
+    return session_each(s, "SELECT role, is_there FROM penstock.grant_roles()",
+                        "granting the roles their rights", tell_role, NULL, note);
+}
+
 int store_migrate(struct store *s, unsigned *applied, struct note *note)
 {
     *applied = 0;
@@ -152,9 +176,13 @@ int store_migrate(struct store *s, unsigned *applied, struct note *note)
         err = migrate_lock(s, note);
     if (err != 0)
         return err;
-    err = apply_steps(s, applied, note);
+    err = become_owner(s, note);
+    if (err == 0)
+        err = apply_steps(s, applied, note);
     if (err == 0)
         err = make_partitions_ahead(s, note);
+    if (err == 0)
+        err = grant_roles(s, note);
     migrate_unlock(s);
     return err;
 }
@@ -168,7 +196,31 @@ int store_check_version(struct store *s, struct note *note)
     if (err == 0 && (size_t)applied < schema_step_count)
         err = note_set(note, ERR_VERSION,
                        "the database is at schema step %d, this program needs %zu: run"
-                       " penstock-collector --migrate",
+                       " penstock-collector --migrate with the owner's DSN (database.owner_dsn)",
                        applied, schema_step_count);
     return err;
+}
+
+static int find_owner(struct store *s, bool *is_owner, struct note *note)
+{
+    return session_boolean(s,
+                           "SELECT coalesce((SELECT pg_has_role(nspowner, 'MEMBER')"
+                           " FROM pg_namespace WHERE nspname = 'penstock'),"
+                           " has_database_privilege(current_database(), 'CREATE'))",
+                           "looking for the schema's owner", is_owner, note);
+}
+
+int store_prepare(struct store *s, unsigned *applied, struct note *note)
+{
+    bool is_owner = false;
+    *applied = 0;
+    int err = session_ready(s, note);
+    if (err == 0)
+        err = find_owner(s, &is_owner, note);
+    if (err != 0)
+        return err;
+    if (is_owner)
+        return store_migrate(s, applied, note);
+    err = store_check_version(s, note);
+    return err == 0 ? make_partitions_ahead(s, note) : err;
 }

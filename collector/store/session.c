@@ -2,6 +2,7 @@
 #include "collector/store/sqlstate.h"
 
 #include <endian.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { PARAMETERS_MAX = 32, BINARY = 1 };
@@ -42,17 +43,36 @@ static void one_line(const char *message, char out[static 512])
     out[n] = '\0';
 }
 
+/* No message of libpq has a password in it that was said as one; this is for the day one has. */
+static void hide(char *message, const char *secret)
+{
+    size_t len = secret != NULL ? strlen(secret) : 0;
+    if (len == 0)
+        return;
+    for (char *at = message; (at = strstr(at, secret)) != NULL; at += len)
+        memset(at, '*', len);
+}
+
+static const char *hint_of(const char *state)
+{
+    return strcmp(state, "42501") == 0 ? "; is the role a member of penstock_collector, and did the"
+                                         " owner call penstock.grant_roles()?"
+                                       : "";
+}
+
 int session_fail(struct store *s, const PGresult *res, const char *what, struct note *note)
 {
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
     char message[512];
     one_line(primary != NULL ? primary : PQerrorMessage(s->conn), message);
+    hide(message, PQpass(s->conn));
     if (message[0] == '\0')
         memcpy(message, "no answer", sizeof "no answer");
-    note_set(note, ERR_DATABASE, "database, %s: %s%s%s%s", what, message,
-             state != NULL ? " (SQLSTATE " : "", state != NULL ? state : "",
-             state != NULL ? ")" : "");
+    snprintf(s->failure, sizeof s->failure, "%s", state != NULL ? state : "");
+    note_set(note, ERR_DATABASE, "database, %s: %s%s%s%s%s", what, message,
+             state != NULL ? " (SQLSTATE " : "", s->failure, state != NULL ? ")" : "",
+             hint_of(s->failure));
     store_rollback(s);
     return sqlstate_is_of_data(state) ? ERR_DATA : ERR_DATABASE;
 }
@@ -145,6 +165,18 @@ int session_each(struct store *s, const char *sql, const char *what,
     }
     drain(s);
     return err == 0 && !ended ? session_fail(s, NULL, what, note) : err;
+}
+
+static int keep_boolean(void *arg, struct columns *c)
+{
+    *(bool *)arg = column_boolean(c);
+    return 0;
+}
+
+int session_boolean(struct store *s, const char *sql, const char *what, bool *out,
+                    struct note *note)
+{
+    return session_each(s, sql, what, keep_boolean, out, note);
 }
 
 static int copy_broke(struct store *s, const PGresult *res, struct note *note)

@@ -21,12 +21,30 @@ enum event_table {
 /* Columns of a map entry. */
 #define ENTRY_COLUMN_COUNT 24
 
+/* Which server process a session is: its number may be another's later, its birth may not. */
+struct backend {
+    uint64_t pid;  /* 0: none */
+    int64_t birth; /* as PostgreSQL counts, by its clock */
+};
+
+/* The row of collector_turn. The time, too: after a failover that lost the last turns, as many of
+ * somebody else's may follow. */
+struct turn {
+    uint64_t count;
+    int64_t at;
+};
+
 struct store {
     PGconn *conn;
     bool in_transaction;
-    bool is_turn_known;  /* else whatever store_begin finds is right */
-    uint64_t turn;       /* collector_turn.turns, when the last of our transactions committed */
-    const char *copying; /* what the open COPY writes; NULL: none is open */
+    bool is_writer;         /* this connection holds the lock of claim.c */
+    bool was_warned;        /* the server sent a warning; store.c clears it */
+    char failure[6];        /* SQLSTATE of the last failure; "": none, or the connection's */
+    struct backend claimed; /* the session that took the lock last: this one, or a former one */
+    bool is_turn_known;     /* else whatever store_begin finds is right */
+    struct turn turn;       /* when the last of our transactions committed */
+    struct turn next;       /* when the one under way will have */
+    const char *copying;    /* what the open COPY writes; NULL: none is open */
     /* what waits for the next flush */
     struct record events[TABLE_COUNT];         /* COPY BINARY rows */
     struct record entries[ENTRY_COLUMN_COUNT]; /* changed map entries: a column each */
@@ -36,6 +54,10 @@ struct store {
     bool partitions[TABLE_COUNT][PARTITION_COUNT];
 };
 
+/* claim.c: takes the lock of the one writer, if this connection does not hold it. 0, ERR_BUSY with
+ * who holds it, ERR_DATABASE. */
+int session_claim(struct store *s, struct note *note);
+
 #define SESSION_STATEMENT_TIMEOUT "SET statement_timeout = '60s';"
 
 /* Checks the connection and sets the session up. */
@@ -44,7 +66,8 @@ int session_set_up(struct store *s, struct note *note);
 /* Connects again, once, if the connection is known to be broken; not within a transaction. */
 int session_ready(struct store *s, struct note *note);
 
-/* A transaction that takes no turn, for migrations: the schema may not be there. */
+/* A transaction that takes no turn: for migrations (the schema may not be there), and to take one.
+ */
 int session_begin(struct store *s, struct note *note);
 
 /* The statement's parameters, empty: fill them with field_…() in order. */
@@ -62,6 +85,9 @@ int session_script(struct store *s, const char *sql, const char *what, struct no
  * answer and returns it. */
 int session_each(struct store *s, const char *sql, const char *what,
                  int (*each)(void *arg, struct columns *row), void *arg, struct note *note);
+/* One boolean, without parameters. */
+int session_boolean(struct store *s, const char *sql, const char *what, bool *out,
+                    struct note *note);
 /* COPY … FROM STDIN (FORMAT binary), open while rows come. what: static text, and the COPY's name:
  * when it is open already nothing is done. Any other statement, and another COPY, closes it first.
  */

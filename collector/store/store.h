@@ -10,9 +10,11 @@
  * do the loads. A statement that takes longer than a minute is a failure,
  * except reading the map.
  *
- * Nobody else may write between a load and a transaction, or between two transactions: store_begin
- * says ERR_DATABASE if somebody did (a second collector; or a COMMIT of this one that broke off,
- * and took place after all), and then the caller loads again. While such a COMMIT is under way
+ * One collector writes to a database: it holds an advisory lock (claim.c), and while another holds
+ * it store_load_begin and store_begin say ERR_BUSY. Behind it stands a second guard: nobody may
+ * write between a load and a transaction, or between two transactions; store_begin says
+ * ERR_DATABASE if somebody did (who has not that lock; or a COMMIT of this collector that broke
+ * off, and took place after all), and then the caller loads again. While such a COMMIT is under way
  * store_begin waits for it.
  *
  * What a sensor may say never makes a put fail: values that PostgreSQL would refuse are bent
@@ -27,22 +29,41 @@
 #include "shared/wire/event.h"
 
 struct store_conf {
-    char dsn[1024]; /* libpq connection string; passwords in it are never logged */
+    char dsn[1024];       /* libpq connection string; passwords in it are never logged */
+    char owner_dsn[1024]; /* the schema's owner, for migrations by hand; "": dsn. Not for store_open
+                           */
 };
 
 struct store;
 
-/* Connects. ERR_DATABASE. */
+/* Is it a connection string? 0, or ERR_CONF with a note that says why not, and not what it is. */
+int store_check_dsn(const char *dsn, struct note *note);
+
+/* Connects to conf->dsn. ERR_CONF, ERR_DATABASE. */
 int store_open(const struct store_conf *conf, struct store **out, struct note *note);
 void store_close(struct store *s);
 
-/* Brings the schema to this version; several at once are serialised. *applied: steps done. */
+/* After a failure: whether it was the connection's or the server's (away, shutting down, out of
+ * room, a statement that was cancelled), so that waiting may heal it. */
+bool store_is_away(const struct store *s);
+
+/* Becomes the one writer of this database, until the connection ends; store_load_begin and
+ * store_begin do the same on a new one. ERR_BUSY: another is; the note says who. ERR_DATABASE. */
+int store_claim(struct store *s, struct note *note);
+
+/* Brings the schema to this version, as its owner; several at once are serialised. *applied: steps
+ * done. */
 int store_migrate(struct store *s, unsigned *applied, struct note *note);
+
+/* Before the loads: migrates if this role is the owner (or none has made the schema, and it may),
+ * else as store_check_version. */
+int store_prepare(struct store *s, unsigned *applied, struct note *note);
 
 /* 0 if the schema is this version's; ERR_VERSION with a note that says what to do. */
 int store_check_version(struct store *s, struct note *note);
 
-/* Before the four loads: from here on, what another writer does is noticed by store_begin. */
+/* Before the four loads: from here on, what another writer does is noticed by store_begin.
+ * ERR_BUSY, ERR_VERSION, ERR_DATABASE. */
 int store_load_begin(struct store *s, struct note *note);
 /* Every row goes to each; stops at the first non-zero answer and returns it. */
 int store_load_sensors(struct store *s, int (*each)(void *arg, const struct sensor_row *row),

@@ -12,7 +12,7 @@
 
 # lab_root: set by whoever sources this. lab_*_pid: for whoever sources this.
 lab_id='' lab='' lab_dsn='' lab_bin=''
-lab_namespaces=() lab_pids=() lab_pops=()
+lab_namespaces=() lab_pids=() lab_pops=() lab_disks=()
 lab_driver=af_xdp # or dpdk: virtual devices on the same wires; set it before lab_pop
 lab_queues=1 # receive and transmit queues of each wire's ends; set it before lab_pop
 
@@ -121,6 +121,15 @@ lab_network() {
     esac
 }
 
+# lab_disk FOLDER SIZE: a small disk in memory; lab_disk_resize FOLDER SIZE, also while it is in use
+lab_disk() {
+    mkdir -p "$1"
+    mount -t tmpfs -o "size=$2,mode=755" tmpfs "$1" && lab_disks+=("$1")
+}
+lab_disk_resize() {
+    mount -o "remount,size=$2" "$1"
+}
+
 # lab_spawn LOG COMMAND…: starts in the background, remembers the pid in $lab_pid.
 lab_spawn() {
     local log=$lab/log/$1
@@ -130,8 +139,15 @@ lab_spawn() {
     lab_pids+=("$lab_pid")
 }
 
+# lab_database: a superuser's DSN in $lab_dsn. As it should be anywhere: the schema is of role owner; the
+# collector is role collector, which may write, and reports are role reader's.
 lab_database() {
-    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$lab/pg")
+    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$lab/pg") || return
+    lab_sql -c "CREATE ROLE owner LOGIN CREATEROLE; GRANT CREATE ON DATABASE penstock TO owner" || return
+    "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" --migrate \
+        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
+        --set "database.owner_dsn=$lab_dsn user=owner" 2>>"$lab/log/migrate.log" || return
+    lab_sql -c "CREATE ROLE collector LOGIN IN ROLE penstock_collector; CREATE ROLE reader LOGIN IN ROLE penstock_reader"
 }
 
 lab_sql() {
@@ -150,7 +166,7 @@ lab_collector() {
     lab_spawn collector.log nsenter --net="/run/netns/$lab_id-core" \
         "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
         --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
-        --set "database.dsn=$lab_dsn" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
+        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
     lab_collector_pid=$lab_pid
     lab_wait 30 "the collector" lab_started "$lab_pid" "$starts" collector.log ||
         { tail -n 20 "$lab/log/collector.log" >&2; return 1; }
@@ -246,6 +262,8 @@ lab_down() {
     done
     lab_pids=()
     [ -d "$lab/pg" ] && "$lab_root/deploy/lab/pg-cluster" stop "$lab/pg" >/dev/null 2>&1
+    for name in "${lab_disks[@]}"; do umount "$name" || umount --lazy "$name"; done
+    lab_disks=()
     mountpoint -q "$lab/bpf" && umount "$lab/bpf" # unpins, and with the last pin the programs go
     for name in "${lab_namespaces[@]}"; do ip netns del "$name" 2>/dev/null; done
     lab_namespaces=() lab_pops=()

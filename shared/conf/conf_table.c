@@ -186,7 +186,7 @@ static void wrong_value(const struct scope *s, const struct conf_row *row, const
 {
     char expect[CONF_EXPECT_TEXT], found[80];
     wrong_at(s, n->line, path, "expected %s, got %s", conf_value_expect(row, expect),
-             shown_value(n, found));
+             row->is_secret ? "what is not shown here" : shown_value(n, found));
 }
 
 static void walk_map(const struct scope *s, const struct yaml_node *map, const char *section);
@@ -310,6 +310,15 @@ static bool is_section(const struct scope *s, const char *path)
     return false;
 }
 
+static bool has_secret(const struct scope *s, const char *section)
+{
+    size_t len = strlen(section);
+    for (size_t i = 0; i < s->row_count; i++)
+        if (s->rows[i].is_secret && strncmp(s->rows[i].key, section, len) == 0)
+            return true;
+    return false;
+}
+
 static bool was_before(const struct yaml_node *map, const struct yaml_node *n, unsigned *line)
 {
     for (const struct yaml_node *o = map->first; o != n; o = o->next)
@@ -330,7 +339,8 @@ static void walk_section(const struct scope *s, const struct yaml_node *map,
     else if (n->kind == YAML_MAP)
         walk_map(s, n, path);
     else if (n->kind == YAML_LIST || n->text[0] != '\0')
-        wrong_at(s, n->line, path, "expected a map of its keys, got %s", shown_value(n, found));
+        wrong_at(s, n->line, path, "expected a map of its keys, got %s",
+                 has_secret(s, path) ? "what is not shown here" : shown_value(n, found));
 }
 
 static void wrong_key(const struct scope *s, const struct yaml_node *n, const char *path)
@@ -498,7 +508,10 @@ void conf_set(struct conf *c, const char *setting)
     struct scope s = {c, c->table->rows, c->table->row_count, c->base, "", lines, setting};
     const char *equals = strchr(setting, '=');
     if (equals == NULL || equals == setting || equals - setting >= PATH_TEXT) {
-        snprintf(text, sizeof text, "expected KEY=VALUE, got \"%.100s\"", setting);
+        /* not beyond a colon: the value may stand there, and in it a password */
+        int shown = (int)strcspn(setting, ":");
+        snprintf(text, sizeof text, "expected KEY=VALUE, got \"%.*s\"", shown < 100 ? shown : 100,
+                 setting);
         complain(c, 0, setting, text);
         return;
     }

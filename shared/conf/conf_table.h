@@ -59,6 +59,7 @@ struct conf_row {
     const char *help;         /* one sentence */
     const char *example;      /* what --explain shows where the default alone would not do */
     bool is_required;         /* records only: every record must have it */
+    bool is_secret;           /* what stands there is not shown in messages */
     /* lists only */
     size_t item_size;                /* bytes of an element: CONF_LIST() */
     size_t count_offset, count_size; /* the unsigned member that counts the elements */

@@ -67,7 +67,7 @@ check "sensor: and not only --check says so" ends 1 "mode 0640" \
 chmod 600 "$work/ams1.cert" "$work/collector.cert"
 check "collector: a policy with a wrong prefix names file, line and prefix" sh -c "
     printf -- '- {prefix: 10.0.0.1/8, ingress: [{pop: AMS}]}\n' >'$work/policy.yaml'
-    '$collector' -c '$lab_root/configs/lab-collector.yaml' --check --set collector.insecure=true --set policy.file='$work/policy.yaml' --set database.dsn=x 2>&1 | grep -E 'policy.yaml:1.*10.0.0.1/8'"
+    '$collector' -c '$lab_root/configs/lab-collector.yaml' --check --set collector.insecure=true --set policy.file='$work/policy.yaml' --set database.dsn=dbname=x 2>&1 | grep -E 'policy.yaml:1.*10.0.0.1/8'"
 check "sensor: an interface that is not there is a runtime failure with its name" ends 1 "penstock-none0" \
     "$sensor" -c "$lab_root/configs/lab-sensor.yaml" "${sensor_keys[@]}" --set source.interface=penstock-none0 --set "source.pin_dir=$work/bpf"
 check "collector: a database that is not there is a runtime failure, and no password is told" sh -c "

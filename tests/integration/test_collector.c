@@ -1,5 +1,6 @@
 /* The collector as a process, with a real PostgreSQL and a real publisher; whatever is killed in
- * between, each event counts exactly once. */
+ * between, each event counts exactly once. It runs as a role that is a member of
+ * penstock_collector; the schema is another's. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -122,20 +123,22 @@ static int set_up_all(void **state)
     snprintf(conf_path, sizeof conf_path, "%s/collector.yaml", folder);
     snprintf(policy_path, sizeof policy_path, "%s/expected.yaml", folder);
     choose_endpoint();
-    char text[1024];
+    char text[1536];
     snprintf(text, sizeof text,
              "collector: {listen: \"%s\", insecure: true}\n"
-             "database: {dsn: \"%s\"}\n"
+             "database: {dsn: \"%s user=collector\", owner_dsn: \"%s user=owner\"}\n"
              "policy: {file: %s}\n"
              "alerts: {hold_down: 1s}\n"
              "roster: {silent_after: 2s}\n"
              "http: {listen: \"\"}\n"
              "log: {level: error}\n",
-             endpoint, pg.dsn, policy_path);
+             endpoint, pg.dsn, pg.dsn, policy_path);
     write_file(conf_path, text);
     write_file(policy_path, "- {prefix: 203.0.113.0/24, ingress: [{pop: FRA}]}\n"
                             "- {prefix: 198.51.100.0/24, ingress: [{pop: FRA}]}\n");
     sql = PQconnectdb(pg.dsn);
+    PQclear(PQexec(sql, "CREATE ROLE owner LOGIN CREATEROLE; CREATE ROLE collector LOGIN;"
+                        "GRANT CREATE ON DATABASE penstock TO owner"));
     return PQstatus(sql) == CONNECTION_OK ? 0 : -1;
 }
 
@@ -296,8 +299,40 @@ static void the_exit_status_tells_who_must_act(void **state)
     assert_int_equal(exit_of("--no-such-option", NULL, NULL), 2);
     assert_int_equal(exit_of(conf, "--check", "--set=map.max_rows=none"), 2);
     assert_int_equal(exit_of(conf, "--check", "--set=policy.file=/nowhere/expected.yaml"), 2);
-    assert_int_equal(exit_of(conf, "--migrate", "--set=database.dsn=host=/nowhere"), 1);
-    assert_int_equal(exit_of(conf, "--set=database.dsn=host=/nowhere", NULL), 1);
+    assert_int_equal(exit_of(conf, "--check", "--set=database.dsn=not a DSN"), 2);
+    assert_int_equal(exit_of(conf, "--migrate", "--set=database.owner_dsn=host=/nowhere"), 1);
+    assert_int_equal(exit_of(conf, NULL, NULL), 1); /* it may not make the schema */
+}
+
+static void without_a_database_it_waits_and_ends_cleanly_when_told_to(void **state)
+{
+    (void)state;
+    int status;
+    char log[160], line[1024] = "";
+    snprintf(log, sizeof log, "%s/log", folder);
+    collector = fork();
+    if (collector == 0) {
+        dup2(open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+        execl(PENSTOCK_COLLECTOR, "penstock-collector", "-c", conf_path, "--set=log.level=info",
+              "--set=database.dsn=host=/nowhere password=hunter2", (char *)NULL);
+        _exit(127);
+    }
+    sleep_ms(2500); /* more than two attempts */
+    assert_int_equal(waitpid(collector, &status, WNOHANG), 0);
+    status = stop_collector(SIGTERM);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    FILE *in = fopen(log, "r");
+    assert_non_null(in);
+    size_t len = fread(line, 1, sizeof line - 1, in);
+    fclose(in);
+    unlink(log);
+    line[len] = '\0';
+    const char *said = strstr(line, "event=waiting for=database reason=");
+    assert_non_null(said);
+    assert_null(strstr(said + 1, "event=waiting")); /* once, not every second */
+    assert_non_null(strstr(line, "event=stopped reason=SIGTERM"));
+    assert_null(strstr(line, "hunter2"));
 }
 
 static void migrating_twice_is_migrating_once(void **state)
@@ -307,6 +342,7 @@ static void migrating_twice_is_migrating_once(void **state)
     long steps = number("SELECT count(*) FROM penstock.schema_version");
     assert_int_equal(exit_of("-c", conf_path, "--migrate"), 0);
     assert_int_equal(number("SELECT count(*) FROM penstock.schema_version"), steps);
+    PQclear(PQexec(sql, "GRANT penstock_collector TO collector"));
 }
 
 #define BREAKS  8
@@ -331,6 +367,34 @@ static void each_event_counts_once_whatever_is_killed(void **state)
     assert_int_equal(number("SELECT sum(bytes) FROM penstock.ingress_map"), 100 * TALLIES);
     assert_int_equal(number("SELECT count(*) FROM penstock.sensor_gap"), 0);
     assert_int_equal(number("SELECT last_seq FROM penstock.sensor"), TALLIES + 1);
+}
+
+#define SESSIONS                            \
+    "SELECT count(*) FROM pg_stat_activity" \
+    " WHERE application_name = 'penstock-collector'"
+
+static void a_second_collector_stands_by_and_takes_over_when_the_first_is_killed(void **state)
+{
+    (void)state;
+    pid_t first = collector;
+    start_collector();
+    pid_t second = collector;
+    wait_for(SESSIONS, 2);
+    start_collector(); /* a third one, to be ended while it waits */
+    wait_for(SESSIONS, 3);
+    int status = stop_collector(SIGTERM);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    wait_for_progress(); /* nobody who waits disturbs the one who writes */
+    collector = first;
+    stop_collector(SIGKILL);
+    collector = second;
+    wait_for_progress();
+    wait_for(SESSIONS, 1);
+    long tallies = number("SELECT count(*) FROM penstock.ingress_tally");
+    assert_int_equal(number("SELECT count(DISTINCT event_seq) FROM penstock.ingress_tally"),
+                     tallies);
+    assert_int_equal(number("SELECT sum(packets) FROM penstock.ingress_map"), tallies);
 }
 
 #define ALERTS(where) "SELECT count(*) FROM penstock.alert WHERE " where
@@ -421,9 +485,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_exit_status_tells_who_must_act),
+        cmocka_unit_test(without_a_database_it_waits_and_ends_cleanly_when_told_to),
         cmocka_unit_test(migrating_twice_is_migrating_once),
         cmocka_unit_test(a_killed_sensor_is_silent_and_its_next_run_notes_the_gap),
         cmocka_unit_test(each_event_counts_once_whatever_is_killed),
+        cmocka_unit_test(a_second_collector_stands_by_and_takes_over_when_the_first_is_killed),
         cmocka_unit_test(genuine_traffic_at_the_wrong_place_is_told_and_spoofed_is_not),
         cmocka_unit_test(exceeded_duplicates_are_kept_as_a_verdict_and_shown_as_inconclusive),
         cmocka_unit_test(an_acknowledgement_outlives_new_evidence_and_a_restart),

@@ -134,6 +134,44 @@ static void the_shipped_file_is_what_explain_prints(void **state)
     free(text);
 }
 
+static void refused_without_the_password(int err)
+{
+    assert_int_equal(err, ERR_CONF);
+    assert_non_null(strstr(note.text, "database"));
+    assert_null(strstr(note.text, "hunter2"));
+}
+
+static void no_mistake_in_a_connection_string_shows_its_password(void **state)
+{
+    (void)state;
+    char long_one[1200] = "database.dsn=password=hunter2 application_name=";
+    size_t len = strlen(long_one);
+    memset(long_one + len, 'x', sizeof long_one - len - 1);
+    refused_without_the_password(LOAD("collector.insecure=true", long_one));
+    refused_without_the_password(
+        LOAD("collector.insecure=true", "database.dsn=password=a hunter2"));
+    refused_without_the_password(
+        LOAD("collector.insecure=true", "database.owner_dsn=postgresql://ann:a@hunter2@h/db"));
+    refused_without_the_password(
+        LOAD("collector.insecure=true", "database.dsn:postgresql://ann:hunter2@h/db"));
+    refused_without_the_password(LOAD("collector.insecure=true", "database=password=hunter2"));
+    static const char *const files[] = {
+        "database: \"host=x password=hunter2\"\n",
+        "database: {dsn: [\"password=hunter2\"]}\n",
+        "database: {owner_dsn: \"host=x password='hunter2\"}\n",
+        "database: {dsn: \"password=hunter2\", dsn: \"password=hunter2\"}\n",
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct temp_file file;
+        const char *const insecure = "collector.insecure=true";
+        assert_int_equal(temp_file_open(&file, files[i]), 0);
+        memset(&note, 0, sizeof note);
+        int err = collector_conf_load(file.path, &insecure, 1, &conf, &note);
+        temp_file_close(&file);
+        refused_without_the_password(err);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +180,7 @@ int main(void)
         cmocka_unit_test(a_door_needs_certificates_unless_it_is_said_to_be_insecure),
         cmocka_unit_test(a_rate_is_none_or_large_enough_that_no_sensor_waits_in_vain),
         cmocka_unit_test(what_is_empty_but_needed_is_told),
+        cmocka_unit_test(no_mistake_in_a_connection_string_shows_its_password),
         cmocka_unit_test(what_explain_prints_can_be_loaded),
         cmocka_unit_test(the_shipped_file_is_what_explain_prints),
     };

@@ -18,6 +18,8 @@ void net_reset(void)
 {
     net_answer = NULL;
     head = tail = 0;
+    for (unsigned i = 0; i < QUEUE; i++)
+        queue[i].sensor[0] = '\0';
 }
 
 void net_queue(const char *sensor, const struct wire_message *m)
@@ -53,4 +55,16 @@ void receive_send(struct receive *r, const char *sensor, const struct wire_messa
     (void)r;
     if (net_answer != NULL)
         net_answer(sensor, m);
+}
+
+/* The same to everybody who ever spoke: what stands in the queue's slots. */
+void receive_send_all(struct receive *r, const struct wire_message *m)
+{
+    for (unsigned i = 0; i < QUEUE; i++) {
+        bool is_repeat = queue[i].sensor[0] == '\0';
+        for (unsigned j = 0; j < i && !is_repeat; j++)
+            is_repeat = strcmp(queue[j].sensor, queue[i].sensor) == 0;
+        if (!is_repeat)
+            receive_send(r, queue[i].sensor, m);
+    }
 }

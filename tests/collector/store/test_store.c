@@ -1,6 +1,7 @@
 /* The store against a real PostgreSQL: what it writes is read back with a plain client, what it
  * promises about transactions is tried by killing its connection. Each test has a database of its
- * own. */
+ * own, closed to the public. Its schema belongs to role owner; the store under test is role
+ * collector, which is a member of penstock_collector and nothing else. */
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,9 +46,11 @@ static struct {
     unsigned kill_before; /* the connection dies before this call, counted from 1; 0: never */
     bool refuse_copy_data;
     bool commit_rolls_back;
+    PGconn *seen; /* the last connection that called */
 } fault;
 
-/* One test's own: a database, the store under test and a client to look with. */
+/* One test's own: a database, the store under test and a client to look with, which is superuser.
+ */
 struct fixture {
     char database[32];
     struct store_conf conf;
@@ -93,29 +97,53 @@ static PGconn *client_open(const char *database)
     return c;
 }
 
+static struct store_conf conf_of(const struct fixture *f, const char *role)
+{
+    struct store_conf conf = {0};
+    snprintf(conf.dsn, sizeof conf.dsn, "%s dbname=%s user=%s", pg.dsn, f->database, role);
+    return conf;
+}
+
+static struct store *store_of(const struct fixture *f, const char *role)
+{
+    struct store *s;
+    struct store_conf conf = conf_of(f, role);
+    ok(store_open(&conf, &s, &note));
+    return s;
+}
+
+/* An empty database, and the store as its owner. */
 static int empty_setup(void **state)
 {
     static unsigned number;
     struct fixture *f = calloc(1, sizeof *f);
     snprintf(f->database, sizeof f->database, "t%u", number++);
-    char create[64];
-    snprintf(create, sizeof create, "CREATE DATABASE %s", f->database);
+    char create[96], close[96];
+    snprintf(create, sizeof create, "CREATE DATABASE %s OWNER owner", f->database);
+    snprintf(close, sizeof close, "REVOKE ALL ON DATABASE %s FROM PUBLIC", f->database);
     PGconn *c = client_open("postgres");
     sql(c, create);
+    sql(c, close);
     PQfinish(c);
-    snprintf(f->conf.dsn, sizeof f->conf.dsn, "%s dbname=%s", pg.dsn, f->database);
-    ok(store_open(&f->conf, &f->store, &note));
+    f->conf = conf_of(f, "owner");
+    f->store = store_of(f, "owner");
     f->client = client_open(f->database);
     *state = f;
     return 0;
 }
 
+/* The schema, and the store as the collector's role. */
 static int setup(void **state)
 {
     unsigned applied;
     empty_setup(state);
     struct fixture *f = *state;
     ok(store_migrate(f->store, &applied, &note));
+    store_close(f->store);
+    sql(f->client, "SET client_min_messages = warning;"
+                   "GRANT penstock_collector TO collector; GRANT penstock_reader TO reader");
+    f->conf = conf_of(f, "collector");
+    f->store = store_of(f, "collector");
     return 0;
 }
 
@@ -161,6 +189,7 @@ static const char kill_others[] =
 
 static void fault_point(PGconn *c)
 {
+    fault.seen = c;
     if (fault.onlooker == NULL || c == fault.onlooker)
         return;
     if (++fault.calls == fault.kill_before)
@@ -222,7 +251,8 @@ static void migrations_apply_once_and_record_themselves(void **state)
     ok(store_check_version(f->store, &note));
     assert_string_equal(ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
                                        " FROM penstock.schema_version"),
-                        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings 8epochs");
+                        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings"
+                        " 8epochs 9roles");
     ok(store_migrate(f->store, &applied, &note));
     assert_int_equal(applied, 0);
 }
@@ -264,7 +294,10 @@ static void a_newer_database_is_refused(void **state)
     sql(f->client, "INSERT INTO penstock.schema_version VALUES (999, 'later', now(), 'x')");
     assert_int_equal(store_check_version(f->store, &note), ERR_VERSION);
     assert_non_null(strstr(note.text, "newer"));
-    assert_int_equal(store_migrate(f->store, &applied, &note), ERR_VERSION);
+    assert_int_equal(store_load_begin(f->store, &note), ERR_VERSION);
+    struct store *owner = store_of(f, "owner");
+    assert_int_equal(store_migrate(owner, &applied, &note), ERR_VERSION);
+    store_close(owner);
 }
 
 static void an_edited_step_is_noticed(void **state)
@@ -280,7 +313,7 @@ static void a_failed_step_leaves_nothing_behind(void **state)
     struct fixture *f = *state;
     unsigned applied;
     /* step 1 wants to make this schema itself */
-    sql(f->client, "CREATE SCHEMA penstock");
+    sql(f->client, "CREATE SCHEMA penstock AUTHORIZATION owner");
     assert_int_equal(store_migrate(f->store, &applied, &note), ERR_DATABASE);
     assert_non_null(strstr(note.text, "42P06"));
     assert_string_equal(
@@ -292,16 +325,51 @@ static void a_failed_step_leaves_nothing_behind(void **state)
     assert_int_equal(applied, schema_step_count);
 }
 
-static void a_database_that_is_not_there_is_an_error_without_the_password(void **state)
+/* ---- passwords ---- */
+
+static const char *const unreachable[] = {
+    "host=/nonexistent dbname=penstock password=hunter2",
+    "host=/nonexistent,/nowhere dbname=penstock password=hunter2 target_session_attrs=read-write",
+    "host=127.0.0.1,127.0.0.1 port=1,2 password=hunter2 target_session_attrs=read-write",
+    "postgresql://ann:hunter2@127.0.0.1:1,127.0.0.1:2/penstock?connect_timeout=2",
+    "postgresql://ann:x%40hunter2?@127.0.0.1:1/penstock",
+    /* and those that cannot be read, or not in one way only */
+    "dbname=penstock password=a hunter2",
+    "dbname=penstock passwort=hunter2",
+    "host=/nonexistent password='hunter2",
+    "postgresql://ann:hunter2%zz@127.0.0.1/penstock",
+    "postgresql://ann:x@hunter2@127.0.0.1/penstock",
+    "postgresql://ann:x/hunter2@127.0.0.1/penstock",
+    "postgresql://ann:x?hu@hunter2@127.0.0.1/penstock",
+    "postgres://ann:x/hunter2:y@127.0.0.1/penstock",
+};
+
+static void no_error_of_connecting_shows_a_password(void **state)
 {
     (void)state;
+    for (size_t i = 0; i < sizeof unreachable / sizeof *unreachable; i++) {
+        struct store *s;
+        struct store_conf conf = {0};
+        struct note why = {0};
+        snprintf(conf.dsn, sizeof conf.dsn, "%s", unreachable[i]);
+        int err = store_open(&conf, &s, &why);
+        assert_int_equal(err, i < 5 ? ERR_DATABASE : ERR_CONF);
+        assert_true(strlen(why.text) > 20);
+        assert_null(strstr(why.text, "hunter2"));
+        assert_int_equal(store_check_dsn(unreachable[i], &why), i < 5 ? 0 : ERR_CONF);
+        assert_null(strstr(why.text, "hunter2"));
+    }
+}
+
+static void a_password_that_the_server_refuses_is_not_shown(void **state)
+{
+    struct fixture *f = *state;
     struct store *s;
-    struct store_conf conf = {.dsn = "host=/nonexistent dbname=penstock password=hunter2"};
-    assert_int_equal(store_open(&conf, &s, &note), ERR_DATABASE);
-    assert_null(strstr(note.text, "hunter2"));
-    conf = (struct store_conf){.dsn = "dbname=penstock password=a hunter2"};
-    assert_int_equal(store_open(&conf, &s, &note), ERR_DATABASE);
-    assert_null(strstr(note.text, "hunter2"));
+    struct store_conf conf = conf_of(f, "nobody_at_all password=hunter2");
+    struct note why = {0};
+    assert_int_equal(store_open(&conf, &s, &why), ERR_DATABASE);
+    assert_non_null(strstr(why.text, "nobody_at_all"));
+    assert_null(strstr(why.text, "hunter2"));
 }
 
 /* ---- the contract ---- */
@@ -1195,6 +1263,193 @@ static void malformed_events_are_set_aside_with_their_bytes(void **state)
                         "ams1|7|8|no msgpack|\\x00ff275c|t\nams1|7|9|empty|\\x|t");
 }
 
+/* ---- roles ---- */
+
+static void who_does_not_own_the_schema_is_told_who_must_migrate(void **state)
+{
+    struct fixture *f = *state;
+    unsigned applied;
+    char text[96];
+    snprintf(text, sizeof text, "GRANT CONNECT ON DATABASE %s TO collector", f->database);
+    sql(f->client, text);
+    struct store *s = store_of(f, "collector");
+    ok(store_claim(s, &note));
+    assert_int_equal(store_prepare(s, &applied, &note), ERR_VERSION);
+    assert_non_null(strstr(note.text, "penstock-collector --migrate with the owner's DSN"));
+    assert_int_equal(store_migrate(s, &applied, &note), ERR_DATABASE);
+    assert_non_null(strstr(note.text, "42501"));
+    assert_false(store_is_away(s));
+    store_close(s);
+    ok(store_prepare(f->store, &applied, &note)); /* the owner makes it, as ever */
+    assert_int_equal(applied, schema_step_count);
+}
+
+static void who_does_not_own_the_schema_makes_partitions_ahead_nevertheless(void **state)
+{
+    struct fixture *f = *state;
+    unsigned applied;
+    char drop[128];
+    snprintf(drop, sizeof drop, "DROP TABLE penstock.ingress_tally_%s",
+             ask(f->client, "SELECT to_char(now() AT TIME ZONE 'UTC', '\"y\"YYYY\"m\"MM')"));
+    sql(f->client, drop);
+    ok(store_prepare(f->store, &applied, &note));
+    assert_int_equal(applied, 0);
+    assert_string_equal(ask(f->client, "SELECT count(*), string_agg(DISTINCT tableowner, ' ')"
+                                       " FROM pg_tables WHERE schemaname = 'penstock'"
+                                       " AND tablename ~ '^ingress_tally_y'"),
+                        "2|owner");
+}
+
+/* SQLSTATE of the statement's failure. */
+static const char *refusal(PGconn *c, const char *text)
+{
+    static char state[6];
+    PGresult *res = PQexec(c, text);
+    const char *said = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    snprintf(state, sizeof state, "%s", said != NULL ? said : "none");
+    PQclear(res);
+    return state;
+}
+
+static PGconn *client_of(const struct fixture *f, const char *role)
+{
+    struct store_conf conf = conf_of(f, role);
+    PGconn *c = PQconnectdb(conf.dsn);
+    assert_int_equal(PQstatus(c), CONNECTION_OK);
+    return c;
+}
+
+/* Each kind of right, and where the role has it. */
+static const char *rights_of(struct fixture *f, const char *role, const char *privilege)
+{
+    char query[512];
+    snprintf(query, sizeof query,
+             "SELECT coalesce(string_agg(relname, ' ' ORDER BY relname), '') FROM pg_class"
+             " WHERE relnamespace = 'penstock'::regnamespace AND relkind IN ('r', 'p', 'v')"
+             " AND has_table_privilege('%s', oid, '%s')",
+             role, privilege);
+    return ask(f->client, query);
+}
+
+static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(rights_of(f, "collector", "DELETE"), "");
+    assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "");
+    assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
+    assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");
+    assert_null(strstr(rights_of(f, "collector", "UPDATE"), "schema_version"));
+    assert_null(strstr(rights_of(f, "collector", "UPDATE"), "role_grant"));
+    assert_null(strstr(rights_of(f, "collector", "INSERT"), "schema_version"));
+    assert_null(strstr(rights_of(f, "collector", "INSERT"), "collector_turn"));
+    PGconn *c = client_of(f, "collector");
+    assert_string_equal(refusal(c, "CREATE TABLE penstock.mine (x int)"), "42501");
+    assert_string_equal(refusal(c, "CREATE TABLE public.mine (x int)"), "42501");
+    assert_string_equal(refusal(c, "DROP TABLE penstock.ingress_tally"), "42501");
+    assert_string_equal(refusal(c, "ALTER TABLE penstock.alert ADD COLUMN x int"), "42501");
+    assert_string_equal(refusal(c, "SELECT * FROM penstock.ingress_tally"), "42501");
+    assert_string_equal(refusal(c, "SELECT penstock.grant_roles()"), "42501");
+    PQfinish(c);
+}
+
+static void partitions_are_made_of_event_tables_only(void **state)
+{
+    struct fixture *f = *state;
+    PGconn *c = client_of(f, "collector");
+    static const char *const refused[] = {"'sensor'",   "'sensor; DROP TABLE penstock.sensor'",
+                                          "'pg_class'", "'ingress_tally_past'",
+                                          "''",         "NULL"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char call[128];
+        snprintf(call, sizeof call, "SELECT penstock.partition_add(%s, now())", refused[i]);
+        assert_string_equal(refusal(c, call), "42P01");
+    }
+    assert_string_equal(refusal(c, "SELECT penstock.partition_add('ingress_tally', NULL)"),
+                        "42P01");
+    /* a type of the caller's own must not be taken for the real one */
+    sql(c, "CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (false)");
+    assert_string_equal(
+        ask(c, "SELECT penstock.partition_add('ingress_tally'::pg_catalog.text, '2031-05-01')"),
+        "t");
+    PQfinish(c);
+    assert_string_equal(ask(f->client, "SELECT tableowner FROM pg_tables"
+                                       " WHERE tablename = 'ingress_tally_y2031m05'"),
+                        "owner");
+}
+
+static void a_reader_reads_what_is_for_reports_and_writes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const reports[] = {
+        "ingress_map", "ingress_tally",   "penny_test",    "penny_drop", "passive_flow",
+        "sensor",      "passive_total",   "scan_window",   "sensor_gap", "sensor_status",
+        "alert",       "malformed_event", "schema_version"};
+    static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "TRUNCATE"};
+    struct ingress_row row = entry("203.0.113.0/24", &place);
+    ok(store_begin(f->store, &note));
+    ok(store_put_ingress(f->store, &row, &note));
+    ok(store_commit(f->store, &note));
+    PGconn *c = client_of(f, "reader");
+    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
+        char query[128];
+        snprintf(query, sizeof query, "SELECT count(*) >= 0 FROM penstock.%s", reports[i]);
+        assert_string_equal(ask(c, query), "t");
+    }
+    assert_string_equal(ask(c, "SELECT prefix FROM penstock.ingress_of('203.0.113.9')"),
+                        "203.0.113.0/24");
+    for (size_t i = 0; i < sizeof writes / sizeof *writes; i++)
+        assert_string_equal(rights_of(f, "reader", writes[i]), "");
+    assert_string_equal(refusal(c, "SELECT testing_by FROM penstock.ingress_entry"), "42501");
+    assert_string_equal(refusal(c, "UPDATE penstock.alert SET state = 'resolved'"), "42501");
+    assert_string_equal(refusal(c, "CREATE TABLE penstock.mine (x int)"), "42501");
+    assert_string_equal(refusal(c, "SELECT penstock.partition_add('ingress_tally', now())"),
+                        "42501");
+    PQfinish(c);
+}
+
+static void roles_that_are_made_later_are_granted_their_rights_by_the_owner(void **state)
+{
+    struct fixture *f = *state;
+    unsigned applied;
+    sql(f->client, "ALTER ROLE penstock_reader RENAME TO set_aside");
+    struct store *s = store_of(f, "owner");
+    int err = store_migrate(s, &applied, &note); /* goes well without it */
+    PGconn *c = client_of(f, "owner");
+    char said[128];
+    snprintf(said, sizeof said, "%s", ask(c, "SELECT * FROM penstock.grant_roles() ORDER BY 1"));
+    sql(f->client, "ALTER ROLE set_aside RENAME TO penstock_reader");
+    sql(f->client, "REVOKE ALL ON penstock.ingress_map FROM penstock_reader");
+    assert_int_equal(err, 0);
+    assert_string_equal(said, "penstock_collector|t\npenstock_reader|f");
+    assert_null(strstr(rights_of(f, "reader", "SELECT"), "ingress_map"));
+    sql(c, "SELECT penstock.grant_roles()");
+    assert_non_null(strstr(rights_of(f, "reader", "SELECT"), "ingress_map"));
+    PQfinish(c);
+    store_close(s);
+}
+
+static void what_a_superuser_migrates_belongs_to_the_schema_s_owner(void **state)
+{
+    struct fixture *f = *state;
+    unsigned applied;
+    sql(f->client, "CREATE SCHEMA penstock AUTHORIZATION owner");
+    struct store *s = store_of(f, "postgres");
+    assert_int_equal(store_migrate(s, &applied, &note), ERR_DATABASE); /* step 1 makes the schema */
+    assert_non_null(strstr(note.text, "42P06"));
+    sql(f->client, "DROP SCHEMA penstock");
+    store_close(s);
+    ok(store_migrate(f->store, &applied, &note));
+    sql(f->client, "DROP TABLE penstock.role_grant; DROP FUNCTION penstock.grant_roles();"
+                   "DELETE FROM penstock.schema_version WHERE number = 9");
+    s = store_of(f, "postgres");
+    ok(store_migrate(s, &applied, &note));
+    assert_int_equal(applied, 1);
+    store_close(s);
+    assert_string_equal(ask(f->client, "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class"
+                                       " WHERE relnamespace = 'penstock'::regnamespace"),
+                        "owner");
+}
+
 /* ---- the longest prefix ---- */
 
 static void ingress_of_gives_all_places_of_the_longest_prefix(void **state)
@@ -1459,7 +1714,7 @@ static void a_row_that_the_database_refuses_on_its_way_fails_the_transaction(voi
         int err = try_a_stream(f->store, STREAM_EVENTS);
         if (err == 0)
             err = store_commit(f->store, &note);
-        assert_int_equal(err, ERR_DATABASE);
+        assert_int_equal(err, ERR_DATA);
         assert_non_null(strstr(note.text, "refuse"));
         assert_string_equal(ask(f->client, streamed), "0|0|~");
         sql(f->client, "ALTER TABLE penstock.ingress_tally DROP CONSTRAINT refuse");
@@ -1485,29 +1740,100 @@ static void a_load_over_a_dying_connection_fails_and_the_next_works(void **state
     assert_int_equal(l.count, 1);
 }
 
-/* ---- two writers ---- */
+/* ---- one writer ---- */
 
-static struct store *second_writer(struct fixture *f)
+/* That setting of the store's session, as a statement of it meets it. */
+static const char *setting_of_the_session(struct fixture *f, const char *name)
 {
-    struct store *s;
-    ok(store_open(&f->conf, &s, &note));
-    ok(store_load_begin(s, &note));
-    return s;
+    char text[512];
+    snprintf(text, sizeof text,
+             "CREATE TABLE seen (setting text); GRANT INSERT ON seen TO PUBLIC;"
+             "CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+             " INSERT INTO public.seen VALUES (current_setting('%s'));"
+             " RETURN NEW; END $$;"
+             "CREATE TRIGGER t BEFORE INSERT ON penstock.sensor FOR EACH ROW"
+             " EXECUTE FUNCTION note_setting()",
+             name);
+    sql(f->client, text);
+    struct sensor_row row = sensor_row("ams1", 1);
+    put_sensor(f, &row);
+    return ask(f->client, "SELECT setting FROM seen");
+}
+
+static void one_collector_writes_and_the_next_takes_over_when_its_session_ends(void **state)
+{
+    struct fixture *f = *state;
+    struct store *other = store_of(f, "collector");
+    char holder[64];
+    ok(store_load_begin(f->store, &note));
+    snprintf(holder, sizeof holder, "server process %d,", PQbackendPID(fault.seen));
+    assert_int_equal(store_claim(other, &note), ERR_BUSY);
+    assert_non_null(strstr(note.text, "penstock-collector, "));
+    assert_non_null(strstr(note.text, holder));
+    assert_int_equal(store_load_begin(other, &note), ERR_BUSY);
+    assert_int_equal(store_begin(other, &note), ERR_BUSY);
+    ok(store_begin(f->store, &note)); /* who holds it is not disturbed */
+    ok(store_commit(f->store, &note));
+    store_close(f->store);
+    f->store = other;
+    for (int i = 0; store_claim(other, &note) == ERR_BUSY && i < 500; i++)
+        poll(NULL, 0, 10); /* until the server has noticed the other's end */
+    ok(store_load_begin(other, &note));
+    ok(store_begin(other, &note));
+    ok(store_commit(other, &note));
+}
+
+static void who_lost_its_session_to_another_collector_writes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct sensor_row row = sensor_row("ams1", 5);
+    put_sensor(f, &row);
+    kill_the_store_s_connection(f);
+    struct store *other = store_of(f, "collector");
+    ok(store_load_begin(other, &note));
+    assert_int_equal(store_begin(f->store, &note), ERR_BUSY);
+    store_close(other);
+    for (int i = 0; store_claim(f->store, &note) == ERR_BUSY && i < 500; i++)
+        poll(NULL, 0, 10);
+    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE); /* the other took a turn */
+    ok(store_load_begin(f->store, &note));
+    put_sensor(f, &row);
+}
+
+/* The network between is gone: the server's end of the connection lives on, ours is broken. */
+static void a_former_session_of_ours_that_the_server_holds_for_alive_is_ended(void **state)
+{
+    struct fixture *f = *state;
+    struct sensor_row row = sensor_row("ams1", 5);
+    int dead[2];
+    put_sensor(f, &row);
+    int ours = PQsocket(fault.seen), servers = dup(ours);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, dead), 0);
+    close(dead[1]);
+    assert_int_equal(dup2(dead[0], ours), ours);
+    close(dead[0]);
+    put_sensor(f, &row);
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM pg_stat_activity WHERE"
+                                       " usename = 'collector' AND datname = current_database()"),
+                        "1");
+    close(servers);
+}
+
+static void a_statement_of_a_collector_that_is_gone_is_not_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(setting_of_the_session(f, "client_connection_check_interval"), "5s");
 }
 
 static void a_role_that_may_only_read_is_refused_before_anything_is_loaded(void **state)
 {
     struct fixture *f = *state;
-    struct store_conf conf = f->conf;
-    struct store *s;
     struct note why = {0};
-    sql(f->client, "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA penstock TO reader;"
-                   "GRANT SELECT ON ALL TABLES IN SCHEMA penstock TO reader");
-    size_t n = strlen(conf.dsn);
-    snprintf(conf.dsn + n, sizeof conf.dsn - n, " user=reader"); /* the last one counts */
-    ok(store_open(&conf, &s, &note));
+    struct store *s = store_of(f, "reader");
     assert_int_equal(store_load_begin(s, &why), ERR_DATABASE);
     assert_non_null(strstr(why.text, "may read, but not write"));
+    assert_non_null(strstr(why.text, "penstock_collector"));
+    assert_false(store_is_away(s));
     store_close(s);
 }
 
@@ -1522,12 +1848,13 @@ static void wait_until_somebody_waits_for_a_lock(PGconn *c)
 }
 
 /* In a process of its own: begins; exits with 0 when that was refused because of the other. */
-static _Noreturn void expect_refusal(const struct store_conf *conf, int ready)
+static _Noreturn void expect_refusal(const struct store_conf *conf, int ready, int go)
 {
     struct store *s;
     struct note why = {0};
+    char byte;
     if (store_open(conf, &s, NULL) != 0 || store_load_begin(s, NULL) != 0 ||
-        write(ready, "r", 1) != 1)
+        write(ready, "r", 1) != 1 || read(go, &byte, 1) != 1)
         _exit(1);
     if (store_begin(s, &why) != ERR_DATABASE || strstr(why.text, "somebody else wrote") == NULL)
         _exit(2);
@@ -1538,45 +1865,127 @@ static _Noreturn void expect_refusal(const struct store_conf *conf, int ready)
     _exit(0);
 }
 
+/* The guard behind the lock: a COMMIT of a former session may still be under way. */
 static void who_read_before_another_s_commit_waits_and_must_read_again(void **state)
 {
     struct fixture *f = *state;
-    int ready[2], status;
+    int ready[2], go[2], status;
     char byte;
-    struct sensor_row row = sensor_row("ams1", 5);
     assert_int_equal(pipe(ready), 0);
-    ok(store_begin(f->store, &note));
-    ok(store_put_sensor(f->store, &row, &note));
+    assert_int_equal(pipe(go), 0);
     pid_t child = fork();
     if (child == 0)
-        expect_refusal(&f->conf, ready[1]);
+        expect_refusal(&f->conf, ready[1], go[0]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    wait_until_somebody_waits_for_a_lock(f->client);
-    ok(store_commit(f->store, &note));
+    sql(f->client, "BEGIN; UPDATE penstock.collector_turn SET turns = turns + 1");
+    assert_int_equal(write(go[1], "g", 1), 1);
+    PGconn *onlooker = client_open(f->database);
+    wait_until_somebody_waits_for_a_lock(onlooker);
+    sql(f->client, "COMMIT");
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
-    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE); /* now the child wrote */
-    close(ready[0]);
-    close(ready[1]);
+    PQfinish(onlooker);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(go[i]);
+    }
 }
 
-static void a_writer_that_rolled_back_disturbs_nobody(void **state)
+/* As after a failover to a standby that had not the last turn, and one of another collector. */
+static void as_many_turns_of_somebody_else_are_not_taken_for_ours(void **state)
 {
     struct fixture *f = *state;
-    struct store *other = second_writer(f);
+    struct sensor_row row = sensor_row("ams1", 5);
+    put_sensor(f, &row);
+    sql(f->client, "UPDATE penstock.collector_turn SET at = at - interval '1 s'");
+    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE);
+    assert_non_null(strstr(note.text, "somebody else wrote"));
+    ok(store_load_begin(f->store, &note));
+    put_sensor(f, &row);
+}
+
+/* In a process of its own: runs the statement until it finds something; exits with 0 then. */
+static pid_t repeat_until_true(struct fixture *f, const char *query, const char *then)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    PGconn *c = client_open(f->database);
+    for (int i = 0; i < 1000; i++) {
+        PGresult *res = PQexec(c, query);
+        bool found = PQntuples(res) > 0;
+        PQclear(res);
+        if (found) {
+            PQclear(PQexec(c, then));
+            PQclear(PQexec(c, "SELECT pg_reload_conf()"));
+            _exit(0);
+        }
+        poll(NULL, 0, 10);
+    }
+    _exit(1);
+}
+
+static void child_ended_well(pid_t child)
+{
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* statement_timeout cancels in the same way, after a minute. */
+static void a_statement_that_is_cancelled_fails_the_transaction_and_the_next_works(void **state)
+{
+    struct fixture *f = *state;
+    ok(store_load_begin(f->store, &note));
+    sql(f->client, "BEGIN; UPDATE penstock.collector_turn SET at = at");
+    pid_t child = repeat_until_true(
+        f, "SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted", "SELECT 1");
+    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE);
+    assert_non_null(strstr(note.text, "57014"));
+    assert_true(store_is_away(f->store));
+    child_ended_well(child);
+    sql(f->client, "ROLLBACK");
+    put_everything(f);
+    ok(store_commit(f->store, &note));
+    assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+#define WAITS_FOR_STANDBY "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+/* The rows are here, but an acknowledgement would promise that the standby has them. */
+static void a_commit_that_did_not_wait_for_its_standby_is_a_failure(void **state)
+{
+    struct fixture *f = *state;
+    put_everything(f);
+    sql(f->client, "ALTER SYSTEM SET synchronous_standby_names = 'a_standby'");
+    sql(f->client, "SELECT pg_reload_conf()");
+    poll(NULL, 0, 300); /* all processes read it */
+    pid_t child =
+        repeat_until_true(f, "SELECT pg_cancel_backend(pid) " WAITS_FOR_STANDBY, "SELECT 1");
+    int err = store_commit(f->store, &note);
+    child_ended_well(child);
+    assert_int_equal(err, ERR_DATABASE);
+    assert_non_null(strstr(note.text, "standby"));
+    /* nor is it read again, to be told to a sensor, before a standby has it */
+    child = repeat_until_true(f, "SELECT 1 " WAITS_FOR_STANDBY,
+                              "ALTER SYSTEM RESET synchronous_standby_names");
+    err = store_load_begin(f->store, &note);
+    child_ended_well(child);
+    assert_int_equal(err, 0);
+    assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
+}
+
+static void a_writer_that_rolled_back_leaves_the_turn_as_it_was(void **state)
+{
+    struct fixture *f = *state;
     ok(store_load_begin(f->store, &note));
     ok(store_begin(f->store, &note));
     store_rollback(f->store);
-    ok(store_begin(other, &note));
-    ok(store_commit(other, &note));
-    ok(store_begin(other, &note)); /* its own commits are no surprise to it */
-    ok(store_commit(other, &note));
-    assert_int_equal(store_begin(f->store, &note), ERR_DATABASE);
-    ok(store_load_begin(f->store, &note));
+    ok(store_begin(f->store, &note));
+    ok(store_commit(f->store, &note)); /* its own commits are no surprise to it */
     ok(store_begin(f->store, &note));
     ok(store_commit(f->store, &note));
-    store_close(other);
 }
 
 static void rows_that_libpq_does_not_take_fail_the_transaction(void **state)
@@ -1637,24 +2046,6 @@ static void a_copy_that_fails_takes_the_whole_transaction_with_it(void **state)
     put_everything(f);
     ok(store_commit(f->store, &note));
     assert_string_equal(ask(f->client, all_rows), "1|1|1|1|1|1|1");
-}
-
-/* That setting of the store's session, as a statement of it meets it. */
-static const char *setting_of_the_session(struct fixture *f, const char *name)
-{
-    char text[512];
-    snprintf(text, sizeof text,
-             "CREATE TABLE seen (setting text);"
-             "CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-             " INSERT INTO public.seen VALUES (current_setting('%s'));"
-             " RETURN NEW; END $$;"
-             "CREATE TRIGGER t BEFORE INSERT ON penstock.sensor FOR EACH ROW"
-             " EXECUTE FUNCTION note_setting()",
-             name);
-    sql(f->client, text);
-    struct sensor_row row = sensor_row("ams1", 1);
-    put_sensor(f, &row);
-    return ask(f->client, "SELECT setting FROM seen");
 }
 
 static void the_session_commits_to_disk_even_where_the_server_s_default_does_not(void **state)
@@ -1752,7 +2143,13 @@ static int cluster_up(void **state)
 {
     (void)state;
     log_level_set(LOG_LEVEL_WARN); /* each test applies the schema: no line for each step */
-    return pg_start(&pg);
+    if (pg_start(&pg) != 0)
+        return -1;
+    PGconn *c = client_open("postgres");
+    sql(c, "CREATE ROLE owner LOGIN CREATEROLE; CREATE ROLE collector LOGIN;"
+           "CREATE ROLE reader LOGIN");
+    PQfinish(c);
+    return 0;
 }
 
 static int cluster_down(void **state)
@@ -1773,7 +2170,15 @@ int main(void)
         on_schema(a_newer_database_is_refused),
         on_schema(an_edited_step_is_noticed),
         on_empty(a_failed_step_leaves_nothing_behind),
-        cmocka_unit_test(a_database_that_is_not_there_is_an_error_without_the_password),
+        cmocka_unit_test(no_error_of_connecting_shows_a_password),
+        on_empty(a_password_that_the_server_refuses_is_not_shown),
+        on_empty(who_does_not_own_the_schema_is_told_who_must_migrate),
+        on_schema(who_does_not_own_the_schema_makes_partitions_ahead_nevertheless),
+        on_schema(the_collector_s_role_has_what_it_needs_and_no_more),
+        on_schema(partitions_are_made_of_event_tables_only),
+        on_schema(a_reader_reads_what_is_for_reports_and_writes_nothing),
+        on_schema(roles_that_are_made_later_are_granted_their_rights_by_the_owner),
+        on_empty(what_a_superuser_migrates_belongs_to_the_schema_s_owner),
         on_schema(every_contract_relation_has_exactly_its_columns),
         on_schema(contract_columns_have_the_contract_s_types),
         on_schema(every_object_and_column_has_a_comment),
@@ -1816,7 +2221,14 @@ int main(void)
         on_schema(a_row_that_the_database_refuses_on_its_way_fails_the_transaction),
         on_schema(a_load_over_a_dying_connection_fails_and_the_next_works),
         on_schema(who_read_before_another_s_commit_waits_and_must_read_again),
-        on_schema(a_writer_that_rolled_back_disturbs_nobody),
+        on_schema(one_collector_writes_and_the_next_takes_over_when_its_session_ends),
+        on_schema(who_lost_its_session_to_another_collector_writes_nothing),
+        on_schema(a_former_session_of_ours_that_the_server_holds_for_alive_is_ended),
+        on_schema(a_statement_of_a_collector_that_is_gone_is_not_waited_for),
+        on_schema(as_many_turns_of_somebody_else_are_not_taken_for_ours),
+        on_schema(a_statement_that_is_cancelled_fails_the_transaction_and_the_next_works),
+        on_schema(a_commit_that_did_not_wait_for_its_standby_is_a_failure),
+        on_schema(a_writer_that_rolled_back_leaves_the_turn_as_it_was),
         on_schema(a_role_that_may_only_read_is_refused_before_anything_is_loaded),
         on_schema(rows_that_libpq_does_not_take_fail_the_transaction),
         on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
