@@ -29,6 +29,7 @@ static const struct message_field {
     {{MESSAGE_U64(next_seq)}, BIT(WIRE_HELLO)},
     {{MESSAGE_U64(seq)}, BIT(WIRE_WELCOME) | BIT(WIRE_ACK)},
     {{MESSAGE_U64(credit)}, BIT(WIRE_WELCOME)},
+    {{MESSAGE_U64(zstd)}, BIT(WIRE_WELCOME) | BIT(WIRE_BATCH)},
     {{MESSAGE_TEXT(reason)}, BIT(WIRE_HELLO) | BIT(WIRE_AGAIN) | BIT(WIRE_REFUSE)},
 };
 
@@ -135,15 +136,23 @@ static int decode_pair(const struct value *key, const struct value *v, struct wi
     return 0;
 }
 
+/* Each event takes a byte at least. What its events will be is said by the batch, and believed no
+ * further than batches get. */
+static int check_batch(const struct wire_message *m)
+{
+    if (m->first_seq == 0 || m->count == 0 || m->first_seq > (uint64_t)INT64_MAX - m->count)
+        return ERR_FORMAT;
+    if (m->zstd > WIRE_BATCH_BYTES + WIRE_EVENT_MAX)
+        return ERR_TOO_LONG;
+    return (m->zstd > 0 ? m->zstd : m->events_len) < m->count ? ERR_FORMAT : 0;
+}
+
 /* What makes no sense whoever says it: later code may count on it. */
 static int check(const struct wire_message *m)
 {
     if (m->kind == WIRE_HELLO && (m->first_seq == 0 || m->next_seq < m->first_seq))
         return ERR_FORMAT;
-    if (m->kind == WIRE_BATCH && (m->first_seq == 0 || m->count == 0 || m->events_len < m->count ||
-                                  m->first_seq > (uint64_t)INT64_MAX - m->count))
-        return ERR_FORMAT;
-    return 0;
+    return m->kind == WIRE_BATCH ? check_batch(m) : 0;
 }
 
 static int decode_map(const uint8_t *at, uint32_t pairs, struct wire_message *m)
