@@ -159,14 +159,21 @@ lab_value() {
     lab_sql -At -c "$1"
 }
 
+# lab_collector_spawn LOG [ARGUMENT…]: starts it, and does not wait for it; pid in $lab_pid
+lab_collector_spawn() {
+    local log=$1
+    shift
+    lab_spawn "$log" nsenter --net="/run/netns/$lab_id-core" \
+        "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
+        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
+        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
+}
+
 # lab_collector [ARGUMENT…]: starts it and waits until it has loaded and listens.
 lab_collector() {
     local starts
     starts=$(lab_count 'event=started' collector.log)
-    lab_spawn collector.log nsenter --net="/run/netns/$lab_id-core" \
-        "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
-        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
-        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
+    lab_collector_spawn collector.log "$@"
     lab_collector_pid=$lab_pid
     lab_wait 30 "the collector" lab_started "$lab_pid" "$starts" collector.log ||
         { tail -n 20 "$lab/log/collector.log" >&2; return 1; }

@@ -153,7 +153,8 @@ static const char *reason_of(const struct link *l, enum handshake_failure failur
         return l->by->is_plain ? "the collector wants CURVE, this sensor is plain"
                                : "the collector is plain, this sensor wants CURVE";
     case HANDSHAKE_CLOSED:
-        return "the collector closes the connection: publish.server is not its key?";
+        return "the collector ends the handshake: publish.server is not its key, or it is too "
+               "busy to answer";
     default:
         return "whoever answers there does not speak our protocol";
     }

@@ -26,10 +26,9 @@ lab_pop AMS 1
 lab_database || exit 1
 both="host=$first/socket,$second/socket dbname=penstock target_session_attrs=read-write"
 
-# collector LOG PORT: pid in $lab_pid
-collector() {
-    lab_spawn "$1" nsenter --net="/run/netns/$lab_id-core" "$collector" -c "$lab_root/configs/lab-collector.yaml" \
-        --set "database.dsn=$both user=collector password=hunter2" --set "policy.file=$lab_root/configs/lab-expected.yaml" \
+# a_collector LOG PORT: pid in $lab_pid
+a_collector() {
+    lab_collector_spawn "$1" --set "database.dsn=$both user=collector password=hunter2" \
         --set "http.listen=127.0.0.1:$2" --set log.level=debug
 }
 health() { # health PORT: what /healthz says
@@ -43,7 +42,7 @@ goes_on() { # goes_on SENTENCE: events are committed that were not when this was
 
 echo "-- at the start"
 pg stop "$first"
-collector collector.log 9560
+a_collector collector.log 9560
 active=$lab_pid
 check "it waits for a database that is away, and says so" lab_wait 10 "a word" \
     grep -q 'event=waiting for=database' "$lab/log/collector.log"
@@ -51,6 +50,7 @@ check "and so does its health" health_is 9560 "the database is away"
 pg start "$first" >/dev/null
 check "when the database is there it starts by itself" lab_wait 20 "the collector" \
     lab_started "$active" 0 collector.log
+kill -0 "$active" || exit 1
 lab_dsn="$both user=postgres"
 
 lab_sensor AMS 1 --set tally.interval=1s --set scan.window=1s --set penny.mode=off || exit 1
@@ -62,7 +62,7 @@ gen_pid=$lab_pid
 goes_on "events arrive"
 
 echo "-- two collectors"
-collector standby.log 9561
+a_collector standby.log 9561
 standby=$lab_pid
 check "a second collector stands by, and says who writes" lab_wait 10 "a word" grep -qE \
     'event=waiting for=another_collector reason=".*penstock-collector, server process [0-9]+' "$lab/log/standby.log"

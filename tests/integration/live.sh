@@ -13,7 +13,9 @@ lab_namespace AMS-world2
 lab_namespace AMS-inside2
 lab_wire AMS-world2 o0 AMS-box x0
 lab_wire AMS-box x1 AMS-inside2 i0
-cp "$lab_root/configs/lab-sensor.yaml" "$lab/live.yaml"
+lab_key ams1 AMS # of all sensors here: there is no collector
+sed "s#^publish: .*#publish: {endpoint: 'tcp://127.0.0.1:5560', certificate: $lab/keys/ams1.cert, server: $lab/keys/collector.pub}#" \
+    "$lab_root/configs/lab-sensor.yaml" >"$lab/live.yaml"
 
 # sensor_on OUTER INNER NAME PORT [ARGUMENT…]: no collector anywhere; pid in $lab_pid
 sensor_on() {

@@ -21,12 +21,14 @@
 #include "sensor/publish/publish.h"
 #include "shared/base/clock.h"
 #include "shared/wire/event.h"
+#include "tests/support/keyring.h"
 #include "tests/support/pg.h"
 
 static struct pg pg;
 static PGconn *sql;
 static char folder[] = "/tmp/penstock-test-XXXXXX", conf_path[128], policy_path[128], endpoint[64];
 static pid_t collector;
+static struct keyring keyring;
 static struct ring ring;
 static struct counters counters;
 static struct publish *publish;
@@ -123,16 +125,17 @@ static int set_up_all(void **state)
     snprintf(conf_path, sizeof conf_path, "%s/collector.yaml", folder);
     snprintf(policy_path, sizeof policy_path, "%s/expected.yaml", folder);
     choose_endpoint();
-    char text[1536];
+    keyring_open(&keyring);
+    char text[2048];
     snprintf(text, sizeof text,
-             "collector: {listen: \"%s\", insecure: true}\n"
+             "collector: {listen: \"%s\", certificate: %s, sensors: %s}\n"
              "database: {dsn: \"%s user=collector\", owner_dsn: \"%s user=owner\"}\n"
              "policy: {file: %s}\n"
              "alerts: {hold_down: 1s}\n"
              "roster: {silent_after: 2s}\n"
              "http: {listen: \"\"}\n"
              "log: {level: error}\n",
-             endpoint, pg.dsn, pg.dsn, policy_path);
+             endpoint, keyring.certificate, keyring.sensors, pg.dsn, pg.dsn, policy_path);
     write_file(conf_path, text);
     write_file(policy_path, "- {prefix: 203.0.113.0/24, ingress: [{pop: FRA}]}\n"
                             "- {prefix: 198.51.100.0/24, ingress: [{pop: FRA}]}\n");
@@ -147,6 +150,7 @@ static int tear_down_all(void **state)
     (void)state;
     if (collector > 0)
         stop_collector(SIGKILL);
+    keyring_close(&keyring);
     PQfinish(sql);
     pg_stop(&pg);
     unlink(conf_path);
@@ -157,8 +161,7 @@ static int tear_down_all(void **state)
 static void start_publisher_of(const char *sensor, const char *pop)
 {
     static struct ring *rings[] = {&ring};
-    struct publish_conf conf = {.insecure = true,
-                                .driver = "pcap",
+    struct publish_conf conf = {.driver = "pcap",
                                 .keep_bytes = 16 << 20,
                                 .linger_ns = 5 * NS_PER_MS,
                                 .stop_wait_ns = 20 * NS_PER_S};
@@ -166,6 +169,9 @@ static void start_publisher_of(const char *sensor, const char *pop)
     snprintf(conf.endpoint, sizeof conf.endpoint, "%s", endpoint);
     snprintf(conf.sensor, sizeof conf.sensor, "%s", sensor);
     snprintf(conf.pop, sizeof conf.pop, "%s", pop);
+    snprintf(conf.certificate, sizeof conf.certificate, "%.255s",
+             keyring_sensor(&keyring, sensor, pop));
+    snprintf(conf.server, sizeof conf.server, "%s", keyring.server);
     assert_int_equal(ring_init(&ring, sizeof(struct event), 1024), 0);
     assert_int_equal(publish_open(&conf, rings, 1, &counters, &publish, &note), 0);
 }

@@ -18,7 +18,7 @@ struct keyring {
 static inline const char *keyring_path(struct keyring *k, const char *folder, const char *name,
                                        const char *suffix)
 {
-    snprintf(k->file, sizeof k->file, "%s/%s%s%s", k->folder.path, folder, name, suffix);
+    snprintf(k->file, sizeof k->file, "%s/%.64s%.64s%.16s", k->folder.path, folder, name, suffix);
     return k->file;
 }
 
@@ -80,4 +80,15 @@ static inline const char *keyring_certificate(struct keyring *k, const struct cu
 {
     keyring_save(key, keyring_path(k, "", key->name, ".cert"), true);
     return k->file;
+}
+
+/* A sensor of that name may come in, with the key that it has or gets. The path of its own file,
+ * valid until the next call. */
+static inline const char *keyring_sensor(struct keyring *k, const char *name, const char *pop)
+{
+    if (access(keyring_path(k, "", name, ".cert"), F_OK) == 0)
+        return k->file;
+    struct curve_key key = keyring_new_key(name, pop);
+    keyring_allow(k, &key);
+    return keyring_certificate(k, &key);
 }

@@ -151,7 +151,7 @@ static void another_collectors_key_is_suspected_when_the_door_shuts_again_and_ag
     keyring_allow(&ring, &ams1);
     open_door(false);
     open_sensor(false, server);
-    run_until("publish.server is not its key?", 1);
+    run_until("publish.server is not its key", 1);
     run_until("it was given another public key", 1);
     assert_int_equal(lines_with("event=connected"), 0);
 }
