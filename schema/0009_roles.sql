@@ -14,7 +14,7 @@ COMMENT ON COLUMN penstock.role_grant.object IS 'Table or view of the schema, or
 COMMENT ON COLUMN penstock.role_grant.privileges IS 'What it may do there, in the words of GRANT.';
 
 -- Rows of events come by COPY and are never read by the collector; of what it folds it has one row
--- each, which it changes in place. It deletes nothing, and makes nothing but partitions.
+-- each, which it changes in place. It deletes nothing but old epochs, and makes nothing but partitions.
 INSERT INTO penstock.role_grant (role, object, privileges) VALUES
     ('penstock_collector', 'schema_version', 'SELECT'),
     ('penstock_collector', 'collector_turn', 'SELECT, UPDATE'),

@@ -517,9 +517,8 @@ static void blame(struct loop *l, const struct note *note)
         for (unsigned i = 0; i < l->take_count; i++)
             doubts_add(&l->doubts, l->takes[i].sensor, l->takes[i].epoch,
                        l->takes[i].from + l->takes[i].count - 1);
-    if (is_learnt)
-        l->has_failed = false; /* no pause: it is not the same that is tried again */
-    else
+    l->has_failed = !is_learnt; /* then the same is tried again: after a pause */
+    if (!is_learnt)
         log_error("event=database_refuses hint=\"no event is to blame, so nothing is set aside: a "
                   "row of the map, an alert or a sensor is refused; nothing is stored until the "
                   "database takes it\"");
@@ -538,15 +537,21 @@ static void forget(struct loop *l, const struct note *note)
     atomic_store(&l->is_loaded, false);
 }
 
-/* The door stays open for so long, but nothing is taken. */
+#define WHY_BUSY "another collector writes to this one's database"
+
+/* The door stays open for so long, but nothing is taken. While another collector writes, who comes
+ * is told so. */
 static void wait_outside(struct loop *l)
 {
+    const struct wire_message refuse = {.kind = WIRE_REFUSE, .reason = WHY_BUSY};
     char sensor[WIRE_NAME];
     struct wire_message m;
     uint64_t until = clock_mono_ns() + LOOP_PAUSE_MS * NS_PER_MS, at;
     while ((at = clock_mono_ns()) < until) {
         if (receive_next(l->receive, (int)((until - at) / NS_PER_MS) + 1, sensor, &m) <= 0)
             break;
+        if (l->is_busy)
+            receive_send(l->receive, sensor, &refuse);
     }
 }
 
@@ -573,14 +578,16 @@ static void recover(struct loop *l)
     if (l->has_failed)
         wait_outside(l);
     l->has_failed = true;
+    bool was_busy = l->is_busy;
     int err = load(l, &note);
+    l->is_busy = err == ERR_BUSY;
     if (err < 0) {
         char reason[sizeof note.text];
-        if (!l->is_away) /* said once, not every second */
+        if (!l->is_away || l->is_busy != was_busy) /* said once, not every second */
             log_error("event=database_away reason=\"%s\"",
                       log_quotable(note.text, reason, sizeof reason));
-        if (!l->is_away && err == ERR_BUSY)
-            tell_all(l, WIRE_REFUSE, "another collector writes to the database now");
+        if (l->is_busy && !was_busy)
+            tell_all(l, WIRE_REFUSE, WHY_BUSY);
         l->is_away = true;
         return;
     }

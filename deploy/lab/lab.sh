@@ -139,10 +139,10 @@ lab_spawn() {
     lab_pids+=("$lab_pid")
 }
 
-# lab_database: a superuser's DSN in $lab_dsn. As it should be anywhere: the schema is of role owner; the
+# lab_database [--durable]: a superuser's DSN in $lab_dsn. As it should be anywhere: the schema is of role owner; the
 # collector is role collector, which may write, and reports are role reader's.
 lab_database() {
-    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$lab/pg") || return
+    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$@" "$lab/pg") || return
     lab_sql -c "CREATE ROLE owner LOGIN CREATEROLE; GRANT CREATE ON DATABASE penstock TO owner" || return
     "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" --migrate \
         --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
@@ -159,14 +159,21 @@ lab_value() {
     lab_sql -At -c "$1"
 }
 
+# lab_collector_spawn LOG [ARGUMENT…]: starts it, and does not wait for it; pid in $lab_pid
+lab_collector_spawn() {
+    local log=$1
+    shift
+    lab_spawn "$log" nsenter --net="/run/netns/$lab_id-core" \
+        "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
+        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
+        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
+}
+
 # lab_collector [ARGUMENT…]: starts it and waits until it has loaded and listens.
 lab_collector() {
     local starts
     starts=$(lab_count 'event=started' collector.log)
-    lab_spawn collector.log nsenter --net="/run/netns/$lab_id-core" \
-        "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
-        --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
-        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
+    lab_collector_spawn collector.log "$@"
     lab_collector_pid=$lab_pid
     lab_wait 30 "the collector" lab_started "$lab_pid" "$starts" collector.log ||
         { tail -n 20 "$lab/log/collector.log" >&2; return 1; }
@@ -185,7 +192,7 @@ lab_sensor_arguments() {
     local pop=$1 n=$2 low=${1,,}
     lab_allow "${low}1" "$pop"
     printf '%s\n' -c "$lab_root/configs/lab-sensor.yaml" --set "sensor.name=${low}1" --set "sensor.pop=$pop" \
-        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab" \
+        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab/state-${low}1" \
         --set "ingress=[{router: ${low}1-r1, interface: xe-0/0/0, peer_as: 6450$n}]" \
         --set "publish.endpoint=tcp://10.255.$n.1:5560" --set "publish.certificate=$lab/keys/${low}1.cert" \
         --set "publish.server=$lab/keys/collector.pub"

@@ -154,11 +154,12 @@ static void begin_epoch(struct publish *p, uint64_t seq, uint64_t now)
     uint64_t before = spool_epoch(p->spool);
     if (spool_begin_epoch(p->spool, now) < 0)
         return; /* says hello again after a while */
-    log_error("event=spool_older epoch=%" PRIu64 " has=%" PRIu64 " new_epoch=%" PRIu64
-              " reason=\"the collector has later events of this sensor: the spool was restored from "
-              "a copy, or is in use twice\"",
-              before, seq, spool_epoch(p->spool));
-    if (spool_has_room(p->spool))
+    log_error(
+        "event=spool_older epoch=%" PRIu64 " has=%" PRIu64 " new_epoch=%" PRIu64
+        " reason=\"the collector has later events of this sensor: the spool was restored from "
+        "a copy, or is in use twice\"",
+        before, seq, spool_epoch(p->spool));
+    if (spool_has_room(p->spool) && !p->said_goodbye) /* nothing comes after that one */
         say_break(p, now);
     link_set(&p->link, LINK_GREET, now);
     p->link.greet_at = now;
@@ -366,7 +367,8 @@ static bool is_finished(struct publish *p, bool rings_empty, uint64_t now)
     if (now < p->stop_before)
         return false;
     bool is_moving = !spool_has_failed(p->spool) && spool_has_room(p->spool);
-    return !is_moving || p->conf.state_dir[0] == '\0' || (p->said_goodbye && spool_waiting(p->spool) == 0);
+    return !is_moving || p->conf.state_dir[0] == '\0' ||
+           (p->said_goodbye && spool_waiting(p->spool) == 0);
 }
 
 static bool rings_are_empty(struct publish *p)

@@ -7,7 +7,7 @@
 struct db db;
 unsigned db_commits;
 int db_fail_at;
-bool db_is_away, db_lose_commit, db_late_commit;
+bool db_is_taken, db_is_away, db_lose_commit, db_late_commit;
 bool (*db_refuses)(const char *sensor, const struct event *e);
 bool db_refuses_alerts, db_refuses_aside;
 
@@ -20,7 +20,7 @@ void doors_reset(void)
     memset(&db, 0, sizeof db);
     db_commits = 0;
     db_fail_at = 0;
-    db_is_away = db_lose_commit = db_late_commit = in_transaction = false;
+    db_is_taken = db_is_away = db_lose_commit = db_late_commit = in_transaction = false;
     db_refuses = NULL;
     db_refuses_alerts = db_refuses_aside = false;
     net_reset();
@@ -37,6 +37,8 @@ int store_load_begin(struct store *s, struct note *note)
 {
     (void)s;
     turn = db.turns;
+    if (db_is_taken)
+        return note_set(note, ERR_BUSY, "the test writes");
     return called(note);
 }
 

@@ -48,6 +48,7 @@ extern struct db db;        /* committed */
 extern unsigned db_commits; /* since reset */
 extern int db_fail_at;      /* the n-th call from now fails; 0: none */
 extern bool db_is_away;     /* everything fails */
+extern bool db_is_taken;    /* loads fail: another collector writes */
 extern bool db_lose_commit; /* the next COMMIT takes place, and says that it failed */
 extern bool db_late_commit; /* the next COMMIT says that it failed; db_late() lets it take place */
 /* Commits with such an event are refused (ERR_DATA); NULL: none. */

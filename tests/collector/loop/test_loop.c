@@ -241,6 +241,29 @@ static void a_group_is_bounded(void **state)
     assert_acked(LOOP_GROUP_MAX + 5);
 }
 
+static void while_another_collector_writes_who_comes_is_told_and_may_come_again(void **state)
+{
+    (void)state;
+    hello();
+    db_is_away = true; /* the connection is lost, and with it the right to write */
+    struct event e = tally("192.0.2.0/24", 100);
+    send_one(&e, 1);
+    db_is_away = false;
+    db_is_taken = true;
+    loop_turn(&loop, 0);
+    answers = 0;
+    hello();
+    assert_int_equal(answers, 1);
+    assert_int_equal(last_answer.kind, WIRE_REFUSE);
+    assert_non_null(strstr(last_answer.reason, "another collector"));
+    assert_false(atomic_load(&loop.is_loaded));
+    assert_int_equal(db.event_count, 0);
+    db_is_taken = false;
+    loop_turn(&loop, 0);
+    hello();
+    assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 0);
+}
+
 static void nothing_is_answered_when_the_commit_fails(void **state)
 {
     (void)state;
@@ -1042,6 +1065,7 @@ int main(void)
         PROMISE(an_event_is_acknowledged_once_it_is_committed),
         PROMISE(what_waits_is_committed_together),
         PROMISE(a_group_is_bounded),
+        PROMISE(while_another_collector_writes_who_comes_is_told_and_may_come_again),
         PROMISE(nothing_is_answered_when_the_commit_fails),
         PROMISE(a_commit_of_which_nobody_knows_counts_once),
         PROMISE(a_commit_that_takes_place_late_counts_once),

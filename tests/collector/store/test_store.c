@@ -1334,7 +1334,7 @@ static const char *rights_of(struct fixture *f, const char *role, const char *pr
 static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
 {
     struct fixture *f = *state;
-    assert_string_equal(rights_of(f, "collector", "DELETE"), "");
+    assert_string_equal(rights_of(f, "collector", "DELETE"), "sensor_epoch");
     assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "");
     assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
     assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");
@@ -1381,9 +1381,9 @@ static void a_reader_reads_what_is_for_reports_and_writes_nothing(void **state)
 {
     struct fixture *f = *state;
     static const char *const reports[] = {
-        "ingress_map", "ingress_tally",   "penny_test",    "penny_drop", "passive_flow",
-        "sensor",      "passive_total",   "scan_window",   "sensor_gap", "sensor_status",
-        "alert",       "malformed_event", "schema_version"};
+        "ingress_map",   "ingress_tally", "penny_test",      "penny_drop",    "passive_flow",
+        "sensor",        "sensor_epoch",  "passive_total",   "scan_window",   "sensor_gap",
+        "sensor_status", "alert",         "malformed_event", "schema_version"};
     static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "TRUNCATE"};
     struct ingress_row row = entry("203.0.113.0/24", &place);
     ok(store_begin(f->store, &note));
