@@ -306,10 +306,8 @@ static int do_work(struct work *w, bool with_batches, uint64_t on_the_way)
         rc = delete_acked(w);
     if (rc == 0)
         rc = make_room(w, on_the_way);
-    if (w->s->may_be_sent && w->books.meta.unsent != w->books.meta.next) {
+    if (w->s->may_be_sent)
         w->books.meta.unsent = w->books.meta.next;
-        w->books.meta.opened = 0;
-    }
     forget_why(&w->books);
     return rc == 0 ? put_meta(w) : rc;
 }
@@ -690,16 +688,9 @@ int64_t spool_ack(struct spool *s, uint64_t seq, uint64_t now)
     return fresh;
 }
 
-/* From here on events are of this copy alone. What was waiting when the copy was made is the same
- * in the spool that it was made of, which sent it perhaps; a copy comes into use by an opening. */
-static uint64_t own_from(const struct spool_meta *m)
-{
-    return MAX(m->opened, m->unsent);
-}
-
 bool spool_is_older(const struct spool *s, uint64_t seq, uint64_t first)
 {
-    return seq >= first && s->books.meta.base + seq >= own_from(&s->books.meta);
+    return seq >= first && s->books.meta.base + seq >= s->books.meta.unsent;
 }
 
 int spool_begin_epoch(struct spool *s, uint64_t now)
@@ -710,10 +701,8 @@ int spool_begin_epoch(struct spool *s, uint64_t now)
         struct spool_meta *m = &w.books.meta;
         uint64_t wall = (uint64_t)clock_wall_ns();
         m->epoch = MAX(wall, m->epoch + 1);
-        m->base = own_from(m) - 1;
+        m->base = m->unsent - 1;
         m->acked = MAX(MAX(m->acked, s->acked), m->base);
-        m->unsent = m->base + 1;
-        m->opened = 0;
         rc = work_end(&w, put_meta(&w));
     }
     tell_trouble(s, rc, now);
@@ -882,10 +871,7 @@ static int open_files(struct spool *s, const struct spool_conf *conf, struct not
                         "at least",
                         conf->state_dir[0] != '\0' ? conf->state_dir : "/tmp",
                         (unsigned)(SPOOL_MIN >> 20));
-    struct spool_meta *m = &s->books.meta;
-    if (m->opened == 0) /* durable with the first event of this opening */
-        m->opened = m->next;
-    s->acked = m->acked;
+    s->acked = s->books.meta.acked;
     return 0;
 }
 

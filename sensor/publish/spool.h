@@ -118,9 +118,8 @@ int64_t spool_ack(struct spool *s, uint64_t seq, uint64_t now);
  * older than what was sent under its epoch (restored from a backup). */
 bool spool_is_older(const struct spool *s, uint64_t seq, uint64_t first);
 
-/* Then: a new epoch, in one transaction. What may have been sent, and what waited when the copy was
- * made, is the collector's already and is dropped; the events after it are numbered from 1. 0 or as
- * spool_commit. */
+/* Then: a new epoch, in one transaction. What may have been sent is the collector's already and is
+ * dropped; the events after it are numbered from 1. 0 or as spool_commit. */
 int spool_begin_epoch(struct spool *s, uint64_t now);
 
 /* ---- counts, since spool_open ---- */

@@ -21,12 +21,11 @@ struct spool_meta {
     uint64_t next;   /* position after the last that was ever committed */
     uint64_t acked;  /* last position that needs no sending */
     uint64_t unsent; /* no position from here on was ever sent */
-    uint64_t opened; /* `next` at the first opening since unsent moved; 0: there was none */
     char sensor[64];
     uint64_t check;
 };
 
-static_assert(sizeof(struct spool_meta) == 128, "as it stands on disks");
+static_assert(sizeof(struct spool_meta) == 120, "as it stands on disks");
 
 static inline uint64_t spool_meta_check(const struct spool_meta *m)
 {

@@ -868,42 +868,6 @@ static void a_restored_copy_begins_an_epoch_with_its_own_events_and_no_others(vo
 }
 
 /* The collector passes a hole by what the sensor said: that is no later number of another's. */
-/* The original sent them later: the same events under the same numbers. */
-static void what_waited_when_the_copy_was_made_is_not_doubled(void **state)
-{
-    (void)state;
-    struct folder f, copy;
-    folder_make(&f);
-    folder_make(&copy);
-    struct spool *s = open_spool(f.path, 0);
-    add_many(s, EVENT_drop, 100);
-    commit_now(s);
-    let_out(s);
-    assert_int_equal(spool_let_out(s, false, clock_mono_ns()), 0); /* the connection is lost */
-    add_many(s, EVENT_drop, 50);
-    commit_now(s);
-    copy_of(&f, &copy);
-    spool_close(s);
-
-    for (int life = 0; life < 2; life++) { /* neither reaches the collector */
-        s = open_spool(copy.path, 0);
-        add_many(s, EVENT_drop, 10);
-        commit_now(s);
-        spool_close(s);
-    }
-    s = open_spool(copy.path, 0);
-    assert_false(spool_is_older(s, 120, 1)); /* the original was interrupted */
-    assert_int_equal(spool_ack(s, 120, 1), 120);
-    assert_false(spool_is_older(s, 150, 1));
-    assert_true(spool_is_older(s, 151, 1));
-    assert_int_equal(spool_begin_epoch(s, clock_mono_ns()), 0);
-    assert_int_equal(spool_next(s), 21);
-    assert_int_equal(walk(s, 150, NULL, 0), 20);
-    spool_close(s);
-    folder_remove(&f);
-    folder_remove(&copy);
-}
-
 static void a_hole_that_the_collector_passed_does_not_look_like_a_restored_copy(void **state)
 {
     (void)state;
@@ -1081,7 +1045,6 @@ int main(void)
         cmocka_unit_test(another_sensors_spool_is_refused_and_left_alone),
         cmocka_unit_test(a_folder_that_is_not_there_is_refused_with_its_name),
         cmocka_unit_test(a_restored_copy_begins_an_epoch_with_its_own_events_and_no_others),
-        cmocka_unit_test(what_waited_when_the_copy_was_made_is_not_doubled),
         cmocka_unit_test(a_hole_that_the_collector_passed_does_not_look_like_a_restored_copy),
         cmocka_unit_test(it_can_be_shown_checked_and_exported_beside_its_sensor),
         cmocka_unit_test(the_command_says_what_was_given_up),
