@@ -115,7 +115,7 @@ static int take_hello(struct loop *l, const char *sensor, const struct wire_mess
         return 0;
     }
     struct wire_message welcome = {
-        .kind = WIRE_WELCOME, .version = WIRE_VERSION, .epoch = m->epoch};
+        .kind = WIRE_WELCOME, .version = WIRE_VERSION, .epoch = m->epoch, .zstd = 1};
     int err = fold_hello(&l->fold, sensor, m, now, &welcome.seq);
     if (err == ERR_FULL) { /* told by tick(), not a line each: names may come by the thousand */
         l->fold.sensors_refused++;

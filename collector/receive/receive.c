@@ -8,6 +8,7 @@
 #include "collector/receive/peers.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/wire/zip.h"
 
 /* Longest message that the collector says: texts of a hello at most. */
 enum { SAY_MAX = 1024 };
@@ -22,6 +23,7 @@ struct receive {
     struct peer_id from;       /* of the message in `in` */
     char from_key[CURVE_TEXT]; /* of its connection; "": plain */
     zmq_msg_t in;
+    struct wire_zip *zip; /* and its events, if they came compressed */
     struct quiet said_beyond;
 };
 
@@ -35,7 +37,8 @@ int receive_open(const struct receive_conf *conf, struct counters *counters, str
     r->counters = counters;
     r->due_at = UINT64_MAX;
     zmq_msg_init(&r->in);
-    int err = door_open(&r->door, conf, counters, note);
+    int err = wire_zip_new(&r->zip) < 0 ? note_set(note, -ENOMEM, "no memory for batches")
+                                        : door_open(&r->door, conf, counters, note);
     if (err == 0)
         *out = r;
     else
@@ -50,6 +53,7 @@ void receive_close(struct receive *r)
     zmq_msg_close(&r->in);
     door_close(&r->door);
     peers_clear(&r->peers);
+    wire_zip_free(r->zip);
     free(r);
 }
 
@@ -193,9 +197,18 @@ static void refuse_beyond(struct receive *r, struct peer *peer, uint64_t now)
                  peer->name, more);
 }
 
+/* Events that are not what the batch says are left out: the caller sets the batch aside and moves
+ * on, where a message that counted as malformed would be sent again for ever. */
+static void unzip(struct receive *r, struct wire_message *m)
+{
+    if (wire_unzip(r->zip, m) == 0)
+        return;
+    counter_add(r->counters, COUNTER_messages_malformed, 1);
+    m->zstd = m->events_len = 0;
+}
+
 /* 1: the batch is within what this sensor may send. */
-static int take_batch(struct receive *r, const struct wire_message *m,
-                      char sensor[static WIRE_NAME])
+static int take_batch(struct receive *r, struct wire_message *m, char sensor[static WIRE_NAME])
 {
     uint64_t now = clock_mono_ns();
     struct peer *peer = known(r);
@@ -206,6 +219,7 @@ static int take_batch(struct receive *r, const struct wire_message *m,
         refuse_beyond(r, peer, now);
         return 0;
     }
+    unzip(r, m);
     memcpy(sensor, peer->name, WIRE_NAME);
     return 1;
 }

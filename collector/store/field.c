@@ -51,29 +51,43 @@ void record_bytes(struct record *r, const void *bytes, size_t len)
     r->len += len;
 }
 
+/* The same, for what has its length at compile time. */
+static inline void put(struct record *r, const void *bytes, size_t len)
+{
+    if (r->room - r->len < len || r->failed) {
+        record_bytes(r, bytes, len);
+        return;
+    }
+    memcpy(r->data + r->len, bytes, len);
+    r->len += len;
+}
+
 static void put_16(struct record *r, uint16_t value)
 {
     uint16_t be = htobe16(value);
-    record_bytes(r, &be, sizeof be);
+    put(r, &be, sizeof be);
 }
 
 static void put_32(struct record *r, uint32_t value)
 {
     uint32_t be = htobe32(value);
-    record_bytes(r, &be, sizeof be);
+    put(r, &be, sizeof be);
 }
 
 static void put_64(struct record *r, uint64_t value)
 {
     uint64_t be = htobe64(value);
-    record_bytes(r, &be, sizeof be);
+    put(r, &be, sizeof be);
 }
 
-static void put_real(struct record *r, double value)
+/* A field of eight bytes. */
+static void put_field_64(struct record *r, uint64_t value)
 {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    put_64(r, bits);
+    struct {
+        uint32_t len;
+        uint32_t high, low;
+    } be = {htobe32(8), htobe32((uint32_t)(value >> 32)), htobe32((uint32_t)value)};
+    put(r, &be, sizeof be);
 }
 
 void record_count(struct record *r, int16_t columns)
@@ -96,7 +110,9 @@ void field_text(struct record *r, const char *text)
 {
     size_t len = strlen(text);
     put_32(r, (uint32_t)len);
-    for (size_t i = 0; i < len;) {
+    size_t clean = utf8_ascii((const uint8_t *)text, len);
+    record_bytes(r, text, clean);
+    for (size_t i = clean; i < len;) {
         size_t n = utf8_length((const uint8_t *)text + i, len - i);
         record_bytes(r, n > 0 ? text + i : "?", n > 0 ? n : 1);
         i += n > 0 ? n : 1;
@@ -113,8 +129,7 @@ void field_text_or_null(struct record *r, const char *text)
 
 void field_bigint(struct record *r, uint64_t value)
 {
-    put_32(r, 8);
-    put_64(r, value <= INT64_MAX ? value : INT64_MAX);
+    put_field_64(r, value <= INT64_MAX ? value : INT64_MAX);
 }
 
 void field_bigint_or_null(struct record *r, uint64_t value)
@@ -146,8 +161,9 @@ void field_boolean(struct record *r, bool value)
 
 void field_real(struct record *r, double value)
 {
-    put_32(r, 8);
-    put_real(r, value);
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_field_64(r, bits);
 }
 
 void field_probability(struct record *r, double value)
@@ -161,8 +177,7 @@ void field_probability(struct record *r, double value)
 void field_instant(struct record *r, int64_t ns)
 {
     int64_t us = ns / 1000 - (ns % 1000 < 0);
-    put_32(r, 8);
-    put_64(r, (uint64_t)(us - PG_EPOCH_US));
+    put_field_64(r, (uint64_t)(us - PG_EPOCH_US));
 }
 
 void field_time(struct record *r, int64_t ns)
@@ -228,17 +243,33 @@ void field_uuid(struct record *r, const uint8_t uuid[static 16])
     field_bytea(r, uuid, 16);
 }
 
+/* Dimensions, whether there are NULLs, element type, then per dimension its length and first index.
+ */
+static void array_head(struct record *r, uint32_t type, uint32_t count, bool may_have_null,
+                       size_t elements_len)
+{
+    bool is_empty = count == 0;
+    put_32(r, (uint32_t)(12 + (is_empty ? 0 : 8 + elements_len)));
+    put_32(r, !is_empty);
+    put_32(r, may_have_null);
+    put_32(r, type);
+    if (is_empty)
+        return;
+    put_32(r, count);
+    put_32(r, 1);
+}
+
+void field_array(struct record *r, uint32_t type, uint32_t count, const struct record *elements)
+{
+    array_head(r, type, count, true, elements->len);
+    record_bytes(r, elements->data, elements->len);
+    r->failed = r->failed || elements->failed;
+}
+
 void field_reals(struct record *r, const struct reals *values)
 {
     uint32_t n = values->count <= REALS_MAX ? values->count : REALS_MAX;
-    put_32(r, 12 + (n > 0 ? 8 + 12 * n : 0));
-    put_32(r, n > 0); /* dimensions */
-    put_32(r, 0);     /* no NULLs */
-    put_32(r, FLOAT8_OID);
-    if (n > 0) {
-        put_32(r, n);
-        put_32(r, 1); /* first index */
-    }
+    array_head(r, FLOAT8_OID, n, false, 12 * n);
     for (uint32_t i = 0; i < n; i++)
         field_real(r, values->value[i]);
 }

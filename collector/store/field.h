@@ -46,6 +46,8 @@ void field_prefix(struct record *r, const struct prefix *p); /* cidr */
 void field_mac(struct record *r, const uint8_t mac[static 6]);
 void field_mac_or_null(struct record *r, const uint8_t mac[static 6]); /* zero: NULL */
 void field_uuid(struct record *r, const uint8_t uuid[static 16]);
+/* An array of count elements, which elements holds as fields; type: the elements' OID. */
+void field_array(struct record *r, uint32_t type, uint32_t count, const struct record *elements);
 void field_reals(struct record *r, const struct reals *values); /* double precision[] */
 
 /* Reads one row of a binary result, column after column. NULL reads as zero or "". */

@@ -90,6 +90,13 @@ static bool is_good(const PGresult *res)
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
 }
 
+/* Before any other statement while a COPY is open: what waits for it goes with it, so that it need
+ * not be opened once more for the rest. */
+static int finish_rows(struct store *s, struct note *note)
+{
+    return s->copying == NULL ? 0 : copy_events_flush(s, note);
+}
+
 int session_ask(struct store *s, const char *sql, const char *what, PGresult **out,
                 struct note *note)
 {
@@ -97,13 +104,16 @@ int session_ask(struct store *s, const char *sql, const char *what, PGresult **o
     int lengths[PARAMETERS_MAX], formats[PARAMETERS_MAX];
     if (s->statement.failed)
         return out_of_memory(s, what, note);
+    int err = finish_rows(s, note);
+    if (err != 0)
+        return err;
     int n = parameters_cut(&s->statement, values, lengths, formats);
     PGresult *res = PQexecParams(s->conn, sql, n, NULL, values, lengths, formats, BINARY);
     if (is_good(res)) {
         *out = res;
         return 0;
     }
-    int err = session_fail(s, res, what, note);
+    err = session_fail(s, res, what, note);
     PQclear(res);
     return err;
 }
@@ -119,8 +129,11 @@ int session_run(struct store *s, const char *sql, const char *what, struct note 
 
 int session_script(struct store *s, const char *sql, const char *what, struct note *note)
 {
+    int err = finish_rows(s, note);
+    if (err != 0)
+        return err;
     PGresult *res = PQexec(s->conn, sql);
-    int err = is_good(res) ? 0 : session_fail(s, res, what, note);
+    err = is_good(res) ? 0 : session_fail(s, res, what, note);
     PQclear(res);
     return err;
 }
@@ -135,10 +148,12 @@ static void drain(struct store *s)
 int session_each(struct store *s, const char *sql, const char *what,
                  int (*each)(void *arg, struct columns *row), void *arg, struct note *note)
 {
+    int err = finish_rows(s, note);
+    if (err != 0)
+        return err;
     if (PQsendQueryParams(s->conn, sql, 0, NULL, NULL, NULL, NULL, BINARY) != 1)
         return session_fail(s, NULL, what, note);
     PQsetSingleRowMode(s->conn);
-    int err = 0;
     bool ended = false; /* the server said that there are no more rows */
     for (PGresult *res; err == 0 && (res = PQgetResult(s->conn)) != NULL; PQclear(res)) {
         if (PQresultStatus(res) == PGRES_SINGLE_TUPLE)
@@ -164,39 +179,60 @@ int session_boolean(struct store *s, const char *sql, const char *what, bool *ou
     return session_each(s, sql, what, keep_boolean, out, note);
 }
 
-static bool copy_send(struct store *s, const struct record *rows)
+static int copy_broke(struct store *s, const PGresult *res, struct note *note)
 {
-    static const char head[19] = "PGCOPY\n\377\r\n"; /* NUL, flags and extension length follow: 0 */
-    static const char end[2] = "\377\377";
-    enum { CHUNK = 1 << 16 };
-    bool sent = PQputCopyData(s->conn, head, sizeof head) == 1;
-    for (size_t at = 0; sent && at < rows->len; at += CHUNK) {
-        size_t len = rows->len - at < CHUNK ? rows->len - at : CHUNK;
-        sent = PQputCopyData(s->conn, (const char *)rows->data + at, (int)len) == 1;
-    }
-    return sent && PQputCopyData(s->conn, end, sizeof end) == 1;
+    const char *what = s->copying;
+    s->copying = NULL;
+    return session_fail(s, res, what, note);
 }
 
-int session_copy(struct store *s, const char *sql, const struct record *rows, const char *what,
-                 struct note *note)
+static bool copy_send(struct store *s, const void *bytes, size_t len)
+{
+    enum { CHUNK = 1 << 16 };
+    bool sent = true;
+    for (size_t at = 0; sent && at < len; at += CHUNK)
+        sent = PQputCopyData(s->conn, (const char *)bytes + at,
+                             (int)(len - at < CHUNK ? len - at : CHUNK)) == 1;
+    return sent;
+}
+
+int session_copy_open(struct store *s, const char *sql, const char *what, struct note *note)
+{
+    static const char head[19] = "PGCOPY\n\377\r\n"; /* NUL, flags and extension length follow: 0 */
+    if (s->copying == what)
+        return 0;
+    int err = session_copy_close(s, note);
+    if (err != 0)
+        return err;
+    PGresult *res = PQexec(s->conn, sql);
+    if (PQresultStatus(res) != PGRES_COPY_IN)
+        err = session_fail(s, res, what, note);
+    PQclear(res);
+    if (err != 0)
+        return err;
+    s->copying = what;
+    return copy_send(s, head, sizeof head) ? 0 : copy_broke(s, NULL, note);
+}
+
+int session_copy_rows(struct store *s, const struct record *rows, struct note *note)
 {
     if (rows->failed)
-        return out_of_memory(s, what, note);
-    PGresult *res = PQexec(s->conn, sql);
-    bool opened = PQresultStatus(res) == PGRES_COPY_IN;
-    if (!opened) {
-        int err = session_fail(s, res, what, note);
-        PQclear(res);
-        return err;
-    }
-    PQclear(res);
-    bool sent = copy_send(s, rows);
-    if (PQputCopyEnd(s->conn, sent ? NULL : "the sender failed") != 1)
-        return session_fail(s, NULL, what, note);
-    res = PQgetResult(s->conn);
-    int err = sent && is_good(res) ? 0 : session_fail(s, res, what, note);
+        return out_of_memory(s, s->copying, note);
+    return copy_send(s, rows->data, rows->len) ? 0 : copy_broke(s, NULL, note);
+}
+
+int session_copy_close(struct store *s, struct note *note)
+{
+    static const char end[2] = "\377\377";
+    if (s->copying == NULL)
+        return 0;
+    if (!copy_send(s, end, sizeof end) || PQputCopyEnd(s->conn, NULL) != 1)
+        return copy_broke(s, NULL, note);
+    PGresult *res = PQgetResult(s->conn);
+    int err = is_good(res) ? 0 : copy_broke(s, res, note);
     PQclear(res);
     drain(s);
+    s->copying = NULL;
     return err;
 }
 

@@ -18,6 +18,9 @@ enum event_table {
 /* Partitions per table: one for all that is before 2026, 300 months, one for all that is after. */
 #define PARTITION_COUNT 302
 
+/* Columns of a map entry. */
+#define ENTRY_COLUMN_COUNT 24
+
 /* Which server process a session is: its number may be another's later, its birth may not. */
 struct backend {
     uint64_t pid;  /* 0: none */
@@ -41,10 +44,11 @@ struct store {
     bool is_turn_known;     /* else whatever store_begin finds is right */
     struct turn turn;       /* when the last of our transactions committed */
     struct turn next;       /* when the one under way will have */
-    /* what waits for the next flush, as COPY BINARY rows */
-    struct record events[TABLE_COUNT];
-    struct record entries;   /* changed map entries */
-    uint64_t entry_ordinal;  /* so that the latest of several rows of one entry wins */
+    const char *copying;    /* what the open COPY writes; NULL: none is open */
+    /* what waits for the next flush */
+    struct record events[TABLE_COUNT];         /* COPY BINARY rows */
+    struct record entries[ENTRY_COLUMN_COUNT]; /* changed map entries: a column each */
+    uint32_t entry_count;
     struct record statement; /* parameters of the statement at hand */
     /* partitions known to be there; forgotten with every rollback, which may undo one */
     bool partitions[TABLE_COUNT][PARTITION_COUNT];
@@ -84,9 +88,14 @@ int session_each(struct store *s, const char *sql, const char *what,
 /* One boolean, without parameters. */
 int session_boolean(struct store *s, const char *sql, const char *what, bool *out,
                     struct note *note);
-/* COPY … FROM STDIN of those rows. */
-int session_copy(struct store *s, const char *sql, const struct record *rows, const char *what,
-                 struct note *note);
+/* COPY … FROM STDIN (FORMAT binary), open while rows come. what: static text, and the COPY's name:
+ * when it is open already nothing is done. Any other statement, and another COPY, closes it first.
+ */
+int session_copy_open(struct store *s, const char *sql, const char *what, struct note *note);
+/* Sends rows; does not wait for the database to take them, unless the socket is full. */
+int session_copy_rows(struct store *s, const struct record *rows, struct note *note);
+/* Ends the open COPY, if there is one: only now it is known whether the rows were taken. */
+int session_copy_close(struct store *s, struct note *note);
 
 /* Fills the note from res (may be NULL) or the connection, rolls back; ERR_DATA when the values are
  * to blame, else ERR_DATABASE. */
@@ -97,6 +106,8 @@ int session_in_transaction(struct store *s, const char *what, struct note *note)
 
 /* copy.c: sends all that waits. */
 int copy_flush(struct store *s, struct note *note);
+/* copy.c: sends the events that wait, and closes the COPY. */
+int copy_events_flush(struct store *s, struct note *note);
 /* copy.c: forgets all that waits. */
 void copy_forget(struct store *s);
 /* copy.c: keeps the event for COPY if its type has a table there; *taken tells. */

@@ -126,7 +126,8 @@ void store_close(struct store *s)
     PQfinish(s->conn);
     for (unsigned t = 0; t < TABLE_COUNT; t++)
         record_clear(&s->events[t]);
-    record_clear(&s->entries);
+    for (unsigned i = 0; i < ENTRY_COLUMN_COUNT; i++)
+        record_clear(&s->entries[i]);
     record_clear(&s->statement);
     free(s);
 }

@@ -2,7 +2,7 @@
 # The Debian 12 packages that Penstock needs, and how to get them. Sourced by deploy/demo and tests/run.
 
 packages_build=(gcc libc6-dev clang llvm cmake ninja-build pkg-config bpftool libbpf-dev libxdp-dev
-    libelf-dev libzmq3-dev libczmq-dev liblmdb-dev libmsgpack-dev libyaml-dev libpq-dev libpcap-dev
+    libelf-dev libzmq3-dev libczmq-dev liblmdb-dev libmsgpack-dev libzstd-dev libyaml-dev libpq-dev libpcap-dev
     libmicrohttpd-dev libcap-ng-dev libdpdk-dev libcmocka-dev linux-libc-dev)
 packages_run=(postgresql-15 postgresql-client-15 iproute2 ethtool iperf3 nmap iputils-ping procps util-linux)
 packages_test=(libclang-rt-14-dev clang-format-14 man-db groff tcpdump curl ncat shellcheck git

@@ -12,6 +12,7 @@
 #include "sensor/publish/spool.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/wire/zip.h"
 
 /* A ring has no wake-up: that would cost the worker a system call per event. So the thread looks
  * at the rings every few ms, whatever the socket does; linger is longer than this anyway. */
@@ -33,6 +34,8 @@ struct publish {
     struct credentials credentials;
     struct spool *spool;
     struct link link;
+    struct wire_zip *zip;
+    bool may_zip;      /* this collector takes compressed batches: its welcome said so */
     uint64_t send_seq; /* number of the next event to send */
     /* last numbers of the batches on the way, oldest first */
     uint64_t way[WIRE_CREDIT];
@@ -189,6 +192,7 @@ static void take_welcome(struct publish *p, const struct wire_message *m, uint64
     }
     go_back(p);
     p->link.credit = m->credit > 0 ? m->credit : 1;
+    p->may_zip = m->zstd > 0;
     link_set(&p->link, LINK_OPEN, now);
     log_info("event=connected endpoint=%s from_seq=%" PRIu64 " unacknowledged=%" PRIu64,
              p->conf.endpoint, p->send_seq, spool_held(p->spool) + spool_waiting(p->spool));
@@ -311,6 +315,8 @@ static bool send_batch(struct publish *p, const struct record *r)
                              .count = r->count,
                              .events = r->events,
                              .events_len = r->len};
+    if (p->may_zip)
+        wire_zip(p->zip, &m);
     if (r->first > p->send_seq) { /* what a full spool gave up, or a damaged record, is missing */
         m.after = p->send_seq - 1;
         snprintf(m.reason, sizeof m.reason, "%s", spool_why(p->spool));
@@ -414,6 +420,7 @@ static void publish_free(struct publish *p)
     link_close(&p->link);
     credentials_forget(&p->credentials);
     spool_close(p->spool);
+    wire_zip_free(p->zip);
     free(p->rings);
     free(p);
 }
@@ -423,7 +430,7 @@ static int publish_new(const struct publish_conf *conf, struct ring *const *ring
 {
     struct publish *p = calloc(1, sizeof *p);
     struct ring **copy = calloc(n > 0 ? n : 1, sizeof(struct ring *));
-    if (p == NULL || copy == NULL) {
+    if (p == NULL || copy == NULL || wire_zip_new(&p->zip) < 0) {
         free(p);
         free(copy);
         return -ENOMEM;

@@ -9,29 +9,39 @@
 #include "shared/wire/fields.h"
 #include "shared/wire/utf8.h"
 
+/* ---- words: shared/wire/words.def as data ---- */
+
+#define WORDS(list, ...) static const char *const words_##list[] = {__VA_ARGS__};
+#include "shared/wire/words.def"
+#undef WORDS
+
 /* ---- the rows: schema/events.def as data ---- */
 
-/* what a type makes of its argument: limit, list */
-#define ARG_U64(arg)    0, NULL
-#define ARG_OPT(arg)    0, NULL
-#define ARG_REAL(arg)   0, NULL
-#define ARG_TIME(arg)   0, NULL
-#define ARG_SPAN(arg)   0, NULL
-#define ARG_TEXT(arg)   arg, NULL
-#define ARG_ADDR(arg)   0, NULL
-#define ARG_PREFIX(arg) 0, NULL
-#define ARG_MAC(arg)    0, NULL
-#define ARG_UUID(arg)   0, NULL
-#define ARG_WORD(arg)   0, #arg
-#define ARG_REALS(arg)  arg, NULL
-#define ARG_BOOL(arg)   0, NULL
+/* what a type makes of its argument: limit, list, words, their number */
+#define ARG_U64(arg)    0, NULL, NULL, 0
+#define ARG_OPT(arg)    0, NULL, NULL, 0
+#define ARG_REAL(arg)   0, NULL, NULL, 0
+#define ARG_TIME(arg)   0, NULL, NULL, 0
+#define ARG_SPAN(arg)   0, NULL, NULL, 0
+#define ARG_TEXT(arg)   arg, NULL, NULL, 0
+#define ARG_ADDR(arg)   0, NULL, NULL, 0
+#define ARG_PREFIX(arg) 0, NULL, NULL, 0
+#define ARG_MAC(arg)    0, NULL, NULL, 0
+#define ARG_UUID(arg)   0, NULL, NULL, 0
+#define ARG_WORD(arg)   0, #arg, words_##arg, sizeof words_##arg / sizeof *words_##arg
+#define ARG_REALS(arg)  arg, NULL, NULL, 0
+#define ARG_BOOL(arg)   0, NULL, NULL, 0
 
-#define INGRESS_ROW(ev, name, type, arg, sentence) \
-    {#name, FIELD_##type, offsetof(struct event, ev.ingress.name), ARG_##type(arg), "", sentence},
+#define INGRESS_ROW(ev, name, type, arg, sentence)             \
+    {#name,           sizeof #name - 1,                        \
+     FIELD_##type,    offsetof(struct event, ev.ingress.name), \
+     ARG_##type(arg), "",                                      \
+     sentence},
 
 #define EVENT(name, number, sentence) static const struct field fields_##name[] = {
-#define FIELD(ev, name, type, arg, unit, sentence) \
-    {#name, FIELD_##type, offsetof(struct event, ev.name), ARG_##type(arg), unit, sentence},
+#define FIELD(ev, name, type, arg, unit, sentence)                                            \
+    {#name, sizeof #name - 1, FIELD_##type, offsetof(struct event, ev.name), ARG_##type(arg), \
+     unit,  sentence},
 #define INGRESS(ev)                                                                               \
     INGRESS_ROW(ev, router, TEXT, sizeof((struct ingress *)0)->router, "where it enters: router") \
     INGRESS_ROW(ev, interface, TEXT, sizeof((struct ingress *)0)->interface, "and its interface") \
@@ -101,10 +111,6 @@ void event_shift(struct event *e, int64_t offset_ns)
 }
 
 /* ---- words ---- */
-
-#define WORDS(list, ...) static const char *const words_##list[] = {__VA_ARGS__};
-#include "shared/wire/words.def"
-#undef WORDS
 
 static const struct word_list {
     const char *name;

@@ -23,10 +23,13 @@ enum field_type {
 
 struct field {
     const char *key;
+    uint8_t key_len;
     enum field_type type;
     size_t offset;    /* in the struct that holds it (struct event, struct wire_message) */
     size_t limit;     /* TEXT: size with NUL; REALS: most elements; else 0 */
-    const char *list; /* WORD: name of its list; else NULL */
+    const char *list; /* WORD: name of its list, and the list; else NULL */
+    const char *const *words;
+    unsigned word_count;
     const char *unit, *sentence;
 };
 

@@ -21,3 +21,12 @@ static inline size_t utf8_length(const uint8_t *s, size_t left)
         return 0;
     return n;
 }
+
+/* How many bytes at the front of s are ASCII other than NUL: mostly all. */
+static inline size_t utf8_ascii(const uint8_t *s, size_t len)
+{
+    size_t n = 0;
+    while (n < len && s[n] - 1u < 0x7f)
+        n++;
+    return n;
+}

@@ -4,14 +4,16 @@
 #include <string.h>
 
 #include "shared/wire/pack.h"
+#include "shared/wire/unpack.h"
 #include "shared/wire/utf8.h"
 
-#define BIT(kind)        (1u << (kind))
+#define BIT(kind) (1u << (kind))
 
-#define MESSAGE_U64(key) #key, FIELD_U64, offsetof(struct wire_message, key), 0, NULL, "", ""
-#define MESSAGE_TEXT(key)                                                                        \
-#key, FIELD_TEXT, offsetof(struct wire_message, key), sizeof((struct wire_message *)0)->key, \
-        NULL, "", ""
+#define MESSAGE_KEY(k) \
+    .key = #k, .key_len = sizeof #k - 1, .offset = offsetof(struct wire_message, k)
+#define MESSAGE_U64(k) MESSAGE_KEY(k), .type = FIELD_U64
+#define MESSAGE_TEXT(k) \
+    MESSAGE_KEY(k), .type = FIELD_TEXT, .limit = sizeof((struct wire_message *)0)->k
 
 /* Every key but "m", "count" and "events", and the kinds of message that carry it. */
 static const struct message_field {
@@ -28,6 +30,7 @@ static const struct message_field {
     {{MESSAGE_U64(next_seq)}, BIT(WIRE_HELLO)},
     {{MESSAGE_U64(seq)}, BIT(WIRE_WELCOME) | BIT(WIRE_ACK)},
     {{MESSAGE_U64(credit)}, BIT(WIRE_WELCOME)},
+    {{MESSAGE_U64(zstd)}, BIT(WIRE_WELCOME) | BIT(WIRE_BATCH)},
     {{MESSAGE_TEXT(reason)},
      BIT(WIRE_HELLO) | BIT(WIRE_BATCH) | BIT(WIRE_AGAIN) | BIT(WIRE_REFUSE)},
 };
@@ -86,49 +89,65 @@ int wire_encode(const struct wire_message *m, uint8_t *out, size_t room)
     return err < 0 ? err : pack_end(&p);
 }
 
-static int decode_kind(const msgpack_object_map *map, struct wire_message *m)
+static int decode_kind(const uint8_t *at, uint32_t pairs, struct wire_message *m)
 {
-    for (uint32_t i = 0; i < map->size; i++) {
-        const msgpack_object *value = &map->ptr[i].val;
-        if (!unpack_key_is(&map->ptr[i].key, "m"))
+    for (uint32_t i = 0; i < pairs; i++) {
+        struct value key, v;
+        at = unpack_value(at, &key);
+        at = unpack_value(at, &v);
+        if (!unpack_is_text(&key, "m", 1))
             continue;
-        if (value->type != MSGPACK_OBJECT_POSITIVE_INTEGER || !kind_is_known(value->via.u64))
+        if (v.type != VALUE_NUMBER || !kind_is_known(v.number))
             return ERR_FORMAT;
-        m->kind = (enum wire_kind)value->via.u64;
+        m->kind = (enum wire_kind)v.number;
         return 0;
     }
     return ERR_FORMAT;
 }
 
-static int decode_count(const msgpack_object *value, struct wire_message *m)
+static int decode_count(const struct value *v, struct wire_message *m)
 {
-    if (value->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+    if (v->type != VALUE_NUMBER)
         return ERR_FORMAT;
-    if (value->via.u64 > WIRE_BATCH_EVENTS)
+    if (v->number > WIRE_BATCH_EVENTS)
         return ERR_TOO_LONG;
-    m->count = (uint32_t)value->via.u64;
+    m->count = (uint32_t)v->number;
     return 0;
 }
 
-static int decode_events(const msgpack_object *value, struct wire_message *m)
+static int decode_events(const struct value *v, struct wire_message *m)
 {
-    if (value->type != MSGPACK_OBJECT_BIN)
+    if (v->type != VALUE_BIN)
         return ERR_FORMAT;
-    m->events = (const uint8_t *)value->via.bin.ptr;
-    m->events_len = value->via.bin.size;
+    m->events = v->bytes;
+    m->events_len = v->count;
     return 0;
 }
 
-static int decode_pair(const msgpack_object_kv *pair, struct wire_message *m)
+static int decode_pair(const struct value *key, const struct value *v, struct wire_message *m)
 {
-    if (m->kind == WIRE_BATCH && unpack_key_is(&pair->key, "count"))
-        return decode_count(&pair->val, m);
-    if (m->kind == WIRE_BATCH && unpack_key_is(&pair->key, "events"))
-        return decode_events(&pair->val, m);
-    for (size_t i = 0; i < FIELDS; i++)
-        if ((fields[i].kinds & BIT(m->kind)) && unpack_key_is(&pair->key, fields[i].field.key))
-            return unpack_field(&fields[i].field, &pair->val, m);
+    if (m->kind == WIRE_BATCH && unpack_is_text(key, "count", 5))
+        return decode_count(v, m);
+    if (m->kind == WIRE_BATCH && unpack_is_text(key, "events", 6))
+        return decode_events(v, m);
+    for (size_t i = 0; i < FIELDS; i++) {
+        const struct field *f = &fields[i].field;
+        if ((fields[i].kinds & BIT(m->kind)) && unpack_is_text(key, f->key, f->key_len))
+            return unpack_field(f, v, m);
+    }
     return 0;
+}
+
+/* Each event takes a byte at least. What its events will be is said by the batch, and believed no
+ * further than batches get. */
+static int check_batch(const struct wire_message *m)
+{
+    if (m->first_seq == 0 || m->count == 0 || m->first_seq > (uint64_t)INT64_MAX - m->count ||
+        m->after >= m->first_seq)
+        return ERR_FORMAT;
+    if (m->zstd > WIRE_BATCH_BYTES + WIRE_EVENT_MAX)
+        return ERR_TOO_LONG;
+    return (m->zstd > 0 ? m->zstd : m->events_len) < m->count ? ERR_FORMAT : 0;
 }
 
 /* What makes no sense whoever says it: later code may count on it. */
@@ -136,19 +155,18 @@ static int check(const struct wire_message *m)
 {
     if (m->kind == WIRE_HELLO && (m->first_seq == 0 || m->next_seq < m->first_seq))
         return ERR_FORMAT;
-    if (m->kind == WIRE_BATCH && (m->first_seq == 0 || m->count == 0 || m->events_len < m->count ||
-                                  m->first_seq > (uint64_t)INT64_MAX - m->count))
-        return ERR_FORMAT;
-    if (m->kind == WIRE_BATCH && m->after >= m->first_seq)
-        return ERR_FORMAT;
-    return 0;
+    return m->kind == WIRE_BATCH ? check_batch(m) : 0;
 }
 
-static int decode_map(const msgpack_object_map *map, struct wire_message *m)
+static int decode_map(const uint8_t *at, uint32_t pairs, struct wire_message *m)
 {
-    int err = decode_kind(map, m);
-    for (uint32_t i = 0; err == 0 && i < map->size; i++)
-        err = decode_pair(&map->ptr[i], m);
+    int err = decode_kind(at, pairs, m);
+    for (uint32_t i = 0; err == 0 && i < pairs; i++) {
+        struct value key, v;
+        at = unpack_value(at, &key);
+        at = unpack_value(at, &v);
+        err = decode_pair(&key, &v, m);
+    }
     return err < 0 ? err : check(m);
 }
 
@@ -163,11 +181,8 @@ int wire_decode(const uint8_t *data, size_t len, struct wire_message *m)
         return err;
     if (used != len)
         return ERR_FORMAT;
-    msgpack_unpacked object;
-    err = unpack_map(data, len, &object);
-    if (err < 0)
-        return err;
-    err = decode_map(&object.data.via.map, m);
-    msgpack_unpacked_destroy(&object); /* m->events points into data, not into the object */
-    return err;
+    const uint8_t *first;
+    uint32_t pairs;
+    err = unpack_map(data, &first, &pairs);
+    return err < 0 ? err : decode_map(first, pairs, m);
 }

@@ -64,7 +64,10 @@ struct wire_message {
     uint64_t seq;       /* welcome, ack: last committed event of that epoch, 0: none */
     uint64_t credit;    /* welcome: batches that may be on the way */
     char reason[128];   /* again, refuse; hello, batch: why numbers before first_seq are missing */
-    uint32_t count;     /* batch: number of events */
+    /* welcome: 1: batches may be compressed; batch: how long its events were before they were, 0:
+     * they are not. 0 from who does not know the key, so who does not know it gets none (zip.h). */
+    uint64_t zstd;
+    uint32_t count;        /* batch: number of events */
     const uint8_t *events; /* batch, decoded: the encoded events, one after another; borrowed */
     size_t events_len;
 };
@@ -89,5 +92,5 @@ int wire_encode(const struct wire_message *m, uint8_t *out, size_t room);
 /* Decodes a message; m->events points into data. 0, ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LONG. On 0 a
  * hello has 1 <= first_seq <= next_seq; a batch has 1 <= count <= WIRE_BATCH_EVENTS, first_seq >=
  * 1, after < first_seq, and no number of it beyond 2^63-1. Whether its events decode is seen one by
- * one. */
+ * one. Compressed ones stay so: wire_unzip. */
 int wire_decode(const uint8_t *data, size_t len, struct wire_message *m);

@@ -2,10 +2,11 @@
 #include <string.h>
 
 #include "shared/wire/pack.h"
+#include "shared/wire/unpack.h"
 #include "shared/wire/wire.h"
 
-static const struct field at_field = {"at", FIELD_TIME, offsetof(struct event, at), 0, NULL,
-                                      "",   ""};
+static const struct field at_field = {
+    .key = "at", .key_len = 2, .type = FIELD_TIME, .offset = offsetof(struct event, at)};
 
 int wire_event_encode(const struct event *e, uint8_t *out, size_t room)
 {
@@ -23,57 +24,71 @@ int wire_event_encode(const struct event *e, uint8_t *out, size_t room)
     return err < 0 ? err : pack_end(&p);
 }
 
-/* The value of a key that must stand in every event; NULL if it does not. */
-static const msgpack_object *map_find(const msgpack_object_map *map, const char *key)
+/* The value of a key that may stand anywhere; false: it does not. */
+static bool map_find(const uint8_t *at, uint32_t pairs, const char *key, size_t len,
+                     struct value *out)
 {
-    for (uint32_t i = 0; i < map->size; i++)
-        if (unpack_key_is(&map->ptr[i].key, key))
-            return &map->ptr[i].val;
-    return NULL;
+    for (uint32_t i = 0; i < pairs; i++) {
+        struct value k;
+        at = unpack_value(at, &k);
+        at = unpack_value(at, out);
+        if (unpack_is_text(&k, key, len))
+            return true;
+    }
+    return false;
 }
 
 /* Type and time first: the type says what the other keys mean. */
-static int decode_common(const msgpack_object_map *map, struct event *out,
+static int decode_common(const uint8_t *first, uint32_t pairs, struct event *out,
                          const struct event_kind **kind)
 {
-    const msgpack_object *type = map_find(map, "t"), *at = map_find(map, "at");
-    if (type == NULL || type->type != MSGPACK_OBJECT_POSITIVE_INTEGER || type->via.u64 > UINT8_MAX)
+    struct value v;
+    if (!map_find(first, pairs, "t", 1, &v) || v.type != VALUE_NUMBER || v.number > UINT8_MAX)
         return ERR_FORMAT;
-    *kind = event_kind((unsigned)type->via.u64);
+    *kind = event_kind((unsigned)v.number);
     if (*kind == NULL)
         return ERR_FORMAT;
-    out->type = (uint8_t)type->via.u64;
-    return at != NULL ? unpack_field(&at_field, at, out) : 0;
+    out->type = (uint8_t)v.number;
+    return map_find(first, pairs, "at", 2, &v) ? unpack_field(&at_field, &v, out) : 0;
 }
 
-/* The field of that key, or NULL. Keys mostly come in the order of the rows: hint is where the
- * search starts. */
-static const struct field *field_find(const struct event_kind *kind, const msgpack_object *key,
-                                      size_t *hint)
+/* The field of that key, or NULL. Keys mostly come in the order of the rows: *next is the row that
+ * is expected. */
+static const struct field *field_find(const struct event_kind *kind, const struct value *key,
+                                      size_t *next)
 {
-    for (size_t i = 0; i < kind->count; i++) {
-        size_t at = (*hint + i) % kind->count;
-        if (!unpack_key_is(key, kind->fields[at].key))
+    size_t at = *next < kind->count ? *next : 0;
+    if (unpack_is_text(key, kind->fields[at].key, kind->fields[at].key_len)) {
+        *next = at + 1;
+        return &kind->fields[at];
+    }
+    if (unpack_is_text(key, "t", 1) || unpack_is_text(key, "at", 2)) /* read already */
+        return NULL;
+    for (at = 0; at < kind->count; at++) {
+        if (!unpack_is_text(key, kind->fields[at].key, kind->fields[at].key_len))
             continue;
-        *hint = at + 1;
+        *next = at + 1;
         return &kind->fields[at];
     }
     return NULL;
 }
 
-static int decode_map(const msgpack_object_map *map, struct event *out)
+static int decode_map(const uint8_t *at, uint32_t pairs, struct event *out)
 {
     const struct event_kind *kind;
-    int err = decode_common(map, out, &kind);
+    int err = decode_common(at, pairs, out, &kind);
     if (err < 0)
         return err;
     for (size_t i = 0; i < kind->count; i++)
         unpack_missing(&kind->fields[i], out);
-    size_t hint = 0;
-    for (uint32_t i = 0; err == 0 && i < map->size; i++) {
-        const struct field *f = field_find(kind, &map->ptr[i].key, &hint);
+    size_t next = 0;
+    for (uint32_t i = 0; err == 0 && i < pairs; i++) {
+        struct value key, v;
+        at = unpack_value(at, &key);
+        at = unpack_value(at, &v);
+        const struct field *f = field_find(kind, &key, &next);
         if (f != NULL)
-            err = unpack_field(f, &map->ptr[i].val, out);
+            err = unpack_field(f, &v, out);
     }
     return err;
 }
@@ -86,11 +101,8 @@ int wire_event_decode(const uint8_t *data, size_t len, struct event *out, size_t
         return err;
     if (*used > WIRE_EVENT_MAX)
         return ERR_TOO_LONG;
-    msgpack_unpacked object;
-    err = unpack_map(data, *used, &object);
-    if (err < 0)
-        return err;
-    err = decode_map(&object.data.via.map, out);
-    msgpack_unpacked_destroy(&object);
-    return err;
+    const uint8_t *first;
+    uint32_t pairs;
+    err = unpack_map(data, &first, &pairs);
+    return err < 0 ? err : decode_map(first, pairs, out);
 }

@@ -9,6 +9,7 @@
 #include "collector/receive/receive.h"
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
+#include "shared/wire/zip.h"
 
 static struct counters counters;
 
@@ -109,6 +110,45 @@ static void a_hello_binds_the_name_that_its_batches_then_carry(void **state)
     assert_int_equal(m.seq, 1);
     zsock_destroy(&a);
     zsock_destroy(&b);
+    receive_close(r);
+}
+
+/* A batch as a sensor compresses it. */
+static struct wire_message zipped_batch(struct wire_zip *zip, const uint8_t *events, size_t len)
+{
+    struct wire_message m = batch();
+    m.events = events;
+    m.events_len = len;
+    wire_zip(zip, &m);
+    assert_true(m.zstd == len && m.events_len < len);
+    return m;
+}
+
+static void compressed_events_are_handed_on_as_they_were_and_spoilt_ones_are_left_out(void **state)
+{
+    (void)state;
+    struct receive *r = open_door();
+    zsock_t *s = dealer(r);
+    struct wire_zip *zip;
+    struct wire_message m, got;
+    char sensor[WIRE_NAME];
+    uint8_t events[2000];
+    memset(events, 7, sizeof events);
+    assert_int_equal(wire_zip_new(&zip), 0);
+    greet(r, s, "ams1");
+    m = zipped_batch(zip, events, sizeof events);
+    say(s, &m);
+    assert_int_equal(receive_next(r, 5000, sensor, &got), 1);
+    assert_int_equal(got.events_len, sizeof events);
+    assert_memory_equal(got.events, events, sizeof events);
+    m.zstd--;
+    say(s, &m);
+    assert_int_equal(receive_next(r, 5000, sensor, &got), 1);
+    assert_int_equal(got.events_len, 0);
+    assert_int_equal(got.count, m.count); /* so that the mark moves on */
+    assert_int_equal(counter_get(&counters, COUNTER_messages_malformed), 1);
+    wire_zip_free(zip);
+    zsock_destroy(&s);
     receive_close(r);
 }
 
@@ -305,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hello_binds_the_name_that_its_batches_then_carry),
+        cmocka_unit_test(compressed_events_are_handed_on_as_they_were_and_spoilt_ones_are_left_out),
         cmocka_unit_test(a_stranger_is_asked_for_a_hello_whatever_it_says),
         cmocka_unit_test(the_latest_hello_wins_and_the_older_connection_is_told),
         cmocka_unit_test(another_version_and_a_nameless_sensor_are_refused_with_a_reason),

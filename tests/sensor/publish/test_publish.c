@@ -14,6 +14,7 @@
 #include "shared/base/hash.h"
 #include "shared/base/log.h"
 #include "shared/wire/wire.h"
+#include "shared/wire/zip.h"
 
 enum { RINGS = 2, RING_SLOTS = 256, MOST_EVENTS = 200000 };
 
@@ -30,18 +31,20 @@ struct gate {
     bool started, stopped;
     char reason[64];
     /* how it behaves */
-    bool deaf, mute, mislay_acks, refuse;
+    bool deaf, mute, mislay_acks, refuse, takes_zipped;
     bool takes_epochs; /* another epoch begins at 1 */
     bool takes_holes;  /* first_seq beyond the next number: what is between will never come */
     bool is_of_before; /* knows holes from hello only */
     unsigned swallow;  /* hellos that are read and then forgotten */
     /* what it saw */
     unsigned told; /* holes, by hello */
-    unsigned hellos, batches, repeats, pings, starts, gaps;
+    unsigned hellos, batches, zipped, repeats, pings, starts, gaps;
     uint64_t missing, drops; /* numbers; events drop, none of which may be missing */
     char why[128];           /* of the last hole, or of a gap event */
     uint64_t last_ack, most_on_the_way;
 };
+
+static struct wire_zip *zip; /* of all gates */
 
 static void gate_bind(struct gate *g)
 {
@@ -134,7 +137,8 @@ static void gate_hello(struct gate *g, const struct wire_message *m)
                                            .version = WIRE_VERSION,
                                            .epoch = g->epoch,
                                            .seq = g->mark,
-                                           .credit = g->credit});
+                                           .credit = g->credit,
+                                           .zstd = g->takes_zipped});
     g->last_ack = g->mark;
 }
 
@@ -174,9 +178,11 @@ static void gate_event(struct gate *g, const struct event *e)
     }
 }
 
-static void gate_batch(struct gate *g, const struct wire_message *m)
+static void gate_batch(struct gate *g, struct wire_message *m)
 {
     g->batches++;
+    g->zipped += m->zstd > 0;
+    assert_int_equal(wire_unzip(zip, m), 0);
     assert_int_equal(m->epoch, g->epoch);
     if (g->takes_holes && !g->is_of_before && m->after == g->mark && m->first_seq > g->mark + 1)
         gate_hole(g, m);
@@ -356,6 +362,39 @@ static void every_event_arrives_once_in_order_and_the_goodbye_is_last(void **sta
     assert_int_equal(g.hellos, 1);
     assert_int_equal(g.repeats, 0);
     assert_true(s.pushed[0] > 1000);
+    assert_int_equal(g.zipped, 0); /* a collector of before: it does not say that it could */
+}
+
+static void batches_are_compressed_for_a_collector_that_says_it_takes_them(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    g.takes_zipped = true;
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    for (int i = 0; i < 100; i++) {
+        push(&s, 0, 100);
+        gate_run(&g, 2);
+    }
+    assert_true(g.zipped > g.batches / 2 && s.pushed[0] > 1000);
+    g.takes_zipped = false; /* an older one comes in its place */
+    gate_shut(&g);
+    gate_bind(&g);
+    unsigned hellos = g.hellos;
+    while (g.hellos == hellos) { /* as a collector does that does not know who sends */
+        gate_say(&g, &(struct wire_message){.kind = WIRE_AGAIN, .reason = "say hello first"});
+        gate_run(&g, 20);
+    }
+    unsigned zipped = g.zipped, batches = g.batches;
+    for (int i = 0; i < 100; i++) {
+        push(&s, 0, 100);
+        gate_run(&g, 2);
+    }
+    finish(&s, &g);
+    assert_int_equal(g.zipped, zipped);
+    assert_true(g.batches > batches);
 }
 
 static void what_was_collected_while_the_collector_is_away_comes_later(void **state)
@@ -988,11 +1027,25 @@ static void signals_stay_the_programs_own(void **state)
     signal(SIGTERM, SIG_DFL);
 }
 
+static int make_zip(void **state)
+{
+    (void)state;
+    return wire_zip_new(&zip);
+}
+
+static int free_zip(void **state)
+{
+    (void)state;
+    wire_zip_free(zip);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(signals_stay_the_programs_own), /* first: before czmq is set up */
         cmocka_unit_test(every_event_arrives_once_in_order_and_the_goodbye_is_last),
+        cmocka_unit_test(batches_are_compressed_for_a_collector_that_says_it_takes_them),
         cmocka_unit_test(what_was_collected_while_the_collector_is_away_comes_later),
         cmocka_unit_test(
             events_that_were_taken_but_never_acknowledged_are_sent_again_after_a_restart),
@@ -1021,5 +1074,5 @@ int main(void)
         cmocka_unit_test(an_endpoint_that_makes_no_sense_is_refused_with_a_reason),
     };
     log_level_set(LOG_LEVEL_ERROR);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_zip, free_zip);
 }

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "shared/wire/pack.h"
+#include "shared/wire/unpack.h"
 #include "shared/wire/wire.h"
 #include "tests/support/random_event.h"
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "shared/wire/wire.h"
+#include "shared/wire/zip.h"
 #include "tests/support/random_event.h"
 
 static int write_seed(const char *folder, const char *target, const char *name, const void *bytes,
@@ -61,6 +62,14 @@ int main(int argc, char **argv)
         failed |=
             write_seed(argv[1], "fuzz_message", names[kind], out, wire_encode(&m, out, sizeof out));
     }
+    struct wire_zip *zip;
+    if (wire_zip_new(&zip) < 0)
+        return 1;
+    m.kind = WIRE_BATCH;
+    wire_zip(zip, &m);
+    failed |=
+        write_seed(argv[1], "fuzz_message", "batch_zstd", out, wire_encode(&m, out, sizeof out));
+    wire_zip_free(zip);
     failed |=
         write_seed(argv[1], "fuzz_event", "deep", "\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0", 10);
     failed |= write_seed(argv[1], "fuzz_event", "lying_count", "\xdf\xff\xff\xff\xff\xc0", 6);
