@@ -9,6 +9,8 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
+_Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have room in doubt");
+
 #define TICK_NS ((int64_t)NS_PER_S)
 
 /* ---- the transaction: opened by the first thing that must be written ---- */
