@@ -12,9 +12,12 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
-/* A table's rows are sent when there are so many bytes of them. Less than a socket's buffer, so
- * that sending mostly does not wait; much more than what it costs to open a COPY. */
+/* Rows of the table whose COPY is open are sent when there are so many bytes of them: less than a
+ * socket's buffer, so that sending mostly does not wait, and much more than a system call costs. */
 #define STREAM_BYTES (64u << 10)
+/* Another table's rows wait longer, for one COPY must end, and the database have taken all of it,
+ * before the next begins. */
+#define SWITCH_BYTES (256u << 10)
 
 static void row_ingress(struct record *r, const struct ingress *at)
 {
@@ -269,7 +272,8 @@ int copy_event(struct store *s, const char *sensor, const char *pop, const struc
     field_instant(r, e->at);
     field_text(r, pop);
     tables[t].row(r, e);
-    return r->len >= STREAM_BYTES ? stream_events(s, t, note) : 0;
+    bool is_open = s->copying == NULL || s->copying == tables[t].name;
+    return r->len >= (is_open ? STREAM_BYTES : SWITCH_BYTES) ? stream_events(s, t, note) : 0;
 }
 
 void copy_forget(struct store *s)
