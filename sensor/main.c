@@ -26,7 +26,7 @@
 struct sensor {
     struct cli cli;
     const char *capture, *detach, *seed, *spool; /* command line; NULL: not given */
-    struct sensor_conf conf;             /* as started; fixed, for everybody borrows it */
+    struct sensor_conf conf;                     /* as started; fixed, for everybody borrows it */
     const struct source_ops *ops;
     struct source_group *group;
     struct worker **workers;

@@ -139,10 +139,10 @@ lab_spawn() {
     lab_pids+=("$lab_pid")
 }
 
-# lab_database: a superuser's DSN in $lab_dsn. As it should be anywhere: the schema is of role owner; the
+# lab_database [--durable]: a superuser's DSN in $lab_dsn. As it should be anywhere: the schema is of role owner; the
 # collector is role collector, which may write, and reports are role reader's.
 lab_database() {
-    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$lab/pg") || return
+    lab_dsn=$("$lab_root/deploy/lab/pg-cluster" start "$@" "$lab/pg") || return
     lab_sql -c "CREATE ROLE owner LOGIN CREATEROLE; GRANT CREATE ON DATABASE penstock TO owner" || return
     "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" --migrate \
         --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
@@ -192,7 +192,7 @@ lab_sensor_arguments() {
     local pop=$1 n=$2 low=${1,,}
     lab_allow "${low}1" "$pop"
     printf '%s\n' -c "$lab_root/configs/lab-sensor.yaml" --set "sensor.name=${low}1" --set "sensor.pop=$pop" \
-        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab" \
+        --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab/state-${low}1" \
         --set "ingress=[{router: ${low}1-r1, interface: xe-0/0/0, peer_as: 6450$n}]" \
         --set "publish.endpoint=tcp://10.255.$n.1:5560" --set "publish.certificate=$lab/keys/${low}1.cert" \
         --set "publish.server=$lab/keys/collector.pub"

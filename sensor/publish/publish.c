@@ -162,7 +162,7 @@ static void begin_epoch(struct publish *p, uint64_t seq, uint64_t now)
         " reason=\"the collector has later events of this sensor: the spool was restored from "
         "a copy, or is in use twice\"",
         before, seq, spool_epoch(p->spool));
-    if (spool_has_room(p->spool))
+    if (spool_has_room(p->spool) && !p->said_goodbye) /* nothing comes after that one */
         say_break(p, now);
     link_set(&p->link, LINK_GREET, now);
     p->link.greet_at = now;

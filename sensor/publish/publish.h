@@ -35,16 +35,16 @@ struct publish;
 
 /* rings: n rings of struct event, borrowed until publish_close; this becomes their reader.
  * counters: written by the publisher's thread. Numbers and epoch go on from the spool's;
- * sensor_started is the first of this run. COUNTER_events_spooled is how many events of this run are
- * durable, in the order in which they came. Never waits for the collector. Forks a child for a
+ * sensor_started is the first of this run. COUNTER_events_spooled is how many events of this run
+ * are durable, in the order in which they came. Never waits for the collector. Forks a child for a
  * moment, if there is a spool to look at: to be called before memory is pinned for a device.
  * ERR_CONF, ERR_BUSY, ERR_NETWORK, -errno with a note. */
 int publish_open(const struct publish_conf *conf, struct ring *const *rings, size_t n,
                  struct counters *counters, struct publish **out, struct note *note);
 
 /* Drains the rings (their writers must have ended), says sensor_stopped, waits up to stop_wait_ns
- * for the last acknowledgement and ends the thread. What is not acknowledged stays in the spool, and
- * the log says how much (event=spooled). 0, or the number of events that are lost with this process:
- * what could not be committed, and with a spool of the process's own, what is not acknowledged. NULL
- * is fine. */
+ * for the last acknowledgement and ends the thread. What is not acknowledged stays in the spool,
+ * and the log says how much (event=spooled). 0, or the number of events that are lost with this
+ * process: what could not be committed, and with a spool of the process's own, what is not
+ * acknowledged. NULL is fine. */
 uint64_t publish_close(struct publish *p, const char *reason);

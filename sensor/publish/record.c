@@ -16,7 +16,8 @@ static_assert(sizeof(struct head) + 2 * WIRE_BATCH_EVENTS + WIRE_BATCH_BYTES + W
                   RECORD_MAX,
               "the longest record");
 /* An entry of the table: length less one in 12 bits, class in 4. */
-static_assert(WIRE_EVENT_MAX <= 1 << 12 && CLASS_COUNT < CLASS_GONE, "an event's entry has 16 bits");
+static_assert(WIRE_EVENT_MAX <= 1 << 12 && CLASS_COUNT < CLASS_GONE,
+              "an event's entry has 16 bits");
 #define GONE ((uint16_t)(CLASS_GONE << 12))
 
 enum event_class event_class(unsigned type)

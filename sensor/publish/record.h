@@ -2,10 +2,10 @@
  *
  *     struct head | length and class of each event | the events, encoded, one after another
  *
- * The table in the middle lets the spool give up the events of one class without decoding any: their
- * bytes go, their entries stay and say so, so that every other event keeps its number. What is left
- * are runs of neighbours, and holes. The checksum covers everything and the batch's number, so that a record that disk or memory spoiled,
- * or that stands in another's place, is never sent.
+ * The table in the middle lets the spool give up the events of one class without decoding any:
+ * their bytes go, their entries stay and say so, so that every other event keeps its number. What
+ * is left are runs of neighbours, and holes. The checksum covers everything and the batch's number,
+ * so that a record that disk or memory spoiled, or that stands in another's place, is never sent.
  *
  * Pure: no I/O, no clock. The form is fixed: a spool outlives the program that wrote it. */
 #pragma once

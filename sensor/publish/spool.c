@@ -31,7 +31,7 @@ enum { REWRITE_MOST = 256 << 10 };
 /* Given up at once when a transaction failed for want of room; the ceiling rises again after it. */
 #define STEP (UINT64_C(1) << 20)
 /* Bit of spool_meta.why beside those of the classes. */
-#define DAMAGED (1u << CLASS_COUNT)
+#define DAMAGED   (1u << CLASS_COUNT)
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -41,7 +41,8 @@ enum { REWRITE_MOST = 256 << 10 };
 struct books {
     struct spool_meta meta;
     uint64_t held[CLASS_COUNT];   /* events */
-    uint64_t cursor[CLASS_COUNT]; /* no event of that class stands before it */
+    uint64_t cursor[CLASS_COUNT]; /* no event of that class stands before it, */
+    uint64_t spared;              /* but for those that were on the way, up to here */
     struct spool_stats stats;
 };
 
@@ -262,6 +263,16 @@ static uint64_t budget(const struct spool *s)
     return s->ceiling > 0 ? MIN(most, s->ceiling) : most;
 }
 
+/* The cursors pass by what is on the way. When it is not any more, and came to nothing, it is the
+ * oldest again. */
+static void spare(struct work *w, uint64_t on_the_way)
+{
+    struct books *b = &w->books;
+    if (on_the_way < b->spared && b->meta.acked < b->spared)
+        memset(b->cursor, 0, sizeof b->cursor);
+    b->spared = on_the_way;
+}
+
 static int make_room(struct work *w, uint64_t on_the_way)
 {
     struct spool *s = w->s;
@@ -274,8 +285,9 @@ static int make_room(struct work *w, uint64_t on_the_way)
     /* a little more than needed, so that not every commit has to */
     uint64_t target = most - MIN(MIN(most / 128, AHEAD), most);
     uint64_t from = MAX(MAX(s->acked, w->books.meta.acked), on_the_way) + 1;
-    for (int class = 0; rc == 0 && class < CLASS_COUNT; class++)
-        rc = give_up_class(w, (enum event_class)class, from, target, &bytes);
+    spare(w, on_the_way);
+    for (int c = 0; rc == 0 && c < CLASS_COUNT; c++)
+        rc = give_up_class(w, (enum event_class)c, from, target, &bytes);
     w->books.stats.bytes = bytes;
     return rc;
 }
@@ -343,6 +355,8 @@ static void reserve(struct spool *s)
         s->disk_is_full = false;
         return;
     }
+    int dead; /* who looked at the spool and was killed holds no pages any more */
+    mdb_reader_check(s->env, &dead);
     s->disk_is_full = spool_place_reserve(s->fd, want, &s->allocated) == -ENOSPC;
 }
 
@@ -412,12 +426,15 @@ static int commit_squeezed(struct spool *s, uint64_t on_the_way)
 /* A failed write of a meta page leaves LMDB's environment unusable until it is opened again. */
 static int open_env(struct spool *s);
 static void close_env(struct spool *s);
+static int recount(struct spool *s);
 
 static int reopen(struct spool *s)
 {
     uint64_t next = s->books.meta.next;
     close_env(s);
     int rc = open_env(s);
+    if (rc == 0)
+        rc = recount(s);
     if (rc != 0)
         return rc;
     /* the write may have come through: then what waits is committed */
@@ -554,6 +571,23 @@ static int find(struct spool *s, uint64_t position, struct record *out, const vo
     return rc < 0 ? rc : rc == 1 && before.first + before.count > position ? 1 : found;
 }
 
+/* Counts what is held from what is there. */
+static int recount(struct spool *s)
+{
+    struct record r;
+    const void *data;
+    int got, rc = begin_reading(s);
+    memset(s->books.held, 0, sizeof s->books.held);
+    for (uint64_t position = 1; rc == 0; position = r.first + MAX(r.count, 1)) {
+        got = record_at(s->at, position, MDB_SET_RANGE, &r, &data);
+        if (got <= 0)
+            return got;
+        if (r.count > 0)
+            count_in(&s->books, &r);
+    }
+    return rc;
+}
+
 /* A record that is not what it was: no event of it is believed, and its numbers become a hole. */
 static int drop_damaged(struct spool *s, const struct record *r)
 {
@@ -629,8 +663,8 @@ const char *spool_why(struct spool *s)
     s->why[0] = '\0';
     for (int c = 0; c < CLASS_COUNT; c++)
         if (why & 1u << c) {
-            used += (size_t)snprintf(s->why + used, sizeof s->why - used, "%s%s", between,
-                                     words[c]);
+            used +=
+                (size_t)snprintf(s->why + used, sizeof s->why - used, "%s%s", between, words[c]);
             between = ", ";
         }
     if (why & DAMAGED)
@@ -824,8 +858,9 @@ static int open_files(struct spool *s, const struct spool_conf *conf, struct not
     if (rc == MDB_NOTFOUND)
         rc = read_books(s, conf->sensor);
     if (rc != 0)
-        return note_set(note, error_of(rc), "sensor.state_dir: the spool in %s cannot be opened: %s",
-                        s->place.folder, mdb_strerror(rc));
+        return note_set(note, error_of(rc),
+                        "sensor.state_dir: the spool in %s cannot be opened: %s", s->place.folder,
+                        mdb_strerror(rc));
     int err = spool_place_settle(&s->place, conf->state_dir);
     if (err != 0)
         return note_set(note, err, "sensor.state_dir: %s cannot be made durable: %s",

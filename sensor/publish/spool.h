@@ -61,11 +61,12 @@ void spool_close(struct spool *s);
 const char *spool_break(const struct spool *s);
 
 uint64_t spool_epoch(const struct spool *s);
-uint64_t spool_next(const struct spool *s);      /* number of the next event */
-uint64_t spool_committed(const struct spool *s); /* the same, if what is not committed is left out */
-uint64_t spool_acked(const struct spool *s);     /* everything up to here needs no sending */
-uint64_t spool_held(const struct spool *s);      /* events that are committed and not acknowledged */
-uint64_t spool_waiting(const struct spool *s);   /* events that are not committed yet */
+uint64_t spool_next(const struct spool *s); /* number of the next event */
+uint64_t
+spool_committed(const struct spool *s);        /* the same, if what is not committed is left out */
+uint64_t spool_acked(const struct spool *s);   /* everything up to here needs no sending */
+uint64_t spool_held(const struct spool *s);    /* events that are committed and not acknowledged */
+uint64_t spool_waiting(const struct spool *s); /* events that are not committed yet */
 
 /* ---- writing ---- */
 

@@ -124,6 +124,7 @@ static int look_at_meta(const MDB_val *v, struct spool_meta *m, struct spool_sum
     out->format = m->format;
     memcpy(out->sensor, m->sensor, sizeof out->sensor);
     out->epoch = m->epoch;
+    out->base = m->base;
     out->acked = m->acked - m->base;
     out->next = out->first = m->next - m->base;
     out->holes = m->next - 1 - m->acked; /* less what is there */
@@ -157,17 +158,11 @@ static void add_up(const struct record *r, const struct spool_meta *m, struct sp
     }
 }
 
-/* Is called with each record that is held, in order; says whether to go on. */
-typedef bool take_record(void *ctx, const struct record *r, const struct spool_summary *s);
-
 /* A walk over all entries. */
 struct walk {
     struct spool_meta meta;
     uint64_t end; /* position after the last record */
     struct spool_summary *out;
-    take_record *take;
-    void *ctx;
-    bool is_over;
 };
 
 static int look_at_record(struct walk *w, uint64_t position, const MDB_val *v, struct note *note)
@@ -185,8 +180,6 @@ static int look_at_record(struct walk *w, uint64_t position, const MDB_val *v, s
     if (w->end - 1 <= w->meta.acked) /* only not deleted yet */
         return 0;
     add_up(&r, &w->meta, w->out);
-    r.first -= w->meta.base;
-    w->is_over = w->take != NULL && !w->take(w->ctx, &r, w->out);
     return 0;
 }
 
@@ -201,16 +194,15 @@ static int look_at_entry(struct walk *w, const MDB_val *k, const MDB_val *v, str
                          : damaged(note, "records, and nothing about them", position);
 }
 
-static int look_at_entries(struct look *l, struct spool_summary *out, take_record *take, void *ctx,
-                           struct note *note)
+static int look_at_entries(struct look *l, struct spool_summary *out, struct note *note)
 {
-    struct walk w = {.out = out, .take = take, .ctx = ctx};
+    struct walk w = {.out = out};
     MDB_cursor *at;
     MDB_val k, v;
     int err = 0, rc = mdb_cursor_open(l->txn, l->dbi, &at);
     if (rc != 0)
         return lmdb_error(note, rc);
-    while (err == 0 && !w.is_over && (rc = mdb_cursor_get(at, &k, &v, MDB_NEXT)) == 0)
+    while (err == 0 && (rc = mdb_cursor_get(at, &k, &v, MDB_NEXT)) == 0)
         err = look_at_entry(&w, &k, &v, note);
     mdb_cursor_close(at);
     if (err == 0 && rc != 0 && rc != MDB_NOTFOUND)
@@ -268,7 +260,7 @@ static int look_at_free(struct look *l, struct note *note)
 }
 
 static int look_at_all(const char *folder, bool is_alone, struct spool_summary *out,
-                       take_record *take, void *ctx, struct note *note)
+                       struct note *note)
 {
     struct look l;
     *out = (struct spool_summary){.exists = false};
@@ -279,7 +271,7 @@ static int look_at_all(const char *folder, bool is_alone, struct spool_summary *
     if (err == 0 && is_alone)
         err = look_at_free(&l, note);
     if (err == 0)
-        err = look_at_entries(&l, out, take, ctx, note);
+        err = look_at_entries(&l, out, note);
     look_close(&l);
     return err;
 }
@@ -296,13 +288,14 @@ static void child(int fd, const char *folder, bool is_alone)
 {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     static struct answer a;
-    /* not the lock of who asks: should that be killed meanwhile, the next one must not wait for us */
+    /* not the lock of who asks: should that be killed meanwhile, the next one must not wait for us
+     */
     close_range(3, (unsigned)fd - 1, 0);
     close_range((unsigned)fd + 1, ~0u, 0);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a crash here is an answer, no accident */
     for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
         signal(crashes[i], SIG_DFL);
-    a.err = look_at_all(folder, is_alone, &a.summary, NULL, NULL, &a.note);
+    a.err = look_at_all(folder, is_alone, &a.summary, &a.note);
     ssize_t written = write(fd, &a, sizeof a); /* less than a pipe holds: at once, or not at all */
     _exit(written == sizeof a ? 0 : 1);
 }
@@ -403,10 +396,11 @@ static int check(const char *folder, struct note *note)
     return err;
 }
 
-static bool print_record(void *ctx, const struct record *r, const struct spool_summary *s)
+/* False: some event cannot be read. */
+static bool print_record(const struct record *r, uint64_t epoch, uint64_t base)
 {
     size_t used, at = 0, len;
-    bool *is_odd = ctx;
+    bool is_readable = true;
     for (uint32_t i = 0; i < r->count; i++, at += len) {
         struct event e;
         enum event_class class;
@@ -414,25 +408,71 @@ static bool print_record(void *ctx, const struct record *r, const struct spool_s
         if (class == CLASS_GONE)
             continue;
         int err = wire_event_decode(r->events + at, len, &e, &used);
-        *is_odd |= err != 0;
-        e.epoch = s->epoch;
-        e.seq = r->first + i;
+        e.epoch = epoch;
+        e.seq = r->first + i - base;
         if (err == 0)
             event_print(stdout, &e);
+        is_readable &= err == 0;
     }
-    return !ferror(stdout);
+    return is_readable;
 }
 
-/* In this process: a damaged spool was found before by the child. */
+/* The next record at or after a position, copied: 1, 0, or an error. The transaction is short, for
+ * while one lasts no page that it sees can be used again: who pages through an export must not fill
+ * up the spool. */
+static int copy_next(struct look *l, uint64_t position, uint8_t *copy, struct record *r,
+                     struct note *note)
+{
+    struct spool_key key = spool_key(position);
+    MDB_val k = spool_key_val(&key), v;
+    MDB_cursor *at;
+    uint64_t first;
+    int rc = mdb_txn_renew(l->txn);
+    if (rc != 0)
+        return lmdb_error(note, rc);
+    rc = mdb_cursor_open(l->txn, l->dbi, &at);
+    if (rc == 0) {
+        rc = mdb_cursor_get(at, &k, &v, MDB_SET_RANGE);
+        mdb_cursor_close(at);
+    }
+    int got = rc == MDB_NOTFOUND ? 0 : rc == 0 ? 1 : lmdb_error(note, rc);
+    if (got == 1 && v.mv_size <= RECORD_MAX)
+        memcpy(copy, v.mv_data, v.mv_size);
+    mdb_txn_reset(l->txn);
+    if (got == 1 && (!spool_key_read(&k, &first) || v.mv_size > RECORD_MAX ||
+                     record_read(first, copy, v.mv_size, r) != 0 || !record_is_sound(r, copy)))
+        return damaged(note, "a record", position);
+    return got;
+}
+
+static int export_all(const char *folder, const struct spool_summary *s, struct note *note)
+{
+    static uint8_t copy[RECORD_MAX];
+    struct look l;
+    struct record r;
+    bool is_readable = true;
+    uint64_t position = s->base + s->first;
+    int got = look_open(&l, folder, false, note);
+    if (got == 0) {
+        mdb_txn_reset(l.txn);
+        while ((got = copy_next(&l, position, copy, &r, note)) == 1 && !ferror(stdout)) {
+            is_readable &= print_record(&r, s->epoch, s->base);
+            position = r.first + r.count;
+        }
+    }
+    look_close(&l);
+    if (got >= 0 && !is_readable)
+        return note_set(note, ERR_FORMAT, "some events cannot be read by this release");
+    return got < 0 ? got : 0;
+}
+
+/* In this process: the child has found the spool sound. */
 static int export(const char *folder, struct note *note)
 {
     struct spool_summary s;
-    bool is_odd = false;
     int err = look_in_child(folder, false, &s, note);
-    if (err == 0)
-        err = look_at_all(folder, false, &s, print_record, &is_odd, note);
-    if (err == 0 && is_odd)
-        err = note_set(note, ERR_FORMAT, "some events cannot be read by this release");
+    if (err == 0 && s.exists)
+        err = export_all(folder, &s, note);
     if (err == 0 && (fflush(stdout) != 0 || ferror(stdout)))
         err = note_set(note, ERR_TRUNCATED, "standard output could not be written");
     return err;

@@ -20,7 +20,7 @@ struct spool_summary {
     bool exists; /* false: there is no spool, or nothing was ever committed to it */
     uint32_t format;
     char sensor[64];
-    uint64_t epoch;
+    uint64_t epoch, base; /* base: a position in the spool less the number on the wire */
     uint64_t acked;       /* numbers, as on the wire */
     uint64_t first, next; /* of the oldest event held, of the next one */
     uint64_t records;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <lmdb.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -47,8 +47,8 @@ static int take_lock(const char *state_dir, const char *sensor, int *out, struct
     snprintf(path, sizeof path, "%.4000s/spool.lock", state_dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return note_set(note, -errno, "sensor.state_dir: cannot open %s: %s", path,
-                        strerror(errno));
+        return note_set(note, -errno, "sensor.state_dir: user %u cannot open %s: %s (chown -R)",
+                        (unsigned)geteuid(), path, strerror(errno));
     int err = wait_for_lock(fd);
     if (err != 0) {
         err = err == -EWOULDBLOCK ? busy(fd, state_dir, note)
@@ -167,10 +167,11 @@ static int sync_folder(const char *path)
     return err;
 }
 
-int spool_place_settle(const struct spool_place *p, const char *state_dir)
+int spool_place_settle(struct spool_place *p, const char *state_dir)
 {
     if (p->is_own) {
         remove_own(p);
+        p->folder[0] = '\0';
         return 0;
     }
     int err = sync_folder(p->folder);

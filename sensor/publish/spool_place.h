@@ -27,7 +27,7 @@ int spool_place_set_aside(struct spool_place *p, const char *state_dir, const ch
 
 /* Once LMDB has its files open: a place of the process's own loses its name, so that nothing is
  * left however the process ends; another's names are made durable. */
-int spool_place_settle(const struct spool_place *p, const char *state_dir);
+int spool_place_settle(struct spool_place *p, const char *state_dir);
 
 /* Has the disk set aside the first `want` bytes of the file. 0; -ENOSPC: it has no room (a quota
  * and a file size limit are such, too). A file system that cannot say is believed. *have: length of

@@ -95,7 +95,7 @@ enum event_type {
 };
 
 struct event {
-    uint64_t epoch; /* the sensor's run: wall-clock ns at its start; set by the publisher */
+    uint64_t epoch; /* the life of a spool: wall-clock ns of its making; set by the publisher */
     uint64_t seq;   /* 1, 2, 3, … within the epoch; set by the publisher */
     int64_t at;     /* ns since 1970-01-01 UTC; set by the worker */
     uint8_t type;   /* enum event_type */

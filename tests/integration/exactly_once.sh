@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Delivery: the collector, the sensor and PostgreSQL are killed at bad moments; no event is lost, none
-# counts twice. The sensor here reads no network: its events come from a live AF_XDP source with traffic.
+# Delivery: the collector, the sensor and PostgreSQL are killed at bad moments; no event that reached
+# the spool is lost, none counts twice. The sensor here reads no network: its events come from a live AF_XDP source with traffic.
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -10,7 +10,8 @@ lab_sender AMS 203.0.113.10/24
 lab_database || exit 1
 
 # the sensor starts before there is any collector
-lab_sensor AMS 1 --set tally.interval=1s --set scan.window=1s --set penny.retest_after=1s || exit 1
+often=(--set tally.interval=1s --set scan.window=1s --set penny.retest_after=1s)
+lab_sensor AMS 1 "${often[@]}" || exit 1
 sensor_pid=$lab_pid
 check "the sensor starts and collects while the collector is away" kill -0 "$sensor_pid"
 lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
@@ -31,6 +32,16 @@ for _ in 1 2 3 4 5; do
     kill -9 "$lab_collector_pid"
     wait "$lab_collector_pid" 2>/dev/null
 done
+
+# while nobody takes its events the sensor is killed, too; the next one goes on from the spool
+kill -9 "$sensor_pid"
+wait "$sensor_pid" 2>/dev/null
+mapfile -t arguments < <(lab_sensor_arguments AMS 1)
+check "the spool of a killed sensor is sound" "$sensor" "${arguments[@]}" --spool check
+held=$("$sensor" "${arguments[@]}" --spool export | wc -l)
+check "and holds what was not acknowledged ($held events)" test "$held" -gt 0
+lab_sensor AMS 1 "${often[@]}" || exit 1
+sensor_pid=$lab_pid
 lab_collector || exit 1
 check "the collector came up after being killed with -9 five times" kill -0 "$lab_collector_pid"
 
@@ -51,11 +62,11 @@ echo "events: $last"
 check "there were some thousand events" test "$last" -gt 3000
 check "the sensor said goodbye, and no gap is on record" same "stopped 0" \
     "$(lab_value "SELECT (SELECT state FROM penstock.sensor) || ' ' || (SELECT count(*) FROM penstock.sensor_gap)")"
-# rows carry their event's number; a goodbye, a hello, and the begin and end of each test are events
+# rows carry their event's number; a goodbye, two starts, and the begin and end of each test are events
 # without a row of their own
 rows="(SELECT event_seq FROM penstock.sensor_status UNION ALL SELECT event_seq FROM penstock.ingress_tally
     UNION ALL SELECT event_seq FROM penstock.penny_drop_entry UNION ALL SELECT event_seq FROM penstock.scan_window_entry) e"
-others="2 + (SELECT count(*) + count(ended_at) FROM penstock.penny_test)"
+others="3 + (SELECT count(*) + count(ended_at) FROM penstock.penny_test)"
 check "no event counts twice" same 0 "$(lab_value "SELECT count(*) - count(DISTINCT event_seq) FROM $rows")"
 check "no event is lost" same "$last" "$(lab_value "SELECT count(*) + $others FROM $rows")"
 check "there were tests and drops among them" lab_true "SELECT count(*) > 0 FROM penstock.penny_drop"

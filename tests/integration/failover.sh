@@ -2,7 +2,8 @@
 # The database under the collector: away at the start, restarted, full, failed over to a standby; and the
 # collector under the database: killed, while another stands by. It goes on by itself each time; no event
 # counts twice; none is lost but those that an asynchronous standby had not, and these show as a gap.
-# In a mount namespace of its own, for a disk that may become full.
+# In a mount namespace of its own, for a disk that may become full. With --long after the build folder, also: a
+# collector whose network ends without a word, some 30 s.
 [ -n "${PENSTOCK_OWN_MOUNTS:-}" ] || exec env PENSTOCK_OWN_MOUNTS=1 unshare --mount "$0" "$@"
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -26,10 +27,12 @@ lab_pop AMS 1
 lab_database || exit 1
 both="host=$first/socket,$second/socket dbname=penstock target_session_attrs=read-write"
 
-# a_collector LOG PORT: pid in $lab_pid
+# a_collector LOG PORT [ARGUMENT…]: pid in $lab_pid
 a_collector() {
-    lab_collector_spawn "$1" --set "database.dsn=$both user=collector password=hunter2" \
-        --set "http.listen=127.0.0.1:$2" --set log.level=debug
+    local log=$1 port=$2
+    shift 2
+    lab_collector_spawn "$log" --set "database.dsn=$both user=collector password=hunter2" \
+        --set "http.listen=127.0.0.1:$port" --set log.level=debug "$@"
 }
 health() { # health PORT: what /healthz says
     lab_in core curl -s -m 5 "http://127.0.0.1:$1/healthz"
@@ -116,6 +119,35 @@ goes_on "what it does not have is committed"
 pg crash "$second"
 pg promote "$first"
 goes_on "the primary is killed, the standby promoted: it goes on there"
+
+if [ "${2:-}" = --long ]; then
+    echo "-- a network that ends without a word"
+    # the server listens at the PoP's end of the management link, and the collector's connection is TCP
+    pg stop "$first"
+    echo "host all all 10.255.0.0/16 trust" >>"$first/data/pg_hba.conf"
+    echo "listen_addresses = '10.255.1.2'" >>"$first/data/postgresql.auto.conf"
+    bin=$(dirname "$(ls -d /usr/lib/postgresql/*/bin/pg_ctl | tail -n 1)")
+    (cd / && nsenter --net="/run/netns/$lab_id-AMS-box" runuser -u postgres -- "$bin/pg_ctl" -D "$first/data" -w -s \
+        -l "$first/data/server.log" -o "-c unix_socket_directories=$first/socket" start </dev/null >/dev/null 2>&1)
+    lab_kill "$standby"
+    lab_collector_spawn tcp.log --set "database.dsn=host=10.255.1.2 dbname=penstock user=collector" --set http.listen=
+    lab_wait 20 "the collector" lab_started "$lab_pid" 0 tcp.log || exit 1
+    tcp=$lab_pid
+    goes_on "a collector writes over TCP"
+    ended=$SECONDS
+    lab_in core ip link set m1 down
+    a_collector spare.log 9562 --set "collector.listen=tcp://*:5561" # the other one still has its door
+    check "its session, and with it the lock, ends within half a minute" lab_wait 40 "the spare" \
+        lab_in core curl -s -o /dev/null -m 2 -f http://127.0.0.1:9562/healthz
+    echo "after $((SECONDS - ended)) s"
+    check "the session ended in time" test $((SECONDS - ended)) -le 35
+    lab_kill "$lab_pid"
+    lab_in core ip link set m1 up
+    goes_on "the network is back: it goes on"
+    lab_kill "$tcp"
+    a_collector last.log 9563
+    lab_wait 20 "the collector" lab_started "$lab_pid" 0 last.log || exit 1
+fi
 
 echo "-- the count"
 kill -TERM "$gen_pid"

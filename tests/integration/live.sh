@@ -22,7 +22,7 @@ sensor_on() {
     local log=sensor-$3.log starts
     starts=$(lab_count 'event=started' "$log")
     local arguments=(-c "$lab/live.yaml" --set "source.interface=$1" --set "forward.interface=$2" --set "sensor.name=$3"
-        --set "metrics.listen=127.0.0.1:$4" --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab"
+        --set "metrics.listen=127.0.0.1:$4" --set "source.pin_dir=$lab/bpf" --set "sensor.state_dir=$lab/state-$3"
         --set penny.mode=passive --set publish.stop_wait=100ms)
     shift 4
     lab_spawn "$log" nsenter --net="/run/netns/$lab_id-AMS-box" "$sensor" "${arguments[@]}" "$@"

@@ -98,7 +98,8 @@ check "SIGTERM ends it with status 0" stop "$pid"
 
 # ---- as root, and then another user
 mkdir -m 700 "$lab/state/theirs" && chown nobody "$lab/state/theirs"
-start user.log "$lab/bin/penstock-sensor" "${arguments[@]}" --set sensor.user=nobody --set "sensor.state_dir=$lab/state/theirs"
+start user.log "$lab/bin/penstock-sensor" "${arguments[@]}" --set sensor.user=nobody \
+    --set sensor.name=ams2 --set "sensor.state_dir=$lab/state/theirs" # a spool of its own needs a name of its own
 pid=$lab_pid
 check "sensor.user: every thread is that user's" same "65534	65534	65534	65534" "$(threads "$pid" Uid)"
 check "sensor.user: every thread keeps three capabilities" every_thread "$pid" $kept $none
@@ -118,7 +119,7 @@ stop "$pid"
 
 # ---- without root, as a service; as its unit does, what root has pinned is given away first
 chown -R -h nobody "$lab/bpf"
-chown nobody "$lab/state"
+chown -R nobody "$lab/state"
 run=("$lab/bin/penstock-sensor" "${arguments[@]}")
 as_nobody "$everything"
 check "without root: a certificate of root's is named, and what is wrong" refused 1 "publish.certificate: $lab/keys/ams1.cert: Permission denied" \

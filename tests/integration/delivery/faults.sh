@@ -3,14 +3,15 @@
 # Delivery under faults: nothing lost, nothing double, and every gap told. See usage below.
 usage() {
     cat <<'USAGE'
-Usage: faults.sh BUILD-FOLDER [--long] [--seed N] [--only FAULT[,FAULT…]]
+Usage: faults.sh BUILD-FOLDER [--long [--write]] [--seed N] [--only FAULT[,FAULT…]]
 
 As root. Sensors without packets (driver.c) make numbered events; collector, PostgreSQL, network and
 disks are broken meanwhile, at random moments; at the end SQL compares what is stored with what the
 drivers wrote down (compare.sql). Prints a check per promise and, at the end, the table of
 docs/reliability.md.
 
-  --long   a million events, and more of each fault
+  --long   more than a million events, and more of each fault: a quarter of an hour
+  --write  puts the table into docs/reliability.md, if all went well
   --seed   draws the same moments again (they fall on other events: no machine runs twice alike)
   --only   these faults alone
 USAGE
@@ -25,10 +26,11 @@ USAGE
 . "$(dirname "$0")/parts.sh"
 shift
 
-is_long=false seed=$((RANDOM * 32768 + RANDOM)) only=
+is_long=false is_written=false seed=$((RANDOM * 32768 + RANDOM)) only=
 while [ $# -gt 0 ]; do
     case $1 in
     --long) is_long=true ;;
+    --write) is_written=true ;;
     --seed) seed=${2:?--seed needs a number}; shift ;;
     --only) only=${2:?--only needs names}; shift ;;
     *) usage >&2; exit 2 ;;
@@ -39,9 +41,9 @@ RANDOM=$((seed % 32768))
 
 # How much: events of one driver, how many a second, how many drivers.
 if $is_long; then
-    total=25000 rate=1500 drivers=2 storm_total=200 storm_restarts=5
+    total=40000 rate=2500 drivers=2 storm_total=200 storm_restarts=5
 else
-    total=4500 rate=1500 drivers=2 storm_total=40 storm_restarts=1
+    total=3000 rate=1500 drivers=2 storm_total=40 storm_restarts=1
 fi
 
 # ---- the network
@@ -330,11 +332,17 @@ clock_of() {
         FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_NO_CACHE=1)
 }
 clock_jumps() { # clock_jumps FILE: until the drivers have made all
+    local to
     while all_at_work; do
-        one_of +1d -1d +0 +3600 -1
-        echo "$drawn" >"$1"
-        injected=$((injected + 1))
-        sleep_between 200 700
+        for to in +1d -1d +0; do # and somewhere near
+            between -90 90
+            echo "$to" >"$1"
+            injected=$((injected + 1))
+            sleep_between 100 400
+            echo "$drawn" | sed 's/^[0-9]/+&/' >"$1"
+            injected=$((injected + 1))
+            sleep_between 100 300
+        done
     done
     echo "+0" >"$1"
 }
@@ -342,7 +350,21 @@ fault_clock_sensor() {
     clock_of "$lab/clock"
     driver_env=("${clock_env[@]}")
     drivers_start
+    sleep_between 300 700
+    # a new disk under a clock that is a day behind: an epoch older than the one that is known
+    driver_stop clock_sensor1
+    rm -rf "$lab/state/clock_sensor1"
+    echo -1d >"$lab/clock"
+    driver_start clock_sensor1
+    injected=1
+    sleep_between 300 700
     clock_jumps "$lab/clock"
+    drivers_finish
+    check "clock_sensor: the clock did jump: events are of three days" lab_true \
+        "SELECT count(DISTINCT at::date) = 3 FROM penstock.ingress_tally WHERE pop = '$place'"
+    check "clock_sensor: its latest epoch is older than the one before" lab_true \
+        "SELECT count(*) = 2 AND min(epoch) = (SELECT epoch FROM penstock.sensor WHERE name = 'clock_sensor1')
+        FROM penstock.sensor_epoch WHERE sensor = 'clock_sensor1'"
 }
 fault_clock_collector() {
     clock_of "$lab/clock"
@@ -391,6 +413,53 @@ fault_replay() {
     done
 }
 
+# ---- keys
+
+# Somebody else says to be this sensor: with a key of his own; or with the key of another sensor, which
+# the collector then goes by, whatever is claimed.
+fault_other_key() {
+    local key=other_key3 refusals
+    mkdir "$lab/stolen"
+    drivers_start
+    names+=("$key")
+    lab_allow $key "$place"
+    "$lab_bin/collector/penstockctl" keys new other_key1 --pop "$place" --dir "$lab/stolen" >>"$lab/log/keys.log"
+    refusals=$(lab_count event=key_refused collector1.log)
+    while all_at_work; do
+        intruder intruder "$lab/stolen/other_key1.cert"
+        intruder $key "$lab/keys/$key.cert"
+    done
+    driver_more[$key]="--name other_key1 --total $((total / 3))" # the rest of its events
+    driver_start $key
+    refusals=$(($(lab_count event=key_refused collector1.log) - refusals))
+    check "other_key: the collector's log tells of strangers" test "$refusals" -gt 0
+}
+intruder() { # intruder JOURNAL CERTIFICATE: is "other_key1" for a second
+    mkdir -p "$lab/state/$1"
+    lab_in core "$driver" --journal "$lab/journal/$1" --endpoint tcp://127.0.0.1:5561 --name other_key1 \
+        --pop "$place" --state "$lab/state/$1" --total "$total" --rate "$rate" --seconds 1 --wait 1 \
+        --certificate "$2" --server "$lab/keys/collector.pub" >>"$lab/log/intruder.log" 2>&1
+    injected=$((injected + 1))
+}
+# Its connection ends, and it waits; what it makes meanwhile comes when it is allowed again.
+fault_revoked() {
+    local name before
+    drivers_start
+    while all_at_work; do
+        sleep_between 300 900
+        one_of "${names[@]}"
+        name=$drawn
+        before=$(lab_count event=revoked collector1.log)
+        mv "$lab/sensors.d/$name.pub" "$lab/keys/revoked.pub"
+        lab_wait 10 "the revocation" is_logged event=revoked "$before" || return
+        injected=$((injected + 1))
+        sleep_between 0 500
+        mv "$lab/keys/revoked.pub" "$lab/sensors.d/$name.pub"
+        sleep 1
+    done
+}
+is_logged() { [ "$(lab_count "$1" collector1.log)" -gt "$2" ]; } # is_logged WORD BEFORE
+
 # ---- many at once
 
 fault_storm() {
@@ -399,6 +468,7 @@ fault_storm() {
         --pop "$place" --clients $clients --total $storm_total --seconds 120 \
         --server "$lab/keys/collector.pub" --sensors "$lab/sensors.d"
     storm_pid=$lab_pid
+    lab_until 60 "all $clients" "SELECT count(*) = $clients FROM penstock.sensor WHERE pop = '$place'"
     for ((injected = 0; injected < storm_restarts; injected++)); do
         sleep_between 1500 2500
         collector_kill
@@ -421,7 +491,7 @@ mkdir "$lab/journal" "$lab/state"
 lab_disk "$lab/pg" 4g || exit 1
 echo "seed $seed"
 collector_env=() database_env=()
-database_up || exit 1
+lab_database --durable || exit 1
 relay_up
 collector_up || exit 1
 
@@ -447,6 +517,9 @@ run_fault clock_sensor "the sensor's clock jumps, up to a day either way"
 run_fault clock_collector "the collector's clock jumps, up to a day either way"
 run_fault replay_wire "recorded connections are sent again"
 run_fault replay "old batches, hellos and epochs are sent again"
+run_fault other_key "somebody says to be this sensor, with another key"
+run_fault revoked "a sensor's key is revoked, and allowed again"
 run_fault storm "500 sensors come back at once after the collector was killed"
 
 print_table
+$is_written && [ $checks_failed -eq 0 ] && write_table

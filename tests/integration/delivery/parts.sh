@@ -105,7 +105,7 @@ collector_start() { # does not wait until it is there
     lab_spawn "collector$1.log" nsenter --net="/run/netns/$lab_id-core" env "${collector_env[@]}" "$collector" \
         -c "$lab_root/configs/lab-collector.yaml" --set "collector.listen=tcp://*:$port" \
         --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
-        --set "database.dsn=$lab_dsn" --set "policy.file=$lab_root/configs/lab-expected.yaml" --set "http.listen="
+        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" --set "http.listen="
     collector_pid[$1]=$lab_pid
 }
 collector_kill() { lab_kill "${collector_pid[${1:-1}]}" KILL; }
@@ -244,11 +244,21 @@ run_fault() {
         test "${found[disorder]}" = 0 -a "${found[unnumbered]}" -le "$(own_events)"
     check "$fault: the map is the sum of what is stored" same 1 "${found[map]}"
     check "$fault: none is set aside but what the database refused" same $refused "${found[aside]}"
-    rows+=("| $2 | $injected | ${found[sent]} | ${found[stored]} | $((found[gaps] + found[unnamed])) | ${found[unspooled]} | ${found[lost]} | ${found[double]} |")
+    rows+=("| $2 | $injected | ${found[sent]} | ${found[stored]} | $((found[gaps] + found[unnamed])) | ${found[aside]} | ${found[unspooled]} | ${found[lost]} | ${found[double]} |")
     echo "        $injected injected, $((SECONDS - began)) s"
 }
 print_table() {
-    echo "| fault | injected | events sent | stored | in gaps | died before the spool | lost | double |"
-    echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    echo "| fault | injected | events sent | stored | in gaps | set aside | died before the spool | lost | double |"
+    echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     printf '%s\n' "${rows[@]}"
+}
+# Between the marks of docs/reliability.md.
+write_table() {
+    local page=$lab_root/docs/reliability.md table
+    table=$(print_table)
+    awk -v said="\`tests/integration/delivery/faults.sh BUILD --long --seed $seed\`, $(date -u +%Y-%m-%d), two cores, in $((SECONDS / 60)) minutes:" \
+        -v table="${table//\\/\\\\}" '
+        /^<!-- faults: end/ { skip = 0 }
+        !skip { print }
+        /^<!-- faults: begin/ { printf "%s\n\n%s\n", said, table; skip = 1 }' "$page" >"$page.new" && mv "$page.new" "$page"
 }

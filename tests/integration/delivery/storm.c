@@ -276,7 +276,8 @@ static void close_clients(struct storm *s)
 static const struct option options[] = {
     {"endpoint", required_argument, NULL, 'e'}, {"pop", required_argument, NULL, 'p'},
     {"clients", required_argument, NULL, 'c'},  {"total", required_argument, NULL, 't'},
-    {"seconds", required_argument, NULL, 's'},  {NULL, 0, NULL, 0}};
+    {"seconds", required_argument, NULL, 's'},  {"server", required_argument, NULL, 'S'},
+    {"sensors", required_argument, NULL, 'd'},  {NULL, 0, NULL, 0}};
 
 static void take_option(struct storm *s, int which)
 {

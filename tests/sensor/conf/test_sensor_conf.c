@@ -43,10 +43,11 @@ static void the_required_keys_are_all_named_at_once(void **state)
 {
     (void)state;
     assert_int_equal(load((const char *const[]){NULL}, false), ERR_CONF);
-    static const char *const keys[] = {"sensor.name: required",      "sensor.pop: required",
-                                       "source.interface: required", "forward.interface: required",
-                                       "publish.endpoint: required", "publish.certificate: required",
-                                       "publish.server: required"};
+    static const char *const keys[] = {
+        "sensor.name: required",      "sensor.pop: required",
+        "source.interface: required", "forward.interface: required",
+        "publish.endpoint: required", "publish.certificate: required",
+        "publish.server: required"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         assert_non_null(strstr(note.text, keys[i]));
 }

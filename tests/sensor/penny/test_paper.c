@@ -273,7 +273,7 @@ static void mc_take(struct mc *m)
 
 static struct tally run_mc_row(const struct mc_row *row)
 {
-    sim_conf(&conf);
+    engine_conf(1);
     conf.rule = PENNY_PAPER;
     conf.budget = 12;
     conf.max_tests = 1;
@@ -310,7 +310,6 @@ static void it_reaches_the_shares_of_the_rule_alone_with_independent_coins(void 
 
 /* ---- by hand ---- */
 
-static struct penny_conf conf;
 
 static int up(void **state)
 {

@@ -32,9 +32,13 @@ struct gate {
     char reason[64];
     /* how it behaves */
     bool deaf, mute, mislay_acks, refuse, takes_zipped;
-    unsigned swallow; /* hellos that are read and then forgotten */
+    bool takes_epochs; /* another epoch begins at 1 */
+    bool takes_holes;  /* first_seq beyond the next number: what is between will never come */
+    unsigned swallow;  /* hellos that are read and then forgotten */
     /* what it saw */
-    unsigned hellos, batches, zipped, repeats, pings;
+    unsigned hellos, batches, zipped, repeats, pings, starts, gaps;
+    uint64_t missing, drops; /* numbers; events drop, none of which may be missing */
+    char why[128];           /* of the last hole, or of a gap event */
     uint64_t last_ack, most_on_the_way;
 };
 
@@ -107,9 +111,16 @@ static void gate_hello(struct gate *g, const struct wire_message *m)
         g->swallow--;
         return;
     }
-    if (g->epoch == 0)
+    if (g->epoch == 0 || (g->takes_epochs && m->epoch > g->epoch && m->first_seq == 1)) {
         g->epoch = m->epoch;
+        g->mark = 0;
+    }
     assert_int_equal(m->epoch, g->epoch);
+    if (g->takes_holes && m->first_seq > g->mark + 1) {
+        g->missing += m->first_seq - 1 - g->mark;
+        g->mark = m->first_seq - 1;
+        snprintf(g->why, sizeof g->why, "%s", m->reason);
+    }
     assert_true(m->first_seq <= g->mark + 1); /* or something was given up */
     if (g->refuse)
         gate_say(g, &(struct wire_message){.kind = WIRE_REFUSE, .reason = "not today"});
@@ -123,21 +134,37 @@ static void gate_hello(struct gate *g, const struct wire_message *m)
     g->last_ack = g->mark;
 }
 
-/* The first one is sensor_started, the last one sensor_stopped; between, each ring's in order. */
+static void gate_gap(struct gate *g, const struct event *e)
+{
+    g->gaps++;
+    assert_int_equal(e->gap.from_seq, 0);
+    assert_int_equal(e->gap.to_seq, 0);
+    snprintf(g->why, sizeof g->why, "%s", e->gap.reason);
+}
+
+/* A life begins with sensor_started and ends with sensor_stopped; between, each ring's in order. */
 static void gate_event(struct gate *g, const struct event *e)
 {
     g->mark++;
-    assert_false(g->stopped);
-    if (g->mark == 1) {
-        assert_int_equal(e->type, EVENT_sensor_started);
+    assert_true(g->mark > 1 || e->type == EVENT_sensor_started);
+    assert_true(!g->stopped || e->type == EVENT_sensor_started);
+    if (e->type == EVENT_sensor_started) {
         assert_string_equal(e->sensor_started.pop, "AMS");
         assert_string_equal(e->sensor_started.driver, "pcap");
         g->started = true;
+        g->stopped = false;
+        g->starts++;
+    } else if (e->type == EVENT_gap) {
+        gate_gap(g, e);
+    } else if (e->type == EVENT_drop) {
+        assert_int_equal(e->drop.seq, g->drops++);
     } else if (e->type == EVENT_sensor_stopped) {
         g->stopped = true;
         snprintf(g->reason, sizeof g->reason, "%s", e->sensor_stopped.reason);
     } else {
         assert_int_equal(e->type, EVENT_tally);
+        if (g->takes_holes && e->tally.packets > g->next_of[e->tally.flows])
+            g->next_of[e->tally.flows] = e->tally.packets;
         assert_int_equal(e->tally.packets, g->next_of[e->tally.flows]++);
         assert_int_equal(e->at, e->tally.packets + 1);
     }
@@ -207,7 +234,7 @@ struct sensor {
     struct ring *list[RINGS];
     struct counters counters;
     struct publish *publish;
-    uint64_t pushed[RINGS];
+    uint64_t pushed[RINGS], drops;
 };
 
 static struct publish_conf conf_for(const char *endpoint)
@@ -343,10 +370,9 @@ static void batches_are_compressed_for_a_collector_that_says_it_takes_them(void 
     }
     assert_true(g.zipped > g.batches / 2 && s.pushed[0] > 1000);
     g.takes_zipped = false; /* an older one comes in its place */
-    gate_shut(&g);
-    gate_bind(&g);
     unsigned hellos = g.hellos;
-    while (g.hellos == hellos)
+    gate_say(&g, &(struct wire_message){.kind = WIRE_AGAIN, .reason = "the collector begins anew"});
+    for (int i = 0; i < 2000 && g.hellos == hellos; i++)
         gate_run(&g, 5);
     unsigned zipped = g.zipped, batches = g.batches;
     for (int i = 0; i < 100; i++) {
@@ -744,6 +770,190 @@ static void whatever_the_collector_does_every_event_arrives_once_in_order(void *
     assert_true(g.repeats > 0);
 }
 
+/* ---- the spool ---- */
+
+static struct publish_conf conf_on_disk(const char *endpoint, char *folder)
+{
+    struct publish_conf conf = conf_for(endpoint);
+    if (folder[0] == '\0') {
+        strcpy(folder, "/tmp/penstock-test-XXXXXX");
+        assert_non_null(mkdtemp(folder));
+    }
+    snprintf(conf.state_dir, sizeof conf.state_dir, "%s", folder);
+    return conf;
+}
+
+static void __attribute__((format(printf, 1, 2))) shell(const char *format, ...)
+{
+    char command[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    assert_int_equal(system(command), 0);
+}
+
+/* Another life of the same sensor: its events go on. */
+static void sensor_reopen(struct sensor *s, const struct publish_conf *conf)
+{
+    struct sensor before = {.drops = s->drops};
+    memcpy(before.pushed, s->pushed, sizeof before.pushed);
+    sensor_open(s, conf);
+    memcpy(s->pushed, before.pushed, sizeof s->pushed);
+    s->drops = before.drops;
+}
+
+static void push_drop(struct sensor *s)
+{
+    struct event *e;
+    while ((e = ring_claim(&s->rings[0])) == NULL)
+        zclock_sleep(1);
+    *e = (struct event){.type = EVENT_drop, .drop.seq = s->drops++};
+    ring_publish(&s->rings[0]);
+}
+
+/* Ends the sensor while the gate runs; all that it holds comes. */
+static void finish_life(struct sensor *s, struct gate *g)
+{
+    struct closing c = {.publish = s->publish};
+    pthread_t thread;
+    pthread_create(&thread, NULL, close_beside, &c);
+    while (!c.done)
+        gate_run(g, 5);
+    pthread_join(thread, NULL);
+    assert_int_equal(c.lost, 0);
+    assert_true(g->stopped);
+    assert_int_equal(g->next_of[0], s->pushed[0]);
+    assert_int_equal(g->drops, s->drops);
+    sensor_clear(s);
+}
+
+static void
+what_is_not_acknowledged_at_the_end_is_sent_by_the_next_run_under_its_number(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    char folder[32] = "";
+    gate_open(&g);
+    gate_shut(&g);
+    struct publish_conf conf = conf_on_disk(g.endpoint, folder);
+    conf.stop_wait_ns = 50 * NS_PER_MS;
+    sensor_open(&s, &conf);
+    for (int life = 0; life < 3; life++) {
+        if (life > 0)
+            sensor_reopen(&s, &conf);
+        push(&s, 0, 100);
+        assert_int_equal(publish_close(s.publish, "for now"), 0);
+        assert_int_equal(counter_get(&s.counters, COUNTER_events_spooled), 102);
+        sensor_clear(&s);
+    }
+    conf.stop_wait_ns = 20 * NS_PER_S;
+    gate_bind(&g);
+    sensor_reopen(&s, &conf);
+    push(&s, 0, 100);
+    finish_life(&s, &g);
+    assert_int_equal(g.mark, 4 * 102);
+    assert_int_equal(g.starts, 4);
+    assert_int_equal(g.gaps, 0);
+    /* one more: nothing comes again */
+    sensor_reopen(&s, &conf);
+    finish_life(&s, &g);
+    assert_int_equal(g.mark, 4 * 102 + 2);
+    assert_int_equal(g.repeats, 0);
+    gate_shut(&g);
+    shell("rm -r %s", folder);
+}
+
+/* The holes lie between batches that are kept: at each the sensor says where it goes on, and why.
+ */
+static void what_a_full_spool_gave_up_is_said_with_its_reason_and_counted_exactly(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    char folder[32] = "";
+    gate_open(&g);
+    gate_shut(&g);
+    g.takes_holes = true;
+    struct publish_conf conf = conf_on_disk(g.endpoint, folder);
+    sensor_open(&s, &conf);
+    while (counter_get(&s.counters, COUNTER_given_up_tallies) < 30000) {
+        unsigned n = push(&s, 0, 200);
+        if (s.pushed[0] / 3000 > (s.pushed[0] - n) / 3000)
+            push_drop(&s);
+        zclock_sleep(1);
+    }
+    gate_bind(&g);
+    finish_life(&s, &g);
+    assert_true(s.drops > 10);
+    assert_int_equal(counter_get(&s.counters, COUNTER_given_up_tallies), g.missing);
+    assert_int_equal(g.mark, 2 + s.pushed[0] + s.drops);
+    assert_int_equal(counter_get(&s.counters, COUNTER_given_up_evidence), 0);
+    assert_string_equal(g.why, "the spool was full, given up: tallies");
+    assert_true(g.hellos > 5);
+    gate_shut(&g);
+    shell("rm -r %s", folder);
+}
+
+static void a_restored_spool_begins_an_epoch_and_its_new_events_arrive_once(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    char folder[32] = "";
+    gate_open(&g);
+    g.takes_epochs = true;
+    struct publish_conf conf = conf_on_disk(g.endpoint, folder);
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    finish_life(&s, &g);
+    shell("cp -r %s/spool %s/copy", folder, folder);
+    sensor_reopen(&s, &conf);
+    push(&s, 0, 200);
+    finish_life(&s, &g);
+    assert_int_equal(g.mark, 102 + 202);
+    uint64_t epoch = g.epoch;
+    shell("rm -r %s/spool && mv %s/copy %s/spool", folder, folder, folder);
+    sensor_reopen(&s, &conf);
+    push(&s, 0, 150);
+    for (int i = 0; i < 2000 && g.gaps == 0; i++)
+        gate_run(&g, 5);
+    finish_life(&s, &g);
+    assert_true(g.epoch > epoch);
+    assert_int_equal(g.mark, 150 + 3);
+    assert_int_equal(g.gaps, 1);
+    assert_string_equal(g.why, "the sensor's spool was older than what the collector has");
+    gate_shut(&g);
+    shell("rm -r %s", folder);
+}
+
+static void a_damaged_spool_is_followed_by_a_new_epoch_that_says_so(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    char folder[32] = "";
+    gate_open(&g);
+    g.takes_epochs = true;
+    struct publish_conf conf = conf_on_disk(g.endpoint, folder);
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    finish_life(&s, &g);
+    shell("head -c 10000 /dev/urandom | dd of=%s/spool/data.mdb conv=notrunc 2>/dev/null", folder);
+    log_level_set((enum log_level) - 1);
+    sensor_reopen(&s, &conf);
+    log_level_set(LOG_LEVEL_ERROR);
+    push(&s, 0, 50);
+    finish_life(&s, &g);
+    assert_int_equal(g.mark, 50 + 3);
+    assert_int_equal(g.gaps, 1);
+    assert_string_equal(g.why, "the sensor's spool was damaged and is set aside");
+    shell("ls -d %s/spool.corrupt-* >/dev/null", folder);
+    gate_shut(&g);
+    shell("rm -r %s", folder);
+}
+
 static void without_its_certificate_a_sensor_does_not_start_and_says_what_is_missing(void **state)
 {
     (void)state;
@@ -829,6 +1039,11 @@ int main(void)
         cmocka_unit_test(closing_without_a_collector_ends_in_time_and_says_what_is_lost),
         cmocka_unit_test(what_is_still_in_the_rings_counts_as_lost_too),
         cmocka_unit_test(whatever_the_collector_does_every_event_arrives_once_in_order),
+        cmocka_unit_test(
+            what_is_not_acknowledged_at_the_end_is_sent_by_the_next_run_under_its_number),
+        cmocka_unit_test(what_a_full_spool_gave_up_is_said_with_its_reason_and_counted_exactly),
+        cmocka_unit_test(a_restored_spool_begins_an_epoch_and_its_new_events_arrive_once),
+        cmocka_unit_test(a_damaged_spool_is_followed_by_a_new_epoch_that_says_so),
         cmocka_unit_test(without_its_certificate_a_sensor_does_not_start_and_says_what_is_missing),
         cmocka_unit_test(an_endpoint_that_makes_no_sense_is_refused_with_a_reason),
     };

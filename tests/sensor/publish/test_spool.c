@@ -9,6 +9,8 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "sensor/publish/spool_look.h"
+#include "sensor/publish/spool_meta.h"
 #include "shared/base/hash.h"
 #include "shared/base/log.h"
 #include "tests/sensor/publish/spool_lab.h"
@@ -29,6 +31,7 @@ static struct {
     struct op op[OPS_MOST];
     uint64_t full_at; /* no byte can be written from there on; 0: it is not full */
     int fail_sync;    /* so many writes of a meta page fail */
+    bool reaches;     /* the next of them reaches the disk all the same */
 } disk;
 
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at);
@@ -64,8 +67,11 @@ static bool is_meta(int fd)
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at)
 {
     if (is_played(fd)) {
-        if (is_meta(fd) && disk.fail_sync > 0) {
+        if (at < 2 * 4096 && disk.fail_sync > 0) {
             disk.fail_sync--;
+            if (disk.reaches)
+                syscall(SYS_pwrite64, fd, bytes, len, at);
+            disk.reaches = false;
             errno = EIO;
             return -1;
         }
@@ -261,8 +267,8 @@ static void whenever_it_is_killed_what_was_committed_is_there_once_and_in_order(
     (void)state;
     struct folder f;
     struct prf prf = prf_init(9, 9);
-    _Atomic uint64_t *committed = mmap(NULL, sizeof *committed, PROT_READ | PROT_WRITE,
-                                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    _Atomic uint64_t *committed =
+        mmap(NULL, sizeof *committed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     folder_make(&f);
     uint64_t epoch = 0;
     for (unsigned round = 0; round < 60; round++) {
@@ -299,6 +305,8 @@ static void after_power_loss(uint8_t *image, size_t *size, unsigned n, struct pr
             continue;
         if (i >= synced && prf_below(prf, 2) == 0 && len > 512)
             len = 512 * prf_below(prf, len / 512);
+        if (len == 0)
+            continue;
         memcpy(image + op->at, op->bytes, len);
         if (op->at + len > *size)
             *size = op->at + len;
@@ -486,6 +494,15 @@ static void what_is_on_the_way_is_not_given_up(void **state)
     }
     assert_int_equal(spool_read(s, 2001, &r), 1);
     assert_true(r.first > 2001);
+    /* the connection is lost, and they are the oldest again */
+    uint64_t gone = given_up(s);
+    while (given_up(s) < gone + 2000) {
+        while (spool_has_room(s))
+            add(s, EVENT_tally);
+        commit_now(s);
+    }
+    assert_int_equal(spool_read(s, 1, &r), 1);
+    assert_true(r.first > 2000);
     spool_close(s);
     folder_remove(&f);
 }
@@ -564,6 +581,7 @@ static void a_write_that_fails_loses_nothing_and_is_done_again(void **state)
     for (unsigned round = 0; round < 20; round++) {
         add_many(s, EVENT_drop, 100);
         disk.fail_sync = 2; /* LMDB writes the old meta page back: that fails, too */
+        disk.reaches = round % 2 == 1;
         uint64_t now = clock_mono_ns();
         int err = spool_commit(s, now, 0);
         disk.fail_sync = 0;
@@ -574,6 +592,8 @@ static void a_write_that_fails_loses_nothing_and_is_done_again(void **state)
             assert_int_equal(spool_commit(s, now + 2 * NS_PER_S, 0), 0);
         }
         assert_int_equal(spool_committed(s), 100 * (round + 1) + 1);
+        assert_int_equal(spool_held(s), 100 * (round + 1));
+        assert_int_equal(spool_stats(s)->events, 100 * (round + 1));
         assert_false(spool_has_failed(s));
         all_is_there(s);
     }
@@ -868,6 +888,141 @@ static void a_hole_that_the_collector_passed_does_not_look_like_a_restored_copy(
     folder_remove(&f);
 }
 
+/* ---- the command ---- */
+
+static char output[1 << 20];
+
+/* Runs it with its standard output in `output`. */
+static int command(const char *what, const char *path)
+{
+    FILE *to = tmpfile();
+    fflush(stdout);
+    int usual = dup(STDOUT_FILENO), errors = dup(STDERR_FILENO);
+    dup2(fileno(to), STDOUT_FILENO);
+    dup2(fileno(to), STDERR_FILENO);
+    int status = spool_command(what, path);
+    fflush(stdout);
+    dup2(usual, STDOUT_FILENO);
+    dup2(errors, STDERR_FILENO);
+    close(usual);
+    close(errors);
+    rewind(to);
+    output[fread(output, 1, sizeof output - 1, to)] = '\0';
+    fclose(to);
+    return status;
+}
+
+static unsigned lines_with(const char *text)
+{
+    unsigned n = 0;
+    for (const char *at = output; (at = strstr(at, text)) != NULL; at++)
+        n++;
+    return n;
+}
+
+static void it_can_be_shown_checked_and_exported_beside_its_sensor(void **state)
+{
+    (void)state;
+    struct folder f;
+    char text[64];
+    folder_make(&f);
+    struct spool *s = open_spool(f.path, 0);
+    add_many(s, EVENT_drop, 700);
+    add_many(s, EVENT_tally, 300);
+    commit_now(s);
+    spool_ack(s, 600, 1);
+    commit_now(s);
+    struct record r;
+    assert_int_equal(spool_read(s, 601, &r), 1);
+    assert_int_equal(command("show", f.path), 0);
+    assert_int_equal(lines_with("sensor      ams1\n"), 1);
+    assert_int_equal(lines_with("next_seq    1001\n"), 1);
+    snprintf(text, sizeof text, "epoch       %lu\n", spool_epoch(s));
+    assert_int_equal(lines_with(text), 1);
+    assert_int_equal(command("check", f.path), 0);
+    assert_int_equal(lines_with(" is sound: "), 1);
+    assert_int_equal(command("export", f.path), 0);
+    assert_int_equal(lines_with("\"event\":\"tally\""), 300);
+    snprintf(text, sizeof text, "{\"epoch\":%lu,\"sequence\":1000,", spool_epoch(s));
+    assert_int_equal(lines_with(text), 1);
+    assert_int_equal(lines_with("\"sequence\":601,"), 1);
+    add_many(s, EVENT_drop, 100); /* and its sensor goes on */
+    commit_now(s);
+    assert_int_equal(spool_next(s), 1101);
+    spool_close(s);
+    assert_int_equal(command("check", f.path), 0);
+    assert_int_equal(command("list", f.path), 2);
+    folder_remove(&f);
+}
+
+static void the_command_says_what_was_given_up(void **state)
+{
+    (void)state;
+    struct folder f;
+    char text[64];
+    folder_make(&f);
+    struct spool *s = open_spool(f.path, 0);
+    while (given_up(s) < 1000) {
+        for (unsigned i = 0; spool_has_room(s); i++)
+            add(s, i % 50 == 0 ? EVENT_drop : EVENT_tally);
+        commit_now(s);
+    }
+    assert_int_equal(command("show", f.path), 0);
+    snprintf(text, sizeof text, "given up    %lu numbers", given_up(s));
+    assert_int_equal(lines_with(text), 1);
+    snprintf(text, sizeof text, "held        %lu events", spool_held(s));
+    assert_int_equal(lines_with(text), 1);
+    spool_close(s);
+    folder_remove(&f);
+}
+
+static void a_damaged_or_missing_spool_fails_the_check(void **state)
+{
+    (void)state;
+    static uint8_t image[16 << 20];
+    struct folder f;
+    folder_make(&f);
+    assert_int_equal(command("check", f.path), 1);
+    assert_int_equal(command("show", f.path), 1);
+    struct spool *s = open_spool(f.path, 0);
+    for (int i = 0; i < 10; i++) {
+        add_many(s, EVENT_drop, 500);
+        commit_now(s);
+    }
+    uint64_t used = spool_stats(s)->bytes;
+    spool_close(s);
+    assert_int_equal(command("check", f.path), 0);
+    size_t size = read_image(&f, image, sizeof image);
+    memset(image + used / 2, 0x55, 4096);
+    write_image(&f, image, size);
+    assert_int_equal(command("check", f.path), 1);
+    assert_int_equal(command("export", f.path), 1);
+    folder_remove(&f);
+}
+
+static void a_newer_programs_spool_is_refused_and_left_alone(void **state)
+{
+    (void)state;
+    static uint8_t image[16 << 20];
+    struct folder f;
+    struct spool *s;
+    struct note note;
+    folder_make(&f);
+    s = open_spool(f.path, 0);
+    spool_close(s);
+    size_t size = read_image(&f, image, sizeof image);
+    uint8_t *meta = memmem(image + 8192, size - 8192, "ams1", 5);
+    assert_non_null(meta);
+    for (uint8_t *at = meta; at != NULL; /* each copy of the page */
+         at = memmem(at + 1, size - (size_t)(at + 1 - image), "ams1", 5))
+        *(at - offsetof(struct spool_meta, sensor)) = 9;
+    write_image(&f, image, size);
+    assert_int_equal(try_open(f.path, "ams1", 0, &s, &note), ERR_VERSION);
+    assert_non_null(strstr(note.text, "format 9"));
+    assert_int_equal(folders_aside(&f), 0);
+    folder_remove(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -891,7 +1046,11 @@ int main(void)
         cmocka_unit_test(a_folder_that_is_not_there_is_refused_with_its_name),
         cmocka_unit_test(a_restored_copy_begins_an_epoch_with_its_own_events_and_no_others),
         cmocka_unit_test(a_hole_that_the_collector_passed_does_not_look_like_a_restored_copy),
+        cmocka_unit_test(it_can_be_shown_checked_and_exported_beside_its_sensor),
+        cmocka_unit_test(the_command_says_what_was_given_up),
+        cmocka_unit_test(a_damaged_or_missing_spool_fails_the_check),
+        cmocka_unit_test(a_newer_programs_spool_is_refused_and_left_alone),
     };
-    log_level_set((enum log_level)-1); /* damage is what they are about */
+    log_level_set((enum log_level) - 1); /* damage is what they are about */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
