@@ -35,7 +35,7 @@ static int set_up(void **state)
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max; /* as the collector does; this process has both ends */
     setrlimit(RLIMIT_NOFILE, &limit);
-    zsys_set_max_sockets(2 * SENSORS);
+    setenv("ZSYS_MAX_SOCKETS", "2000", 1); /* read by czmq with its first socket */
     keyring_open(&keyring);
     for (int i = 0; i < SENSORS; i++) {
         char name[16];
@@ -78,21 +78,28 @@ static void say_hello(int i)
     zmq_send(zsock_resolve(sensor[i]), bytes, (size_t)len, ZMQ_DONTWAIT);
 }
 
-/* Takes hellos until each of the first n sensors said one. */
+/* Takes hellos until each of the first n sensors said one. What was said into a connection that was
+ * just closing is lost, so who was not heard says it again, as sensors do. */
 static void take_hellos(int n)
 {
     bool seen[SENSORS] = {false};
     char name[WIRE_NAME];
     struct wire_message m;
-    for (int turns = 0; n > 0 && turns < 10 * SENSORS; turns++) {
-        if (receive_next(door, 1000, name, &m) != 1)
+    int missing = n;
+    for (int idle = 0; missing > 0 && idle < 60;) {
+        if (receive_next(door, 1000, name, &m) == 1) {
+            int i = atoi(name + 1);
+            assert_int_equal(m.kind, WIRE_HELLO);
+            missing -= !seen[i];
+            seen[i] = true;
             continue;
-        int i = atoi(name + 1);
-        assert_int_equal(m.kind, WIRE_HELLO);
-        n -= !seen[i];
-        seen[i] = true;
+        }
+        idle++;
+        for (int i = 0; i < n; i++)
+            if (!seen[i])
+                say_hello(i);
     }
-    assert_int_equal(n, 0);
+    assert_int_equal(missing, 0);
 }
 
 static void all_come_in_and_all_but_the_revoked_one_come_back(void **state)
