@@ -221,6 +221,14 @@ int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m,
     return err;
 }
 
+int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m, uint32_t room,
+               int64_t now, struct roster_share *share)
+{
+    int answer = roster_batch(f->roster, sensor, m, room, now, share);
+    tests_lost(f);
+    return answer;
+}
+
 void fold_tick(struct fold *f, int64_t now)
 {
     roster_tick(f->roster, now);

@@ -37,6 +37,9 @@ const char *fold_why_not(const struct event *e);
 /* A hello: as roster_hello. */
 int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now,
                uint64_t *last_seq);
+/* A batch, before its events: as roster_batch. */
+int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m, uint32_t room,
+               int64_t now, struct roster_share *share);
 
 /* The clock jumped to now. What is held says no more than "by now"; silence and hold-downs are
  * counted anew, for nobody knows how long it really was. */

@@ -12,6 +12,8 @@
 _Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have room in doubt");
 
 #define TICK_NS ((int64_t)NS_PER_S)
+/* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
+#define GAPS_LOGGED 4
 
 /* ---- the transaction: opened by the first thing that must be written ---- */
 
@@ -271,7 +273,10 @@ static int take_batch(struct loop *l, const char *sensor, const struct wire_mess
     uint32_t room = doubt != NULL ? doubt->limit : WIRE_BATCH_EVENTS;
     int err = 0;
     counter_add(l->counters, COUNTER_batches, !is_begun);
-    switch (roster_batch(l->fold.roster, sensor, m, room, now, &t.share)) {
+    int answer = fold_batch(&l->fold, sensor, m, room, now, &t.share);
+    if (answer < 0)
+        return note_set(note, answer, "a gap cannot be noted: %s", err_text(answer));
+    switch ((enum roster_answer)answer) {
     case ROSTER_AGAIN:
         counter_add(l->counters, COUNTER_batches_refused, 1);
         answer_words(l, sensor, WIRE_AGAIN, "not in order, or not of the epoch of your hello");
@@ -355,6 +360,7 @@ static int put_roster(struct loop *l, struct note *note)
     struct epoch_row epoch;
     struct gap_row gap;
     char reason[sizeof gap.reason];
+    unsigned gaps = 0;
     int err = 0;
     while (err == 0 && roster_take_sensor(l->fold.roster, &sensor)) {
         err = transaction(l, note);
@@ -371,13 +377,17 @@ static int put_roster(struct loop *l, struct note *note)
             err = store_put_epoch(l->store, &epoch, note);
     }
     while (err == 0 && roster_take_gap(l->fold.roster, &gap)) {
-        log_warn("event=gap sensor=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " reason=\"%s\"",
-                 gap.sensor, gap.from_seq, gap.to_seq,
-                 log_quotable(gap.reason, reason, sizeof reason));
+        if (gaps++ < GAPS_LOGGED)
+            log_warn("event=gap sensor=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " reason=\"%s\"",
+                     gap.sensor, gap.from_seq, gap.to_seq,
+                     log_quotable(gap.reason, reason, sizeof reason));
         err = transaction(l, note);
         if (err == 0)
             err = store_put_gap(l->store, &gap, note);
     }
+    if (gaps > GAPS_LOGGED)
+        log_warn("event=gaps more=%u hint=\"penstock.sensor_gap has them all\"",
+                 gaps - GAPS_LOGGED);
     return err;
 }
 

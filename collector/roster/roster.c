@@ -437,10 +437,16 @@ int roster_hello(struct roster *r, const char *sensor, const struct wire_message
 
 /* ---- batches and their events ---- */
 
+/* Next in order: what is between the mark and it was taken, or will never come. */
+static bool is_next(const struct sensor *s, const struct wire_message *m)
+{
+    return m->first_seq <= s->row.last_seq + 1 || (m->after > 0 && m->after <= s->row.last_seq);
+}
+
 static enum roster_answer judge(const struct sensor *s, const struct wire_message *m)
 {
-    if (s == NULL || m->epoch != s->row.epoch || m->first_seq == 0 ||
-        m->first_seq > s->row.last_seq + 1 || m->first_seq > UINT64_MAX - m->count)
+    if (s == NULL || m->epoch != s->row.epoch || m->first_seq == 0 || !is_next(s, m) ||
+        m->first_seq > UINT64_MAX - m->count)
         return ROSTER_AGAIN;
     return m->first_seq + m->count <= s->row.last_seq + 1 ? ROSTER_REPEAT : ROSTER_TAKE;
 }
@@ -450,8 +456,8 @@ enum roster_answer roster_ask(struct roster *r, const char *sensor, const struct
     return judge(find(r, sensor), m);
 }
 
-enum roster_answer roster_batch(struct roster *r, const char *sensor, const struct wire_message *m,
-                                uint32_t room, int64_t now, struct roster_share *share)
+int roster_batch(struct roster *r, const char *sensor, const struct wire_message *m, uint32_t room,
+                 int64_t now, struct roster_share *share)
 {
     struct sensor *s = find(r, sensor);
     enum roster_answer answer = judge(s, m);
@@ -460,6 +466,9 @@ enum roster_answer roster_batch(struct roster *r, const char *sensor, const stru
         heard(r, s, now);
     if (answer != ROSTER_TAKE)
         return answer;
+    int err = skip_lost(r, s, m, now);
+    if (err < 0)
+        return err;
     share->skip = (uint32_t)(s->row.last_seq + 1 - m->first_seq);
     share->count = m->count - share->skip < room ? m->count - share->skip : room;
     mark_move(s, s->row.last_seq + share->count);

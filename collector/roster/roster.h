@@ -89,9 +89,10 @@ enum roster_answer roster_ask(struct roster *r, const char *sensor, const struct
 
 /* A batch, of which at most `room` (> 0) new events shall be taken. TAKE: those in *share, to which
  * the mark moves; REPEAT: all are known, acknowledge; AGAIN: not in order, or not of the epoch of
- * the sensor's latest hello: ask for one. */
-enum roster_answer roster_batch(struct roster *r, const char *sensor, const struct wire_message *m,
-                                uint32_t room, int64_t now, struct roster_share *share);
+ * the sensor's latest hello: ask for one. Numbers that it says are missing before it (m->after) are
+ * noted as lost. One of enum roster_answer, or -ENOMEM. */
+int roster_batch(struct roster *r, const char *sensor, const struct wire_message *m, uint32_t room,
+                 int64_t now, struct roster_share *share);
 
 /* An event of this sensor that was taken (sensor_started, sensor_stopped, gap matter here). -ENOMEM
  */

@@ -307,17 +307,6 @@ static bool tend_link(struct publish *p, uint64_t now)
     return true;
 }
 
-/* Numbers are missing here: what full spools gave up, or a damaged record. The collector takes
- * events in order only, so it is told where they go on, once all before is settled. */
-static void pass_hole(struct publish *p, uint64_t seq, uint64_t now)
-{
-    if (p->on_the_way > 0)
-        return;
-    link_set(&p->link, LINK_GREET, now);
-    /* who did not take it the first time is not asked without a pause */
-    p->link.greet_at = seq == p->greeted_seq ? now + p->link.ping_ns : now;
-}
-
 static bool send_batch(struct publish *p, const struct record *r)
 {
     struct wire_message m = {.kind = WIRE_BATCH,
@@ -328,6 +317,10 @@ static bool send_batch(struct publish *p, const struct record *r)
                              .events_len = r->len};
     if (p->may_zip)
         wire_zip(p->zip, &m);
+    if (r->first > p->send_seq) { /* what a full spool gave up, or a damaged record, is missing */
+        m.after = p->send_seq - 1;
+        snprintf(m.reason, sizeof m.reason, "%s", spool_why(p->spool));
+    }
     if (!link_send(&p->link, &m))
         return false;
     p->send_seq = r->first + r->count;
@@ -336,16 +329,12 @@ static bool send_batch(struct publish *p, const struct record *r)
     return true;
 }
 
-static void send_batches(struct publish *p, uint64_t now)
+static void send_batches(struct publish *p)
 {
     struct record r;
     unsigned credit = p->link.credit < WIRE_CREDIT ? (unsigned)p->link.credit : WIRE_CREDIT;
     while (p->on_the_way < credit && p->send_seq < spool_committed(p->spool) &&
            spool_read(p->spool, p->send_seq, &r) == 1) {
-        if (r.first > p->send_seq) {
-            pass_hole(p, r.first, now);
-            return;
-        }
         if (!send_batch(p, &r))
             return;
     }
@@ -400,7 +389,7 @@ static void *publish_main(void *arg)
         if (is_finished(p, !busy && rings_are_empty(p), now))
             return NULL;
         if (may_send)
-            send_batches(p, now);
+            send_batches(p);
         if (connected)
             link_poll(&p->link, busy ? 0 : POLL_MS);
         else

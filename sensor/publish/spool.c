@@ -53,6 +53,8 @@ struct spool {
     MDB_dbi dbi;
     int fd; /* LMDB's, of data.mdb */
     bool is_reading, gives_up, may_be_sent;
+    bool has_met;       /* the collector, since it was opened */
+    uint64_t opened_at; /* position of the first event since it was opened */
     struct spool_place place;
     const char *broken;
     struct books books; /* as committed */
@@ -306,8 +308,10 @@ static int do_work(struct work *w, bool with_batches, uint64_t on_the_way)
         rc = delete_acked(w);
     if (rc == 0)
         rc = make_room(w, on_the_way);
-    if (w->s->may_be_sent)
+    if (w->s->may_be_sent) {
         w->books.meta.unsent = w->books.meta.next;
+        w->books.meta.is_alone = 0;
+    }
     forget_why(&w->books);
     return rc == 0 ? put_meta(w) : rc;
 }
@@ -423,6 +427,18 @@ static int commit_squeezed(struct spool *s, uint64_t on_the_way)
     return rc;
 }
 
+/* Whether this is the spool that ran last or a copy of it, nobody can say before it meets the
+ * collector. What is in it is common to both; what comes from here on may be ours alone. A spool
+ * that was made by this process is no copy. */
+static void begin_alone(struct spool *s)
+{
+    struct spool_meta *m = &s->books.meta;
+    if (s->has_met || m->is_alone || s->opened_at == 1)
+        return;
+    m->unsent = s->opened_at;
+    m->is_alone = 1;
+}
+
 /* A failed write of a meta page leaves LMDB's environment unusable until it is opened again. */
 static int open_env(struct spool *s);
 static void close_env(struct spool *s);
@@ -437,6 +453,7 @@ static int reopen(struct spool *s)
         rc = recount(s);
     if (rc != 0)
         return rc;
+    begin_alone(s);
     /* the write may have come through: then what waits is committed */
     if (s->books.meta.next == next + s->waiting) {
         s->books.stats.events += s->waiting;
@@ -535,6 +552,7 @@ bool spool_commit_due(const struct spool *s, uint64_t now, uint64_t linger_ns)
 int spool_let_out(struct spool *s, bool on, uint64_t now)
 {
     s->may_be_sent = on;
+    s->has_met |= on;
     if (!on || s->books.meta.unsent == s->books.meta.next)
         return 0;
     return s->trouble != 0 && now < s->retry_at ? s->trouble : commit(s, false, now, 0);
@@ -702,6 +720,7 @@ int spool_begin_epoch(struct spool *s, uint64_t now)
         uint64_t wall = (uint64_t)clock_wall_ns();
         m->epoch = MAX(wall, m->epoch + 1);
         m->base = m->unsent - 1;
+        m->is_alone = 0; /* a copy that is made from now on has all of this in common with us */
         m->acked = MAX(MAX(m->acked, s->acked), m->base);
         rc = work_end(&w, put_meta(&w));
     }
@@ -872,6 +891,8 @@ static int open_files(struct spool *s, const struct spool_conf *conf, struct not
                         conf->state_dir[0] != '\0' ? conf->state_dir : "/tmp",
                         (unsigned)(SPOOL_MIN >> 20));
     s->acked = s->books.meta.acked;
+    s->opened_at = s->books.meta.next;
+    begin_alone(s);
     return 0;
 }
 

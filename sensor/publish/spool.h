@@ -92,7 +92,9 @@ bool spool_has_failed(const struct spool *s);
 /* ---- sending ---- */
 
 /* From now on (not) everything that is committed may have been sent. The spool remembers up to
- * where, on disk and before it is sent: a number beyond, that the collector has nonetheless, is
+ * where, on disk and before it is sent. Until it is turned on for the first time after spool_open
+ * nobody knows whether this spool is a copy of one that went on elsewhere: then everything that was
+ * in it may have been sent, by the other. A number beyond, that the collector has nonetheless, is
  * not of this spool's making (spool_is_older). Turning it on commits; 0 or as spool_commit. */
 int spool_let_out(struct spool *s, bool on, uint64_t now);
 

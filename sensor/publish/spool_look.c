@@ -117,7 +117,7 @@ static int look_at_meta(const MDB_val *v, struct spool_meta *m, struct spool_sum
     memcpy(m, v->mv_data, sizeof *m);
     if (m->check != spool_meta_check(m))
         return damaged(note, "what the spool knows of itself fails its checksum", 0);
-    if (m->acked >= m->next || m->unsent > m->next || m->base > m->acked ||
+    if (m->acked >= m->next || m->unsent > m->next || m->base > m->acked || m->is_alone > 1 ||
         m->sensor[sizeof m->sensor - 1] != '\0')
         return damaged(note, "what the spool knows of itself contradicts itself", 0);
     out->exists = true;

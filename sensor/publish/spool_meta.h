@@ -20,12 +20,13 @@ struct spool_meta {
     uint64_t base;   /* position - base = number on the wire */
     uint64_t next;   /* position after the last that was ever committed */
     uint64_t acked;  /* last position that needs no sending */
-    uint64_t unsent; /* no position from here on was ever sent */
+    uint64_t unsent; /* no position from here on was ever sent; if is_alone: by a copy of this spool */
+    uint64_t is_alone; /* 1: it has not met the collector since it was opened at position `unsent` */
     char sensor[64];
     uint64_t check;
 };
 
-static_assert(sizeof(struct spool_meta) == 120, "as it stands on disks");
+static_assert(sizeof(struct spool_meta) == 128, "as it stands on disks");
 
 static inline uint64_t spool_meta_check(const struct spool_meta *m)
 {

@@ -26,11 +26,13 @@ static const struct message_field {
     {{MESSAGE_TEXT(release)}, BIT(WIRE_HELLO)},
     {{MESSAGE_U64(epoch)}, BIT(WIRE_HELLO) | BIT(WIRE_WELCOME) | BIT(WIRE_BATCH) | BIT(WIRE_ACK)},
     {{MESSAGE_U64(first_seq)}, BIT(WIRE_HELLO) | BIT(WIRE_BATCH)},
+    {{MESSAGE_U64(after)}, BIT(WIRE_BATCH)},
     {{MESSAGE_U64(next_seq)}, BIT(WIRE_HELLO)},
     {{MESSAGE_U64(seq)}, BIT(WIRE_WELCOME) | BIT(WIRE_ACK)},
     {{MESSAGE_U64(credit)}, BIT(WIRE_WELCOME)},
     {{MESSAGE_U64(zstd)}, BIT(WIRE_WELCOME) | BIT(WIRE_BATCH)},
-    {{MESSAGE_TEXT(reason)}, BIT(WIRE_HELLO) | BIT(WIRE_AGAIN) | BIT(WIRE_REFUSE)},
+    {{MESSAGE_TEXT(reason)},
+     BIT(WIRE_HELLO) | BIT(WIRE_BATCH) | BIT(WIRE_AGAIN) | BIT(WIRE_REFUSE)},
 };
 
 enum { FIELDS = sizeof fields / sizeof fields[0] };
@@ -140,7 +142,8 @@ static int decode_pair(const struct value *key, const struct value *v, struct wi
  * further than batches get. */
 static int check_batch(const struct wire_message *m)
 {
-    if (m->first_seq == 0 || m->count == 0 || m->first_seq > (uint64_t)INT64_MAX - m->count)
+    if (m->first_seq == 0 || m->count == 0 || m->first_seq > (uint64_t)INT64_MAX - m->count ||
+        m->after >= m->first_seq)
         return ERR_FORMAT;
     if (m->zstd > WIRE_BATCH_BYTES + WIRE_EVENT_MAX)
         return ERR_TOO_LONG;

@@ -15,7 +15,8 @@
  * Rules. A sensor keeps events until an ack covers them. On welcome {epoch, seq} it goes back to
  * seq+1 if the epoch is its own, to its first event otherwise. At most `credit` batches may be
  * without ack. The collector takes a sensor's events in order only; repeats are skipped and
- * acknowledged, a batch that starts beyond the next number is answered with `again`.
+ * acknowledged, a batch that starts beyond the next number is answered with `again`, unless it says
+ * itself that the numbers between will never come.
  *
  * Decoding never trusts a length: every count and string is checked against what is there and
  * against the limits below; nesting beyond WIRE_DEPTH is refused before it is parsed. */
@@ -57,10 +58,12 @@ struct wire_message {
     uint64_t epoch;          /* hello, welcome, batch, ack */
     uint64_t first_seq; /* hello: oldest event that the sensor still holds; batch: number of its
                            first event */
+    uint64_t after;     /* batch: the number before it that is not missing, if the numbers between
+                           that one and first_seq will never come; 0: none is missing */
     uint64_t next_seq;  /* hello: number that its next new event will get */
     uint64_t seq;       /* welcome, ack: last committed event of that epoch, 0: none */
     uint64_t credit;    /* welcome: batches that may be on the way */
-    char reason[128];   /* again, refuse; hello: why numbers before first_seq are missing */
+    char reason[128];   /* again, refuse; hello, batch: why numbers before first_seq are missing */
     /* welcome: 1: batches may be compressed; batch: how long its events were before they were, 0:
      * they are not. 0 from who does not know the key, so who does not know it gets none (zip.h). */
     uint64_t zstd;
@@ -88,6 +91,6 @@ int wire_encode(const struct wire_message *m, uint8_t *out, size_t room);
 
 /* Decodes a message; m->events points into data. 0, ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LONG. On 0 a
  * hello has 1 <= first_seq <= next_seq; a batch has 1 <= count <= WIRE_BATCH_EVENTS, first_seq >=
- * 1, and no number of it beyond 2^63-1. Whether its events decode is seen one by one. Compressed
- * ones stay so: wire_unzip. */
+ * 1, after < first_seq, and no number of it beyond 2^63-1. Whether its events decode is seen one by
+ * one. Compressed ones stay so: wire_unzip. */
 int wire_decode(const uint8_t *data, size_t len, struct wire_message *m);

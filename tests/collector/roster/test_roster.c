@@ -459,6 +459,51 @@ static void what_a_sensor_no_longer_holds_is_a_gap_with_both_ends(void **state)
     roster_free(r);
 }
 
+static void a_batch_that_says_what_is_missing_before_it_is_taken_and_the_gap_is_exact(void **state)
+{
+    (void)state;
+    struct roster *r = roster();
+    struct wire_message m = {
+        .kind = WIRE_BATCH, .epoch = 5, .first_seq = 21, .after = 11, .count = 4, .reason = "full"};
+    struct roster_share share;
+    struct gap_row gap;
+    uint32_t skip;
+    welcome(r, 5, 1);
+    batch(r, 5, 1, 10, &skip);
+    assert_int_equal(roster_ask(r, "ams1", &m), ROSTER_AGAIN); /* 11 is not here yet */
+    assert_int_equal(roster_batch(r, "ams1", &m, 2, 1, &share), ROSTER_AGAIN);
+    assert_false(roster_take_gap(r, &gap));
+    m.after = 10;
+    assert_int_equal(roster_ask(r, "ams1", &m), ROSTER_TAKE);
+    assert_int_equal(roster_batch(r, "ams1", &m, 2, 1, &share), ROSTER_TAKE);
+    assert_true(share.skip == 0 && share.count == 2);
+    assert_true(roster_take_gap(r, &gap) && gap.from_seq == 11 && gap.to_seq == 20);
+    assert_string_equal(gap.reason, "full");
+    assert_int_equal(roster_batch(r, "ams1", &m, 9, 1, &share), ROSTER_TAKE);
+    assert_true(share.skip == 2 && share.count == 2);
+    assert_int_equal(roster_batch(r, "ams1", &m, 9, 1, &share), ROSTER_REPEAT);
+    assert_true(roster_find(r, "ams1")->last_seq == 24);
+    assert_false(roster_take_gap(r, &gap));
+    roster_free(r);
+}
+
+static void a_gap_is_never_longer_than_what_is_missing_here(void **state)
+{
+    (void)state;
+    struct roster *r = roster();
+    struct wire_message m = {
+        .kind = WIRE_BATCH, .epoch = 5, .first_seq = 21, .after = 5, .count = 4};
+    struct roster_share share;
+    struct gap_row gap;
+    uint32_t skip;
+    welcome(r, 5, 1);
+    batch(r, 5, 1, 10, &skip);
+    assert_int_equal(roster_batch(r, "ams1", &m, 9, 1, &share), ROSTER_TAKE);
+    assert_true(roster_take_gap(r, &gap) && gap.from_seq == 11 && gap.to_seq == 20);
+    assert_string_equal(gap.reason, "the sensor no longer holds these events");
+    roster_free(r);
+}
+
 static void a_new_epoch_that_begins_late_is_two_gaps(void **state)
 {
     (void)state;
@@ -548,6 +593,12 @@ static void running_tests_are_lost_with_whatever_could_hide_their_end(void **sta
     welcome(r, 6, 3);
     assert_true(lost(r)); /* restarted, and does not hold its first events any more */
     event(r, EVENT_test_started);
+    struct wire_message m = {
+        .kind = WIRE_BATCH, .epoch = 6, .first_seq = 9, .after = 2, .count = 1};
+    struct roster_share share;
+    assert_int_equal(roster_batch(r, "ams1", &m, 1, 1, &share), ROSTER_TAKE);
+    assert_true(lost(r)); /* gave up what was before this batch */
+    event(r, EVENT_test_started);
     event(r, EVENT_sensor_stopped);
     assert_true(lost(r));
     roster_free(r);
@@ -611,6 +662,8 @@ int main(void)
         cmocka_unit_test(a_new_spool_without_goodbye_is_a_gap_of_unknown_end),
         cmocka_unit_test(a_new_spool_after_goodbye_is_no_gap),
         cmocka_unit_test(what_a_sensor_no_longer_holds_is_a_gap_with_both_ends),
+        cmocka_unit_test(a_batch_that_says_what_is_missing_before_it_is_taken_and_the_gap_is_exact),
+        cmocka_unit_test(a_gap_is_never_longer_than_what_is_missing_here),
         cmocka_unit_test(a_new_epoch_that_begins_late_is_two_gaps),
         cmocka_unit_test(what_the_sensor_gave_up_itself_is_a_gap),
         cmocka_unit_test(who_says_nothing_is_silent_until_it_speaks),

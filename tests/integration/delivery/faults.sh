@@ -41,9 +41,9 @@ RANDOM=$((seed % 32768))
 
 # How much: events of one driver, how many a second, how many drivers.
 if $is_long; then
-    total=40000 rate=2500 drivers=2 storm_total=200 storm_restarts=5
+    total=40000 rate=2500 drivers=2 storm_total=200 storm_restarts=5 full_total=300000
 else
-    total=3000 rate=1500 drivers=2 storm_total=40 storm_restarts=1
+    total=3000 rate=1500 drivers=2 storm_total=40 storm_restarts=1 full_total=100000
 fi
 
 # ---- the network
@@ -155,23 +155,18 @@ SQL
     injected=$refused
 }
 fault_stop() {
-    local what pids
+    local pids
     drivers_start
     while all_at_work; do
         sleep_between 100 500
         one_of driver collector database
-        what=$drawn
-        case $what in
-        driver) one_of "${names[@]}"; pids=${driver_pid[$drawn]} ;;
-        collector) pids=${collector_pid[1]} ;;
-        database) pids=$(database_processes) ;;
+        case $drawn in
+        driver) one_of "${names[@]}"; pids=("${driver_pid[$drawn]}") ;;
+        collector) pids=("${collector_pid[1]}") ;;
+        database) mapfile -t pids < <(database_processes) ;;
         esac
-        # shellcheck disable=SC2086
-        kill -STOP $pids 2>/dev/null
+        stand_still 2500 "${pids[@]}"
         injected=$((injected + 1))
-        sleep_between 100 2500
-        # shellcheck disable=SC2086
-        kill -CONT $pids 2>/dev/null
     done
 }
 # The second is started by mistake, on the same database and another port. Half of the drivers speak
@@ -212,12 +207,8 @@ fault_full_disk_postgres() {
 }
 # Every sync of the drivers' and of PostgreSQL's takes up to a fifth of a second longer.
 fault_slow_disk() {
-    local slow=("LD_PRELOAD=$lab/slow_disk.so" "SLOW_DISK_FILE=$lab/slow")
-    cp "$build/tests/support/libslow_disk.so" "$lab/slow_disk.so"
-    echo 0 >"$lab/slow"
-    : >"$lab/slow.count"
-    chmod 666 "$lab/slow.count"
-    database_env=("${slow[@]}") driver_env=("${slow[@]}")
+    slow_disk_of "$lab/slow"
+    database_env=("${slow_env[@]}") driver_env=("${slow_env[@]}")
     database_down
     database_up || return
     drivers_start
@@ -255,7 +246,7 @@ fault_full_disk_sensor() {
 # The collector is away for so long that the spools are full.
 fault_full_spool() {
     may_give_up=true
-    total=150000 rate=30000 drivers=1 driver_more[full_spool1]="--keep 8388608"
+    total=$full_total rate=30000 drivers=1 driver_more[full_spool1]="--keep 8388608"
     collector_stop
     drivers_start
     while all_at_work; do sleep 0.5; done
@@ -266,7 +257,8 @@ fault_full_spool() {
 # A disk is set back to what it was before: the spool knows less than the collector has. What was
 # delivered meanwhile is there once; what is made from now on, too.
 fault_old_spool() {
-    local name total=$((2 * total))
+    local name
+    rate=$((rate / 2)) # each turn takes seconds
     drivers_start
     while all_at_work; do
         one_of "${names[@]}"
@@ -296,25 +288,28 @@ fault_old_spool() {
 # Pages are overwritten, or the file is cut. What was not delivered is a gap that nobody can number.
 fault_corrupt_spool() {
     may_give_up=true may_lose_spool=true
-    local name file bytes
+    local name file
     drivers_start
     while all_at_work; do
         one_of "${names[@]}"
         name=$drawn
-        sleep_between 200 700
-        one_of TERM KILL
-        lab_kill "${driver_pid[$name]}" "$drawn"
+        sleep_between 200 500
+        one_of driver_stop driver_kill cut_off
+        if [ "$drawn" = cut_off ]; then # what it makes now, nobody else has
+            relay_do hole
+            sleep_between 100 700
+            drawn=driver_kill
+        fi
+        $drawn "$name"
+        relay_do clear
         file=$lab/state/$name/spool/data.mdb
-        bytes=$(stat -c %s "$file")
-        one_of pages pages meta cut
-        case $drawn in
-        pages)
-            for _ in 1 2 3 4; do
-                between 0 $((bytes / 4096 - 1))
-                dd if=/dev/urandom of="$file" bs=4096 count=1 seek="$drawn" conv=notrunc status=none
-            done ;;
-        meta) dd if=/dev/urandom of="$file" bs=4096 count=2 conv=notrunc status=none ;;
-        cut) truncate -s $((bytes / 2)) "$file" ;;
+        case $((injected % 3)) in
+        0) dd if=/dev/urandom of="$file" bs=4096 count=2 conv=notrunc status=none ;; # both heads of the tree
+        1) for _ in 1 2 3 4; do
+            between 2 40 # of the pages that are in use
+            dd if=/dev/urandom of="$file" bs=4096 count=1 seek="$drawn" conv=notrunc status=none
+        done ;;
+        2) truncate -s 12288 "$file" ;;
         esac
         injected=$((injected + 1))
         driver_start "$name"
@@ -462,6 +457,40 @@ is_logged() { [ "$(lab_count "$1" collector1.log)" -gt "$2" ]; } # is_logged WOR
 
 # ---- many at once
 
+# One fault after the other, at random; some begin before the one before is over.
+fault_mixed() {
+    local name
+    slow_disk_of "$lab/slow"
+    driver_env=("${slow_env[@]}")
+    rate=$((rate / 2)) drivers=4
+    drivers_start
+    while all_at_work; do
+        sleep_between 50 800
+        one_of "${names[@]}"
+        name=$drawn
+        one_of reset hole stall delay clear clear kill_driver stop_driver kill_collector stop_collector \
+            kill_postgres stop_postgres lock slow
+        injected=$((injected + 1))
+        case $drawn in
+        reset | hole | stall | clear) relay_do "$drawn" ;;
+        delay) between 5 100; relay_do delay "$drawn" ;;
+        kill_driver) driver_kill "$name"; driver_start "$name" ;;
+        stop_driver) stand_still 1500 "${driver_pid[$name]}" ;;
+        kill_collector) collector_kill; collector_up || return ;;
+        stop_collector) stand_still 1500 "${collector_pid[1]}" ;;
+        kill_postgres)
+            one_of postmaster immediate backend fast
+            database_crash "$drawn"
+            lab_wait 30 "the database to start" database_up || return ;;
+        stop_postgres) mapfile -t pids < <(database_processes); stand_still 1500 "${pids[@]}" ;;
+        lock) lab_sql -c "BEGIN; LOCK TABLE penstock.sensor IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(0.7); COMMIT" >/dev/null ;;
+        slow) between 0 150; echo "$drawn" >"$lab/slow" ;;
+        esac
+    done
+    echo 0 >"$lab/slow"
+    relay_do clear
+}
+
 fault_storm() {
     local clients=500 storm_pid least
     lab_spawn storm.log nsenter --net="/run/netns/$lab_id-core" "$storm" --endpoint tcp://127.0.0.1:5560 \
@@ -519,6 +548,7 @@ run_fault replay_wire "recorded connections are sent again"
 run_fault replay "old batches, hellos and epochs are sent again"
 run_fault other_key "somebody says to be this sensor, with another key"
 run_fault revoked "a sensor's key is revoked, and allowed again"
+run_fault mixed "one after the other and several at once: network, processes, locks, slow disks"
 run_fault storm "500 sensors come back at once after the collector was killed"
 
 print_table

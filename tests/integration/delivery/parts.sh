@@ -25,6 +25,13 @@ sleep_between() { # sleep_between LOW HIGH: ms
     sleep_ms "$drawn"
 }
 
+stand_still() { # stand_still MS PID…: for so many ms at most
+    local most=$1
+    shift
+    kill -STOP "$@" 2>/dev/null
+    sleep_between 100 "$most"
+    kill -CONT "$@" 2>/dev/null
+}
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # ---- the relay: drivers at port 5561, the collector at 5560
@@ -50,6 +57,14 @@ relay_do() { # relay_do ORDER…: sets $answer, the number that it answers
 
 # ---- disks
 
+# slow_disk_of FILE: environment in which a sync takes as many ms longer as FILE says; FILE.count counts
+slow_disk_of() {
+    cp "$build/tests/support/libslow_disk.so" "$lab/slow_disk.so"
+    echo 0 >"$1"
+    : >"$1.count"
+    chmod 666 "$1.count"
+    slow_env=("LD_PRELOAD=$lab/slow_disk.so" "SLOW_DISK_FILE=$1")
+}
 # disk_full FOLDER: from now on nothing more fits (but for some pages: meanwhile it is written to)
 disk_full() {
     local used

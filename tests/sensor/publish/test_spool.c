@@ -867,6 +867,72 @@ static void a_restored_copy_begins_an_epoch_with_its_own_events_and_no_others(vo
     folder_remove(&copy);
 }
 
+/* Sent up to 100; 101..150 wait when the copy is made. The original goes on and sends these, and more up
+ * to 250. The copy has 101..150 in common with it, and makes 151..170 of its own, in two lives. */
+static void a_restored_copy_does_not_repeat_what_the_original_sent_later(void **state)
+{
+    (void)state;
+    struct folder f, copy;
+    uint64_t first;
+    folder_make(&f);
+    folder_make(&copy);
+    struct spool *s = open_spool(f.path, 0);
+    add_many(s, EVENT_drop, 100);
+    commit_now(s);
+    let_out(s);
+    assert_int_equal(spool_let_out(s, false, clock_mono_ns()), 0);
+    add_many(s, EVENT_drop, 50);
+    commit_now(s);
+    copy_of(&f, &copy);
+    spool_close(s);
+
+    for (int life = 0; life < 2; life++) {
+        s = open_spool(copy.path, 0);
+        add_many(s, EVENT_drop, 10);
+        commit_now(s);
+        spool_close(s);
+    }
+    s = open_spool(copy.path, 0);
+    assert_int_equal(spool_next(s), 171);
+    assert_false(spool_is_older(s, 120, 1)); /* the original died on the way: the copy goes on */
+    assert_true(spool_is_older(s, 151, 1));
+    assert_true(spool_is_older(s, 250, 1));
+    assert_int_equal(spool_begin_epoch(s, clock_mono_ns()), 0);
+    assert_int_equal(spool_first(s, &first), 0);
+    assert_int_equal(first, 1);
+    assert_int_equal(spool_next(s), 21);
+    assert_int_equal(walk(s, 150, NULL, 0), 20);
+    spool_close(s);
+
+    s = open_spool(copy.path, 0); /* a copy of this one has all twenty in common with it */
+    assert_false(spool_is_older(s, 20, 1));
+    assert_true(spool_is_older(s, 21, 1));
+    spool_close(s);
+    folder_remove(&f);
+    folder_remove(&copy);
+}
+
+/* The copy is of a spool that never met the collector. */
+static void a_restored_copy_of_a_first_run_does_not_repeat_it(void **state)
+{
+    (void)state;
+    struct folder f;
+    folder_make(&f);
+    struct spool *s = open_spool(f.path, 0);
+    add_many(s, EVENT_drop, 50);
+    commit_now(s);
+    spool_close(s);
+    s = open_spool(f.path, 0); /* the copy; the original went on from here, up to 80 */
+    add_many(s, EVENT_drop, 10);
+    commit_now(s);
+    assert_false(spool_is_older(s, 50, 1));
+    assert_true(spool_is_older(s, 80, 1));
+    assert_int_equal(spool_begin_epoch(s, clock_mono_ns()), 0);
+    assert_int_equal(walk(s, 50, NULL, 0), 10);
+    spool_close(s);
+    folder_remove(&f);
+}
+
 /* The collector passes a hole by what the sensor said: that is no later number of another's. */
 static void a_hole_that_the_collector_passed_does_not_look_like_a_restored_copy(void **state)
 {
@@ -1045,6 +1111,8 @@ int main(void)
         cmocka_unit_test(another_sensors_spool_is_refused_and_left_alone),
         cmocka_unit_test(a_folder_that_is_not_there_is_refused_with_its_name),
         cmocka_unit_test(a_restored_copy_begins_an_epoch_with_its_own_events_and_no_others),
+        cmocka_unit_test(a_restored_copy_does_not_repeat_what_the_original_sent_later),
+        cmocka_unit_test(a_restored_copy_of_a_first_run_does_not_repeat_it),
         cmocka_unit_test(a_hole_that_the_collector_passed_does_not_look_like_a_restored_copy),
         cmocka_unit_test(it_can_be_shown_checked_and_exported_beside_its_sensor),
         cmocka_unit_test(the_command_says_what_was_given_up),

@@ -28,6 +28,14 @@ static const struct wire_message samples[] = {
      .count = 2,
      .events = two_events,
      .events_len = 8},
+    {.kind = WIRE_BATCH,
+     .epoch = 17,
+     .first_seq = 5,
+     .after = 2,
+     .reason = "given up",
+     .count = 2,
+     .events = two_events,
+     .events_len = 8},
     {.kind = WIRE_ACK, .epoch = 17, .seq = INT64_MAX},
     {.kind = WIRE_AGAIN, .reason = "not in order"},
     {.kind = WIRE_HELLO,
@@ -58,6 +66,7 @@ static void assert_same(const struct wire_message *a, const struct wire_message 
     assert_string_equal(x.release, y.release);
     assert_int_equal(x.epoch, y.epoch);
     assert_int_equal(x.first_seq, y.first_seq);
+    assert_int_equal(x.after, y.after);
     assert_int_equal(x.next_seq, y.next_seq);
     assert_int_equal(x.seq, y.seq);
     assert_int_equal(x.credit, y.credit);
@@ -133,6 +142,12 @@ static void messages_that_make_no_sense_are_refused(void **state)
         {.kind = WIRE_BATCH, .first_seq = 0, .count = 2, .events = two_events, .events_len = 8},
         {.kind = WIRE_BATCH, .first_seq = 1, .count = 0, .events = two_events, .events_len = 8},
         {.kind = WIRE_BATCH, .first_seq = 1, .count = 9, .events = two_events, .events_len = 8},
+        {.kind = WIRE_BATCH,
+         .first_seq = 7,
+         .after = 7,
+         .count = 2,
+         .events = two_events,
+         .events_len = 8},
         {.kind = WIRE_BATCH,
          .first_seq = INT64_MAX,
          .count = 2,
