@@ -1,5 +1,5 @@
-/* What an event costs on its way between a ring and the database, in ns of this thread's processor time:
- * to encode, to decode; and what compressing the events of a batch would cost and save.
+/* What an event costs on its way between a ring and the database, in ns of this thread's processor
+ * time: to encode, to decode; and what compressing the events of a batch would cost and save.
  * Prints "NAME NUMBER" lines.
  *
  *   bench_wire KIND [EVENTS] */

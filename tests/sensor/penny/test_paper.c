@@ -310,7 +310,6 @@ static void it_reaches_the_shares_of_the_rule_alone_with_independent_coins(void 
 
 /* ---- by hand ---- */
 
-
 static int up(void **state)
 {
     (void)state;

@@ -867,8 +867,9 @@ static void a_restored_copy_begins_an_epoch_with_its_own_events_and_no_others(vo
     folder_remove(&copy);
 }
 
-/* Sent up to 100; 101..150 wait when the copy is made. The original goes on and sends these, and more up
- * to 250. The copy has 101..150 in common with it, and makes 151..170 of its own, in two lives. */
+/* Sent up to 100; 101..150 wait when the copy is made. The original goes on and sends these, and
+ * more up to 250. The copy has 101..150 in common with it, and makes 151..170 of its own, in two
+ * lives. */
 static void a_restored_copy_does_not_repeat_what_the_original_sent_later(void **state)
 {
     (void)state;
