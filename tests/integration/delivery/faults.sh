@@ -18,7 +18,9 @@ USAGE
 }
 
 # Small disks that can be full are mounted: in a mount namespace of our own.
-[ -n "${DELIVERY_APART:-}" ] || DELIVERY_APART=1 exec unshare --mount --propagation private "$0" "$@"
+[ -n "${DELIVERY_APART:-}" ] || DELIVERY_APART=1 exec unshare --mount --propagation unchanged "$0" "$@"
+# in a chroot / is no mount point, and has no propagation of its own
+mount --make-rprivate / 2>/dev/null
 
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/../common.sh"
