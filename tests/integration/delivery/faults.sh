@@ -522,7 +522,7 @@ fault_mixed() {
 }
 
 fault_storm() {
-    local clients=500 storm_pid least
+    local clients=500 storm_pid least since
     lab_spawn storm.log nsenter --net="/run/netns/$lab_id-core" "$storm" --endpoint tcp://127.0.0.1:5560 \
         --pop "$place" --clients $clients --total $storm_total --seconds 120 \
         --server "$lab/keys/collector.pub" --sensors "$lab/sensors.d"
@@ -533,6 +533,9 @@ fault_storm() {
         collector_kill
         sleep_between 200 1000
         collector_up || return
+        since=$(lab_value "SELECT now()")
+        lab_until 60 "all $clients again" "SELECT count(*) = $clients FROM penstock.sensor
+            WHERE pop = '$place' AND last_seen > '$since'"
     done
     wait "$storm_pid" || undelivered=$((undelivered + 1))
     storm_journal=$lab/log/storm.log

@@ -269,7 +269,9 @@ run_fault() {
 print_table() {
     echo "| fault | injected | events sent | stored | in gaps | set aside | died before the spool | lost | double |"
     echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    printf '%s\n' "${rows[@]}"
+    printf '%s\n' "${rows[@]}" | awk -F' *[|] *' '
+        { print; for (i = 3; i < NF; i++) sum[i] += $i; n = NF }
+        END { printf "| **all** |"; for (i = 3; i < n; i++) printf " **%d** |", sum[i]; print "" }'
 }
 # Between the marks of docs/reliability.md.
 write_table() {
