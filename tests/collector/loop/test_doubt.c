@@ -293,6 +293,23 @@ static void a_doubt_that_was_wrong_costs_nobody_anything(void **state)
     assert_int_equal(loop.doubts.count, 0);
 }
 
+/* A limit of none would be tried for ever, and nobody else's batches be taken. */
+static void of_numbers_far_apart_some_are_tried_at_once(void **state)
+{
+    (void)state;
+    static struct doubts d;
+    const uint64_t far[] = {UINT64_C(1) << 33, (UINT64_C(1) << 33) + 1, INT64_MAX};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+        doubts_add(&d, "s0", EPOCH, far[i]);
+        struct doubt *one = doubts_of(&d, "s0", EPOCH);
+        doubt_failed(one, far[i], 2, "said no");
+        doubt_passed(&d, one, 1);
+        assert_ptr_equal(doubts_of(&d, "s0", EPOCH), one);
+        assert_in_range(one->limit, 1, WIRE_BATCH_EVENTS);
+        doubt_end(&d, one);
+    }
+}
+
 static void of_too_many_doubts_the_oldest_goes(void **state)
 {
     (void)state;
@@ -321,6 +338,7 @@ int main(void)
         PROMISE(what_a_tick_wants_to_write_is_not_tried_with_a_batch_in_doubt),
         PROMISE(when_setting_it_aside_fails_too_nothing_is_lost),
         PROMISE(a_doubt_that_was_wrong_costs_nobody_anything),
+        PROMISE(of_numbers_far_apart_some_are_tried_at_once),
         PROMISE(of_too_many_doubts_the_oldest_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
