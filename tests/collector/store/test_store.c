@@ -889,6 +889,34 @@ static void a_partition_that_a_rollback_undid_is_made_again(void **state)
     assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.ingress_tally"), "1");
 }
 
+/* Late events of that month would else be refused one by one, as if they were to blame. */
+static void a_month_that_was_taken_away_and_kept_is_made_again_beside_it(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t i = 1; i <= 3; i++) {
+        struct event e = tally(i, "203.0.113.0/24");
+        char detach[128];
+        e.at = INT64_C(1900000000) * SECOND;
+        store_event(f, &e);
+        snprintf(
+            detach, sizeof detach,
+            "ALTER TABLE penstock.ingress_tally DETACH PARTITION penstock.ingress_tally_y2030m03%s"
+            " CONCURRENTLY",
+            i == 1   ? ""
+            : i == 2 ? "_2"
+                     : "_3");
+        sql(f->client, detach);
+        ok(store_begin(f->store, &note)); /* it is known to be there, and is not */
+        ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+        assert_int_equal(store_commit(f->store, &note), ERR_DATA);
+    }
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.ingress_tally"), "0");
+    assert_string_equal(ask(f->client, "SELECT event_seq FROM penstock.ingress_tally_y2030m03"),
+                        "1");
+    assert_string_equal(ask(f->client, "SELECT event_seq FROM penstock.ingress_tally_y2030m03_3"),
+                        "3");
+}
+
 static void partitions_of_this_month_and_the_next_are_made_ahead(void **state)
 {
     struct fixture *f = *state;
@@ -2195,6 +2223,7 @@ int main(void)
         on_schema(what_a_sensor_may_say_never_fails_a_batch),
         on_schema(events_of_any_time_land_in_a_partition),
         on_schema(a_partition_that_a_rollback_undid_is_made_again),
+        on_schema(a_month_that_was_taken_away_and_kept_is_made_again_beside_it),
         on_schema(partitions_of_this_month_and_the_next_are_made_ahead),
         on_schema(ten_thousand_events_in_one_transaction_all_arrive),
         on_schema(more_rows_than_the_buffer_holds_are_still_one_transaction),
