@@ -14,7 +14,7 @@
 
 /* As many sensors as one transaction may have events of. Beyond them the oldest doubt is let go:
  * if it was right, it comes again. */
-#define DOUBTS_MAX 64
+#define DOUBTS_MAX 256
 
 struct doubt {
     char sensor[WIRE_NAME];

@@ -9,6 +9,8 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
+_Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have room in doubt");
+
 #define TICK_NS ((int64_t)NS_PER_S)
 /* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
 #define GAPS_LOGGED 4

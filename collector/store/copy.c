@@ -1,7 +1,6 @@
-/* Rows in bulk: event tables by COPY BINARY, map entries as columns (one array a parameter) that
- * one statement upserts.
+/* Event rows by COPY BINARY.
  *
- * Event rows are on their way to the database while the next are still decoded: what a table
+ * They are on their way to the database while the next are still decoded: what a table
  * gathered is sent into its open COPY once there is STREAM_BYTES of it, and whether the database
  * took it is asked when the COPY ends: when another statement is due, another table's rows, or the
  * commit. So this thread and the database work at the same time (docs/benchmarks.md, "Delivery").
@@ -13,12 +12,12 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
-/* A table's rows are sent when there are so many bytes of them. Less than a socket's buffer, so
- * that sending mostly does not wait; much more than what it costs to open a COPY. */
+/* Rows of the table whose COPY is open are sent when there are so many bytes of them: less than a
+ * socket's buffer, so that sending mostly does not wait, and much more than a system call costs. */
 #define STREAM_BYTES (64u << 10)
-
-/* Map entries are sent before the commit when a column has so many bytes, to bound memory. */
-#define FLUSH_BYTES (1u << 20)
+/* Another table's rows wait longer, for one COPY must end, and the database have taken all of it,
+ * before the next begins. */
+#define SWITCH_BYTES (256u << 10)
 
 static void row_ingress(struct record *r, const struct ingress *at)
 {
@@ -245,7 +244,7 @@ static int stream_events(struct store *s, enum event_table t, struct note *note)
     return err;
 }
 
-int copy_events_flush(struct store *s, struct note *note)
+int copy_flush(struct store *s, struct note *note)
 {
     int err = 0;
     for (enum event_table t = 0; err == 0 && t < TABLE_COUNT; t++)
@@ -273,131 +272,13 @@ int copy_event(struct store *s, const char *sensor, const char *pop, const struc
     field_instant(r, e->at);
     field_text(r, pop);
     tables[t].row(r, e);
-    return r->len >= STREAM_BYTES ? stream_events(s, t, note) : 0;
-}
-
-/* The columns of penstock.ingress_entry: name, element type, its OID; the first seven are the key.
- */
-#define ENTRY_KEY "prefix, pop, router, interface, vlan, mac, peer_as"
-#define ENTRY_COLUMNS                                                                      \
-    ENTRY_KEY ", state, genuine_probability, genuine_fraction, genuine_low, genuine_high," \
-              " share, weight, weight_at, packets, bytes, expected, expected_by, tests,"   \
-              " first_seen, last_seen, last_test_at, testing_by"
-
-enum { OID_BOOL = 16, OID_INT8 = 20, OID_INT4 = 23, OID_TEXT = 25, OID_CIDR = 650 };
-enum { OID_FLOAT8 = 701, OID_MACADDR = 829, OID_TIMESTAMPTZ = 1184 };
-
-static const uint32_t entry_types[ENTRY_COLUMN_COUNT] = {
-    OID_CIDR,   OID_TEXT,   OID_TEXT,        OID_TEXT,        OID_INT4,        OID_MACADDR,
-    OID_INT8,   OID_TEXT,   OID_FLOAT8,      OID_FLOAT8,      OID_FLOAT8,      OID_FLOAT8,
-    OID_FLOAT8, OID_FLOAT8, OID_TIMESTAMPTZ, OID_INT8,        OID_INT8,        OID_BOOL,
-    OID_TEXT,   OID_INT8,   OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_TEXT,
-};
-
-/* One field to each column, in the order of ENTRY_COLUMNS. */
-static void row_entry(struct record *c, const struct ingress_row *x)
-{
-    field_prefix(c++, &x->prefix);
-    field_text(c++, x->pop);
-    field_text(c++, x->at.router);
-    field_text(c++, x->at.interface);
-    field_integer(c++, x->at.vlan);
-    field_mac(c++, x->at.mac);
-    field_bigint(c++, x->at.peer_as);
-    field_text_or_null(c++, WORD_OF(ingress_state_words, x->state));
-    const double evidence[] = {x->genuine_probability, x->genuine_fraction, x->genuine_low,
-                               x->genuine_high};
-    for (size_t i = 0; i < 4; i++) {
-        if (x->has_evidence)
-            field_probability(c++, evidence[i]);
-        else
-            field_null(c++);
-    }
-    field_probability(c++, x->share == x->share ? x->share : 0);
-    field_real(c++, x->weight);
-    field_time(c++, x->weight_at);
-    field_bigint(c++, x->packets);
-    field_bigint(c++, x->bytes);
-    if (x->expected == EXPECTED_UNKNOWN)
-        field_null(c++);
-    else
-        field_boolean(c++, x->expected == EXPECTED_YES);
-    field_text(c++, x->expected_by);
-    field_bigint(c++, x->tests);
-    field_time(c++, x->first_seen);
-    field_time(c++, x->last_seen);
-    field_time(c++, x->last_test_at);
-    field_text(c, x->testing_by);
-}
-
-/* Sorted by key, so that two writers lock rows in the same order; the latest row of a key wins. */
-static int upsert_entries(struct store *s, struct note *note)
-{
-    struct record *p = session_parameters(s);
-    for (unsigned i = 0; i < ENTRY_COLUMN_COUNT; i++)
-        field_array(p, entry_types[i], s->entry_count, &s->entries[i]);
-    return session_run(
-        s,
-        "INSERT INTO penstock.ingress_entry (" ENTRY_COLUMNS ")"
-        " SELECT DISTINCT ON (" ENTRY_KEY ") " ENTRY_COLUMNS
-        " FROM unnest($1::cidr[], $2::text[], $3::text[], $4::text[], $5::integer[],"
-        " $6::macaddr[], $7::bigint[], $8::text[], $9::double precision[],"
-        " $10::double precision[], $11::double precision[], $12::double precision[],"
-        " $13::double precision[], $14::double precision[], $15::timestamptz[], $16::bigint[],"
-        " $17::bigint[], $18::boolean[], $19::text[], $20::bigint[], $21::timestamptz[],"
-        " $22::timestamptz[], $23::timestamptz[], $24::text[])"
-        " WITH ORDINALITY AS entry (" ENTRY_COLUMNS ", ordinal)"
-        " ORDER BY " ENTRY_KEY ", ordinal DESC"
-        " ON CONFLICT (" ENTRY_KEY ") DO UPDATE SET state = excluded.state,"
-        " genuine_probability = excluded.genuine_probability,"
-        " genuine_fraction = excluded.genuine_fraction, genuine_low = excluded.genuine_low,"
-        " genuine_high = excluded.genuine_high, share = excluded.share,"
-        " weight = excluded.weight, weight_at = excluded.weight_at,"
-        " packets = excluded.packets, bytes = excluded.bytes, expected = excluded.expected,"
-        " expected_by = excluded.expected_by, tests = excluded.tests,"
-        " first_seen = excluded.first_seen, last_seen = excluded.last_seen,"
-        " last_test_at = excluded.last_test_at, testing_by = excluded.testing_by",
-        "writing map entries", note);
-}
-
-static void forget_entries(struct store *s)
-{
-    for (unsigned i = 0; i < ENTRY_COLUMN_COUNT; i++)
-        record_empty(&s->entries[i]);
-    s->entry_count = 0;
-}
-
-static int flush_entries(struct store *s, struct note *note)
-{
-    int err = s->entry_count == 0 ? 0 : upsert_entries(s, note);
-    forget_entries(s);
-    return err;
-}
-
-int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note)
-{
-    int err = session_in_transaction(s, "writing map entries", note);
-    if (err != 0)
-        return err;
-    if (row->prefix.addr.family == 0) { /* nothing to find it by, and refused by the key */
-        log_warn("event=map_entry_without_prefix pop=%s", row->pop);
-        return 0;
-    }
-    row_entry(s->entries, row);
-    s->entry_count++;
-    return s->entries[0].len >= FLUSH_BYTES ? flush_entries(s, note) : 0;
-}
-
-int copy_flush(struct store *s, struct note *note)
-{
-    int err = copy_events_flush(s, note);
-    return err == 0 ? flush_entries(s, note) : err;
+    bool is_open = s->copying == NULL || s->copying == tables[t].name;
+    return r->len >= (is_open ? STREAM_BYTES : SWITCH_BYTES) ? stream_events(s, t, note) : 0;
 }
 
 void copy_forget(struct store *s)
 {
     for (enum event_table t = 0; t < TABLE_COUNT; t++)
         record_empty(&s->events[t]);
-    forget_entries(s);
     s->copying = NULL; /* a rollback ends it */
 }

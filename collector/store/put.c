@@ -1,31 +1,6 @@
-/* Statements that write one row each: sensors, gaps, tests, alerts, what is set aside. */
+/* Statements that write one row each: gaps, tests, alerts, what is set aside. */
 #include "collector/store/session.h"
 #include "collector/store/words.h"
-
-int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note)
-{
-    int err = session_in_transaction(s, "writing a sensor", note);
-    if (err != 0)
-        return err;
-    struct record *p = session_parameters(s);
-    field_text(p, row->name);
-    field_text(p, row->pop);
-    field_text(p, row->version);
-    field_instant(p, row->first_seen);
-    field_instant(p, row->last_seen);
-    field_bigint(p, row->epoch);
-    field_bigint(p, row->last_seq);
-    field_text_or_null(p, WORD_OF(sensor_state_words, row->state));
-    return session_run(
-        s,
-        "INSERT INTO penstock.sensor"
-        " (name, pop, version, first_seen, last_seen, epoch, last_seq, state)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-        " ON CONFLICT (name) DO UPDATE SET pop = excluded.pop, version = excluded.version,"
-        " first_seen = excluded.first_seen, last_seen = excluded.last_seen,"
-        " epoch = excluded.epoch, last_seq = excluded.last_seq, state = excluded.state",
-        "writing a sensor", note);
-}
 
 int store_put_gap(struct store *s, const struct gap_row *row, struct note *note)
 {

@@ -94,7 +94,7 @@ static bool is_good(const PGresult *res)
  * not be opened once more for the rest. */
 static int finish_rows(struct store *s, struct note *note)
 {
-    return s->copying == NULL ? 0 : copy_events_flush(s, note);
+    return s->copying == NULL ? 0 : copy_flush(s, note);
 }
 
 int session_ask(struct store *s, const char *sql, const char *what, PGresult **out,

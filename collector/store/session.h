@@ -18,8 +18,16 @@ enum event_table {
 /* Partitions per table: one for all that is before 2026, 300 months, one for all that is after. */
 #define PARTITION_COUNT 302
 
-/* Columns of a map entry. */
-#define ENTRY_COLUMN_COUNT 24
+/* What is upserted in bulk, in the order in which it is: rows that wait as columns, count elements
+ * each. */
+enum bulk_kind { BULK_SENSOR, BULK_EPOCH, BULK_ENTRY, BULK_COUNT };
+
+#define BULK_COLUMNS 24 /* of a map entry; others have fewer */
+
+struct bulk {
+    struct record columns[BULK_COLUMNS];
+    uint32_t count;
+};
 
 /* Which server process a session is: its number may be another's later, its birth may not. */
 struct backend {
@@ -46,9 +54,8 @@ struct store {
     struct turn next;       /* when the one under way will have */
     const char *copying;    /* what the open COPY writes; NULL: none is open */
     /* what waits for the next flush */
-    struct record events[TABLE_COUNT];         /* COPY BINARY rows */
-    struct record entries[ENTRY_COLUMN_COUNT]; /* changed map entries: a column each */
-    uint32_t entry_count;
+    struct record events[TABLE_COUNT]; /* COPY BINARY rows */
+    struct bulk bulks[BULK_COUNT];
     struct record statement; /* parameters of the statement at hand */
     /* partitions known to be there; forgotten with every rollback, which may undo one */
     bool partitions[TABLE_COUNT][PARTITION_COUNT];
@@ -104,11 +111,14 @@ int session_fail(struct store *s, const PGresult *res, const char *what, struct 
 /* 0, or ERR_DATABASE when the caller has no transaction open (the last failure ended it). */
 int session_in_transaction(struct store *s, const char *what, struct note *note);
 
-/* copy.c: sends all that waits. */
-int copy_flush(struct store *s, struct note *note);
+/* bulk.c: upserts all that waits; forgets it; frees it. */
+int bulk_flush(struct store *s, struct note *note);
+void bulk_forget(struct store *s);
+void bulk_clear(struct store *s);
+
 /* copy.c: sends the events that wait, and closes the COPY. */
-int copy_events_flush(struct store *s, struct note *note);
-/* copy.c: forgets all that waits. */
+int copy_flush(struct store *s, struct note *note);
+/* copy.c: forgets the events that wait. */
 void copy_forget(struct store *s);
 /* copy.c: keeps the event for COPY if its type has a table there; *taken tells. */
 int copy_event(struct store *s, const char *sensor, const char *pop, const struct event *e,

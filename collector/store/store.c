@@ -126,8 +126,7 @@ void store_close(struct store *s)
     PQfinish(s->conn);
     for (unsigned t = 0; t < TABLE_COUNT; t++)
         record_clear(&s->events[t]);
-    for (unsigned i = 0; i < ENTRY_COLUMN_COUNT; i++)
-        record_clear(&s->entries[i]);
+    bulk_clear(s);
     record_clear(&s->statement);
     free(s);
 }
@@ -293,6 +292,7 @@ int store_begin(struct store *s, struct note *note)
 {
     assert(!s->in_transaction);
     copy_forget(s);
+    bulk_forget(s);
     int err = PQstatus(s->conn) == CONNECTION_OK ? begin(s, note) : ERR_DATABASE;
     /* a connection that died while idle shows only now */
     if (err != 0 && PQstatus(s->conn) != CONNECTION_OK) {
@@ -309,12 +309,15 @@ int store_commit(struct store *s, struct note *note)
     int err = session_in_transaction(s, "committing", note);
     if (err == 0)
         err = copy_flush(s, note);
+    if (err == 0)
+        err = bulk_flush(s, note);
     return err == 0 ? end_transaction(s, note) : err;
 }
 
 void store_rollback(struct store *s)
 {
     copy_forget(s);
+    bulk_forget(s);
     memset(s->partitions, 0, sizeof s->partitions);
     s->in_transaction = false;
     if (PQstatus(s->conn) != CONNECTION_OK || PQtransactionStatus(s->conn) == PQTRANS_IDLE)

@@ -84,13 +84,13 @@ void store_rollback(struct store *s);
  * Copied, not borrowed. Event types without a table are ignored. */
 int store_put_event(struct store *s, const char *sensor, const char *pop, const struct event *e,
                     struct note *note);
+/* These three are kept, and upserted in bulk at store_commit; the last of several rows of one key
+ * wins. An epoch that is forgotten is deleted. A map entry without a prefix is logged and ignored.
+ */
 int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note);
-/* Writes it, or deletes it when it is forgotten. */
 int store_put_epoch(struct store *s, const struct epoch_row *row, struct note *note);
-int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
-/* Kept, and upserted in bulk at store_commit; the last of several rows of one entry wins. A row
- * without a prefix is logged and ignored. */
 int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note);
+int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
 /* announce: also NOTIFY penstock_alert with the alert_id, seen by listeners when this commits; not
  * if a human's word in the database (acknowledged, suppressed, or taken back) stands against the
  * new state. */

@@ -27,6 +27,7 @@
 #define EPOCHS      3
 #define BATCH       50 /* events; all but sensor_started are numbered */
 #define BATCHES_MAX 4096
+#define SILENT_NS   (2 * NS_PER_S)
 #define AGAIN_NS    (300 * NS_PER_MS) /* no acknowledgement: says hello once more */
 
 struct batch {
@@ -47,6 +48,7 @@ struct replayer {
     const char *certificate, *server; /* NULL: in the clear */
     struct curve_key own, other;
     uint64_t total, seconds, deadline;
+    uint64_t heard_at; /* or connected */
     struct prf prf;
     zsock_t *socket;
     struct journal *journal;
@@ -73,6 +75,7 @@ static void load_keys(struct replayer *r)
 
 static void connect_anew(struct replayer *r)
 {
+    r->heard_at = clock_mono_ns();
     zsock_destroy(&r->socket);
     r->socket = zsock_new(ZMQ_DEALER);
     if (r->socket == NULL)
@@ -126,6 +129,7 @@ static bool take_message(struct replayer *r, int timeout_ms)
     if (zmq_poll(&item, 1, timeout_ms) <= 0)
         return false;
     int len = zmq_recv(item.socket, r->in, sizeof r->in, ZMQ_DONTWAIT);
+    r->heard_at = clock_mono_ns();
     if (len < 0 || wire_decode(r->in, (size_t)len, &m) < 0)
         return false;
     for (struct epoch *e = r->epochs; e <= r->now; e++)
@@ -194,6 +198,8 @@ static void deliver(struct replayer *r)
             again_at = again_at < now + 50 * NS_PER_MS ? again_at : now + 50 * NS_PER_MS;
         if (clock_mono_ns() < again_at)
             continue;
+        if (now - r->heard_at > SILENT_NS) /* ZeroMQ gives up a connection that was not allowed */
+            connect_anew(r);
         say_hello(r, e);
         for (size_t i = 0; i < e->count; i++)
             if (e->batches[i].first_seq + e->batches[i].count > e->acked + 1)
