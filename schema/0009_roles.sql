@@ -112,13 +112,9 @@ BEGIN
         RETURN NEXT;
         CONTINUE WHEN NOT is_there;
         EXECUTE format('GRANT USAGE ON SCHEMA penstock TO %I', role);
-        -- the default of PostgreSQL, which a DBA may have taken away; map entries are staged in a
-        -- temporary table
+        -- the default of PostgreSQL, which a DBA may have taken away
         IF (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) THEN
             EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
-            IF role = 'penstock_collector' THEN
-                EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), role);
-            END IF;
         END IF;
         FOR g IN SELECT r.object, r.privileges FROM penstock.role_grant r WHERE r.role = grant_roles.role LOOP
             IF g.privileges = 'EXECUTE' THEN
