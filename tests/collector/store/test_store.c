@@ -1893,6 +1893,14 @@ static void a_role_that_may_only_read_is_refused_before_anything_is_loaded(void 
     store_close(s);
 }
 
+/* As a member of pg_read_all_data may. */
+static void so_is_one_that_may_read_the_collector_s_own_tables(void **state)
+{
+    struct fixture *f = *state;
+    sql(f->client, "GRANT SELECT ON penstock.collector_turn TO reader");
+    a_role_that_may_only_read_is_refused_before_anything_is_loaded(state);
+}
+
 static void wait_until_somebody_waits_for_a_lock(PGconn *c)
 {
     for (int i = 0; i < 1000; i++) {
@@ -2288,6 +2296,7 @@ int main(void)
         on_schema(a_commit_that_did_not_wait_for_its_standby_is_a_failure),
         on_schema(a_writer_that_rolled_back_leaves_the_turn_as_it_was),
         on_schema(a_role_that_may_only_read_is_refused_before_anything_is_loaded),
+        on_schema(so_is_one_that_may_read_the_collector_s_own_tables),
         on_schema(rows_that_libpq_does_not_take_fail_the_transaction),
         on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
         on_schema(after_a_failure_puts_and_commit_are_refused_until_the_next_begin),
