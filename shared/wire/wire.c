@@ -143,7 +143,7 @@ static int decode_pair(const struct value *key, const struct value *v, struct wi
 static int check_batch(const struct wire_message *m)
 {
     if (m->first_seq == 0 || m->count == 0 || m->first_seq > (uint64_t)INT64_MAX - m->count ||
-        m->after >= m->first_seq)
+        m->after >= m->first_seq || m->events_len == 0)
         return ERR_FORMAT;
     if (m->zstd > WIRE_BATCH_BYTES + WIRE_EVENT_MAX)
         return ERR_TOO_LONG;

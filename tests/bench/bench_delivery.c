@@ -79,7 +79,7 @@ static void start_sensor(struct sensor *s, unsigned number, const struct place *
     bool fits =
         text(conf.endpoint, sizeof conf.endpoint, "%s", at->endpoint) &&
         text(conf.sensor, sizeof conf.sensor, "bench%u", number) &&
-                text(conf.pop, sizeof conf.pop, "BEN") &&
+        text(conf.pop, sizeof conf.pop, "BEN") &&
         text(conf.server, sizeof conf.server, "%s/collector.pub", at->keys) &&
         text(conf.certificate, sizeof conf.certificate, "%s/%s.cert", at->keys, conf.sensor) &&
         text(conf.state_dir, sizeof conf.state_dir, "%s/%s", at->state, conf.sensor);

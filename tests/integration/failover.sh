@@ -4,7 +4,8 @@
 # counts twice; none is lost but those that an asynchronous standby had not, and these show as a gap.
 # In a mount namespace of its own, for a disk that may become full. With --long after the build folder, also: a
 # collector whose network ends without a word, some 30 s.
-[ -n "${PENSTOCK_OWN_MOUNTS:-}" ] || exec env PENSTOCK_OWN_MOUNTS=1 unshare --mount "$0" "$@"
+[ -n "${PENSTOCK_OWN_MOUNTS:-}" ] || exec env PENSTOCK_OWN_MOUNTS=1 unshare --mount --propagation unchanged "$0" "$@"
+mount --make-rprivate / 2>/dev/null # in a chroot / is no mount point, and has no propagation of its own
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 

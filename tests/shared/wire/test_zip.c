@@ -111,6 +111,18 @@ static void a_length_that_lies_is_refused_and_nothing_is_written_beyond_it(void 
     assert_int_equal(wire_decode(bytes, (size_t)used, &m), ERR_TOO_LONG);
 }
 
+/* Found by fuzz_message: the length before stood in for the events that were not there. */
+static void a_compressed_batch_without_events_is_malformed(void **state)
+{
+    (void)state;
+    uint8_t bytes[256];
+    struct wire_message m = batch_of((const uint8_t *)"", 0);
+    m.zstd = 100;
+    int used = wire_encode(&m, bytes, sizeof bytes);
+    assert_true(used > 0);
+    assert_int_equal(wire_decode(bytes, (size_t)used, &m), ERR_FORMAT);
+}
+
 static void flipped_and_cut_bytes_never_crash_and_never_give_another_length(void **state)
 {
     (void)state;
@@ -142,6 +154,7 @@ int main(void)
         cmocka_unit_test(batches_of_every_length_come_back_as_they_were),
         cmocka_unit_test(what_does_not_get_shorter_is_left_as_it_is),
         cmocka_unit_test(a_length_that_lies_is_refused_and_nothing_is_written_beyond_it),
+        cmocka_unit_test(a_compressed_batch_without_events_is_malformed),
         cmocka_unit_test(flipped_and_cut_bytes_never_crash_and_never_give_another_length),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
