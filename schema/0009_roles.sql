@@ -50,14 +50,18 @@ INSERT INTO penstock.role_grant (role, object, privileges) VALUES
 
 -- A partition belongs to the owner of its table, and only who owns a table may attach one: so this
 -- runs with the owner's rights, whoever calls it. Hence the checks, and a search_path in which
--- nobody's temporary objects come first.
+-- nobody's temporary objects come first. A month that was taken away and kept keeps its name: the
+-- next partition for it gets a number behind, for else its late events would be refused for ever.
 CREATE OR REPLACE FUNCTION penstock.partition_add(parent text, at timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     month timestamp := date_trunc('month', at AT TIME ZONE 'UTC');
     low text := quote_literal(month::text || '+00');
     high text := quote_literal((month + interval '1 month')::text || '+00');
-    child text := parent || to_char(month, '"_y"YYYY"m"MM');
+    first text := parent || to_char(month, '"_y"YYYY"m"MM');
+    child text;
+    found regclass;
+    tries integer := 1;
 BEGIN
     IF at IS NULL OR NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'penstock'::regnamespace
                                  AND relname = parent AND relkind = 'p') THEN
@@ -67,19 +71,24 @@ BEGIN
     IF month < '2026-01-01' THEN
         low := 'MINVALUE';
         high := quote_literal('2026-01-01 00:00:00+00');
-        child := parent || '_past';
+        first := parent || '_past';
     ELSIF month >= '2051-01-01' THEN
         low := quote_literal('2051-01-01 00:00:00+00');
         high := 'MAXVALUE';
-        child := parent || '_future';
-    END IF;
-    IF to_regclass(format('penstock.%I', child)) IS NOT NULL THEN
-        RETURN false;
+        first := parent || '_future';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('penstock.partition_add', 0));
-    IF to_regclass(format('penstock.%I', child)) IS NOT NULL THEN
-        RETURN false;
-    END IF;
+    child := first;
+    LOOP
+        found := to_regclass(format('penstock.%I', child));
+        EXIT WHEN found IS NULL;
+        IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = found AND NOT inhdetachpending
+                   AND inhparent = format('penstock.%I', parent)::regclass) THEN
+            RETURN false;
+        END IF;
+        tries := tries + 1;
+        child := first || '_' || tries;
+    END LOOP;
     -- Made apart and attached: CREATE TABLE ... PARTITION OF would lock all readers and writers out.
     EXECUTE format('CREATE TABLE penstock.%I (LIKE penstock.%I INCLUDING ALL)', child, parent);
     EXECUTE format('COMMENT ON TABLE penstock.%I IS %L', child,
@@ -103,13 +112,9 @@ BEGIN
         RETURN NEXT;
         CONTINUE WHEN NOT is_there;
         EXECUTE format('GRANT USAGE ON SCHEMA penstock TO %I', role);
-        -- the default of PostgreSQL, which a DBA may have taken away; map entries are staged in a
-        -- temporary table
+        -- the default of PostgreSQL, which a DBA may have taken away
         IF (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) THEN
             EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
-            IF role = 'penstock_collector' THEN
-                EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), role);
-            END IF;
         END IF;
         FOR g IN SELECT r.object, r.privileges FROM penstock.role_grant r WHERE r.role = grant_roles.role LOOP
             IF g.privileges = 'EXECUTE' THEN

@@ -53,9 +53,12 @@ void doubt_failed(struct doubt *one, uint64_t to, uint64_t count, const char *re
 
 void doubt_passed(struct doubts *d, struct doubt *one, uint64_t mark)
 {
+    uint64_t rest = mark < one->to ? one->to - mark : 0;
     one->is_poisoned = false;
-    if (mark < one->to && one->is_sure) /* so it is among the rest: half of them next */
-        one->limit = (uint32_t)((one->to - mark + 1) / 2);
+    if (rest > WIRE_BATCH_EVENTS) /* most of them are a gap */
+        rest = WIRE_BATCH_EVENTS;
+    if (rest > 0 && one->is_sure) /* so it is among the rest: half of them next */
+        one->limit = (uint32_t)((rest + 1) / 2);
     else if (mark >= one->to && one->is_sure)
         one->limit *= 2;
     if (one->limit >= WIRE_BATCH_EVENTS && mark >= one->to)

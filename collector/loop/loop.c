@@ -461,7 +461,8 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     if (l->is_expect_new)
         fold_expect_all(&l->fold, l->wall());
     l->is_expect_new = false;
-    tick(l);
+    if (l->doubt == NULL) /* it may have come due since must_wait() looked */
+        tick(l);
     err = put_roster(l, note);
     if (err == 0)
         err = put_map(l, l->wall(), note);

@@ -320,6 +320,11 @@ int roster_load_epoch(struct roster *r, const struct epoch_row *row)
                         .is_open = row->is_open};
     if (row->epoch != s->row.epoch)
         return mark_insert(r, s, s->mark_count - 1, &mark);
+    if (row->last_seq < s->row.last_seq) {
+        mark_now(s)->first_seen = row->first_seen;
+        mark_changed(r, s, mark_now(s));
+        return 0;
+    }
     *mark_now(s) = mark;
     mark_move(s, row->last_seq);
     return 0;

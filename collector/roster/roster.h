@@ -64,7 +64,10 @@ int roster_new(const struct roster_conf *conf, struct roster **out);
 void roster_free(struct roster *r);
 
 /* At start: what the database knows. First all sensors, then their epochs, those that were heard of
- * longest ago first; an epoch of a sensor that is not there is passed over. -ENOMEM. */
+ * longest ago first; an epoch of a sensor that is not there is passed over. Where a sensor's row
+ * and that of its epoch differ, the mark that is further holds: a collector from before there were
+ * epochs, which went on while the schema was brought to them, has moved the sensor's alone.
+ * -ENOMEM. */
 int roster_load(struct roster *r, const struct sensor_row *row);
 int roster_load_epoch(struct roster *r, const struct epoch_row *row);
 

@@ -186,9 +186,10 @@ static int end_transaction(struct store *s, struct note *note)
 static int check_may_write(struct store *s, struct note *note)
 {
     bool may = false;
-    int err = session_boolean(
-        s, "SELECT has_table_privilege('penstock.collector_turn', 'SELECT, UPDATE')",
-        "asking for rights", &may, note);
+    int err = session_boolean(s,
+                              "SELECT has_table_privilege('penstock.collector_turn', 'SELECT')"
+                              " AND has_table_privilege('penstock.collector_turn', 'UPDATE')",
+                              "asking for rights", &may, note);
     if (err != 0 || may)
         return err;
     return note_set(note, ERR_DATABASE,

@@ -19,7 +19,7 @@
 
 enum { SENSORS = 3, EVENTS = 1000 };
 
-static int64_t now;
+static int64_t now, now_step; /* it goes on by so much whenever it is asked for */
 static struct counters counters;
 static struct expect policy;
 static struct loop loop;
@@ -27,6 +27,7 @@ static struct sim sims[SENSORS];
 
 static int64_t test_wall(void)
 {
+    now += now_step;
     return now;
 }
 
@@ -82,6 +83,7 @@ static int setup(void **state)
     memset(&counters, 0, sizeof counters);
     memset(sims, 0, sizeof sims);
     now = T0;
+    now_step = 0;
     net_answer = hear;
     for (int i = 0; i < SENSORS; i++) {
         sims[i] = (struct sim){.epoch = EPOCH, .events = EVENTS, .make = tally};
@@ -241,10 +243,9 @@ static void when_no_event_is_to_blame_none_is_set_aside(void **state)
     }
 }
 
-/* Else a batch in doubt would be cut for what a tick did. */
-static void what_a_tick_wants_to_write_is_not_tried_with_a_batch_in_doubt(void **state)
+/* A batch of s0 is in doubt, and the next tick will let an alert fire, which is refused. */
+static void doubt_before_an_alert(void)
 {
-    (void)state;
     struct expect_place place = {.pop = "FRA"};
     struct ingress_row row = {.state = STATE_GENUINE, .pop = "AMS", .last_seen = T0};
     assert_int_equal(prefix_parse("198.51.100.0/24", &row.prefix), 0);
@@ -256,12 +257,32 @@ static void what_a_tick_wants_to_write_is_not_tried_with_a_batch_in_doubt(void *
     for (unsigned turn = 0; turn < 10 && !sims[0].is_welcome; turn++)
         run(1, 1);
     assert_true(sims[0].is_welcome && sims[0].acked == 0);
-    now += 6 * (int64_t)NS_PER_S; /* the next tick will let it fire */
+    now += 6 * (int64_t)NS_PER_S;
     db_refuses_alerts = true;
+}
+
+/* Else a batch in doubt would be cut for what a tick did. */
+static void what_a_tick_wants_to_write_is_not_tried_with_a_batch_in_doubt(void **state)
+{
+    (void)state;
+    doubt_before_an_alert();
     run(1, 1);
     assert_false(atomic_load(&loop.is_loaded)); /* it was refused */
     struct doubt *doubt = doubts_of(&loop.doubts, "s0", EPOCH);
     assert_true(doubt != NULL && !doubt->is_sure);
+}
+
+static void a_tick_that_comes_due_during_a_trial_waits_for_its_end(void **state)
+{
+    (void)state;
+    doubt_before_an_alert();
+    loop.ticked_at = now + 2 - (int64_t)NS_PER_S; /* the second look at the clock finds it due */
+    now_step = 1;
+    run(1, 1);
+    assert_true(atomic_load(&loop.is_loaded) && sims[0].acked > 0);
+    now_step = 0;
+    run(1, 1);
+    assert_false(atomic_load(&loop.is_loaded)); /* then it comes, and is refused */
 }
 
 static void when_setting_it_aside_fails_too_nothing_is_lost(void **state)
@@ -293,6 +314,23 @@ static void a_doubt_that_was_wrong_costs_nobody_anything(void **state)
     assert_int_equal(loop.doubts.count, 0);
 }
 
+/* A limit of none would be tried for ever, and nobody else's batches be taken. */
+static void of_numbers_far_apart_some_are_tried_at_once(void **state)
+{
+    (void)state;
+    static struct doubts d;
+    const uint64_t far[] = {UINT64_C(1) << 33, (UINT64_C(1) << 33) + 1, INT64_MAX};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+        doubts_add(&d, "s0", EPOCH, far[i]);
+        struct doubt *one = doubts_of(&d, "s0", EPOCH);
+        doubt_failed(one, far[i], 2, "said no");
+        doubt_passed(&d, one, 1);
+        assert_ptr_equal(doubts_of(&d, "s0", EPOCH), one);
+        assert_in_range(one->limit, 1, WIRE_BATCH_EVENTS);
+        doubt_end(&d, one);
+    }
+}
+
 static void of_too_many_doubts_the_oldest_goes(void **state)
 {
     (void)state;
@@ -319,8 +357,10 @@ int main(void)
         PROMISE(the_database_may_fail_otherwise_meanwhile),
         PROMISE(when_no_event_is_to_blame_none_is_set_aside),
         PROMISE(what_a_tick_wants_to_write_is_not_tried_with_a_batch_in_doubt),
+        PROMISE(a_tick_that_comes_due_during_a_trial_waits_for_its_end),
         PROMISE(when_setting_it_aside_fails_too_nothing_is_lost),
         PROMISE(a_doubt_that_was_wrong_costs_nobody_anything),
+        PROMISE(of_numbers_far_apart_some_are_tried_at_once),
         PROMISE(of_too_many_doubts_the_oldest_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,6 +254,26 @@ static void loaded_epochs_go_on_and_the_latest_hello_counts(void **state)
     roster_free(r);
 }
 
+/* A collector of before the epochs went on while the schema was brought to them: it knows the
+ * sensor's row alone. */
+static void of_two_marks_that_differ_the_further_one_holds(void **state)
+{
+    (void)state;
+    struct sensor_row sensor = {.name = "ams1", .epoch = 5, .last_seq = 9, .state = SENSOR_UP};
+    struct epoch_row epoch = {.sensor = "ams1", .epoch = 5, .last_seq = 7, .first_seen = 3}, row;
+    struct roster *r = roster();
+    struct gap_row gap;
+    uint32_t skip;
+    assert_int_equal(roster_load(r, &sensor), 0);
+    assert_int_equal(roster_load_epoch(r, &epoch), 0);
+    assert_true(roster_take_epoch(r, &row) && row.epoch == 5); /* so that both say the same */
+    assert_true(row.last_seq == 9 && row.is_open && row.first_seen == 3);
+    assert_int_equal(batch(r, 5, 8, 2, &skip), ROSTER_REPEAT);
+    assert_true(welcome(r, 5, 10) == 9);
+    assert_false(roster_take_gap(r, &gap));
+    roster_free(r);
+}
+
 static void what_changed_is_taken_once_with_its_epoch(void **state)
 {
     (void)state;
@@ -651,6 +671,7 @@ int main(void)
         cmocka_unit_test(only_epochs_without_a_goodbye_leave_a_gap),
         cmocka_unit_test(of_too_many_epochs_the_one_heard_of_longest_ago_is_forgotten),
         cmocka_unit_test(loaded_epochs_go_on_and_the_latest_hello_counts),
+        cmocka_unit_test(of_two_marks_that_differ_the_further_one_holds),
         cmocka_unit_test(what_changed_is_taken_once_with_its_epoch),
         cmocka_unit_test(a_restart_in_the_middle_of_an_epoch_is_a_gap_unless_it_said_goodbye),
         cmocka_unit_test(a_goodbye_is_remembered_over_a_restart_of_the_collector),

@@ -889,6 +889,34 @@ static void a_partition_that_a_rollback_undid_is_made_again(void **state)
     assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.ingress_tally"), "1");
 }
 
+/* Late events of that month would else be refused one by one, as if they were to blame. */
+static void a_month_that_was_taken_away_and_kept_is_made_again_beside_it(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t i = 1; i <= 3; i++) {
+        struct event e = tally(i, "203.0.113.0/24");
+        char detach[128];
+        e.at = INT64_C(1900000000) * SECOND;
+        store_event(f, &e);
+        snprintf(
+            detach, sizeof detach,
+            "ALTER TABLE penstock.ingress_tally DETACH PARTITION penstock.ingress_tally_y2030m03%s"
+            " CONCURRENTLY",
+            i == 1   ? ""
+            : i == 2 ? "_2"
+                     : "_3");
+        sql(f->client, detach);
+        ok(store_begin(f->store, &note)); /* it is known to be there, and is not */
+        ok(store_put_event(f->store, "ams1", "AMS", &e, &note));
+        assert_int_equal(store_commit(f->store, &note), ERR_DATA);
+    }
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.ingress_tally"), "0");
+    assert_string_equal(ask(f->client, "SELECT event_seq FROM penstock.ingress_tally_y2030m03"),
+                        "1");
+    assert_string_equal(ask(f->client, "SELECT event_seq FROM penstock.ingress_tally_y2030m03_3"),
+                        "3");
+}
+
 static void partitions_of_this_month_and_the_next_are_made_ahead(void **state)
 {
     struct fixture *f = *state;
@@ -1345,6 +1373,7 @@ static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
     PGconn *c = client_of(f, "collector");
     assert_string_equal(refusal(c, "CREATE TABLE penstock.mine (x int)"), "42501");
     assert_string_equal(refusal(c, "CREATE TABLE public.mine (x int)"), "42501");
+    assert_string_equal(refusal(c, "CREATE TABLE pg_temp.mine (x int)"), "42501");
     assert_string_equal(refusal(c, "DROP TABLE penstock.ingress_tally"), "42501");
     assert_string_equal(refusal(c, "ALTER TABLE penstock.alert ADD COLUMN x int"), "42501");
     assert_string_equal(refusal(c, "SELECT * FROM penstock.ingress_tally"), "42501");
@@ -1355,6 +1384,9 @@ static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
 static void partitions_are_made_of_event_tables_only(void **state)
 {
     struct fixture *f = *state;
+    char grant[96];
+    snprintf(grant, sizeof grant, "GRANT TEMPORARY ON DATABASE %s TO collector", f->database);
+    sql(f->client, grant); /* a DBA may, for all */
     PGconn *c = client_of(f, "collector");
     static const char *const refused[] = {"'sensor'",   "'sensor; DROP TABLE penstock.sensor'",
                                           "'pg_class'", "'ingress_tally_past'",
@@ -1861,6 +1893,14 @@ static void a_role_that_may_only_read_is_refused_before_anything_is_loaded(void 
     store_close(s);
 }
 
+/* As a member of pg_read_all_data may. */
+static void so_is_one_that_may_read_the_collector_s_own_tables(void **state)
+{
+    struct fixture *f = *state;
+    sql(f->client, "GRANT SELECT ON penstock.collector_turn TO reader");
+    a_role_that_may_only_read_is_refused_before_anything_is_loaded(state);
+}
+
 static void wait_until_somebody_waits_for_a_lock(PGconn *c)
 {
     for (int i = 0; i < 1000; i++) {
@@ -2219,6 +2259,7 @@ int main(void)
         on_schema(what_a_sensor_may_say_never_fails_a_batch),
         on_schema(events_of_any_time_land_in_a_partition),
         on_schema(a_partition_that_a_rollback_undid_is_made_again),
+        on_schema(a_month_that_was_taken_away_and_kept_is_made_again_beside_it),
         on_schema(partitions_of_this_month_and_the_next_are_made_ahead),
         on_schema(ten_thousand_events_in_one_transaction_all_arrive),
         on_schema(more_rows_than_the_buffer_holds_are_still_one_transaction),
@@ -2255,6 +2296,7 @@ int main(void)
         on_schema(a_commit_that_did_not_wait_for_its_standby_is_a_failure),
         on_schema(a_writer_that_rolled_back_leaves_the_turn_as_it_was),
         on_schema(a_role_that_may_only_read_is_refused_before_anything_is_loaded),
+        on_schema(so_is_one_that_may_read_the_collector_s_own_tables),
         on_schema(rows_that_libpq_does_not_take_fail_the_transaction),
         on_schema(a_commit_that_the_server_answers_with_rollback_is_a_failure),
         on_schema(after_a_failure_puts_and_commit_are_refused_until_the_next_begin),
