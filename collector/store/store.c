@@ -14,6 +14,7 @@
  *  - a statement that hangs for a minute is an error that the caller hears of;
  *  - a transaction whose collector is gone without a word (its machine, the network) ends after a
  *    minute, too, and with it the locks that the next transaction waits for;
+ *  - a collector that has nothing to write keeps its session, and with it the right to write;
  *  - COMMIT must mean that the rows are on disk, for acknowledgements rest on it: a database set to
  *    synchronous_commit=off is overruled, stricter settings are left;
  *  - a session whose collector's machine is gone ends within half a minute, also over TCP, and with
@@ -22,6 +23,7 @@ static const char session_setup[] =
     "SET search_path = pg_catalog; SET TimeZone = 'UTC'; SET client_min_messages = "
     "warning;" SESSION_STATEMENT_TIMEOUT "SET lock_timeout = '30s';"
     "SET idle_in_transaction_session_timeout = '60s';"
+    "SET idle_session_timeout = 0;"
     "SET default_transaction_isolation = 'read committed';"
     "SET default_transaction_read_only = off;"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
