@@ -160,6 +160,7 @@ static int list_is_gone(struct door *d, int err, struct allowed *list)
                   d->conf.sensors, err == ERR_CONF ? "there is no such folder" : err_text(err),
                   err == ERR_CONF ? "nobody may connect" : "the list stays as it was");
     d->is_blind = true;
+    d->is_settled = false; /* it may come back as it was: its print alone would say "no change" */
     memset(list, 0, sizeof *list);
     return err == ERR_CONF ? 0 : err;
 }
@@ -200,7 +201,7 @@ static bool look(struct door *d, uint64_t now)
     if (err < 0 && list_is_gone(d, err, &list) < 0)
         return false;
     if (err == 0) {
-        if (print != d->print)
+        if (print != d->print || d->is_blind)
             log_info("event=sensors_read allowed=%zu before=%zu", list.count, before);
         d->is_blind = false;
         d->print = print;

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <czmq.h>
 
+#include "collector/receive/door.h"
 #include "collector/receive/receive.h"
 #include "shared/base/clock.h"
 #include "shared/curve/curve.h"
@@ -345,6 +346,33 @@ static void a_folder_that_is_taken_away_revokes_everybody(void **state)
     zsock_destroy(&s);
 }
 
+/* The door by itself, at times that the test says. Its files count as settled: as if they were
+ * written long ago. */
+static void open_settled_door(struct door *d)
+{
+    struct note note = {0};
+    receive_close(r);
+    r = NULL;
+    assert_int_equal(door_open(d, &conf, &counters, &note), 0);
+    d->is_settled = true;
+}
+
+static void a_folder_that_comes_back_as_it_was_lets_its_sensors_in_again(void **state)
+{
+    (void)state;
+    struct door d;
+    char to[128];
+    open_settled_door(&d);
+    snprintf(to, sizeof to, "%s/away", ring.folder.path);
+    assert_int_equal(rename(conf.sensors, to), 0);
+    door_tend(&d, 10 * NS_PER_S);
+    assert_int_equal(d.allowed.count, 0);
+    assert_int_equal(rename(to, conf.sensors), 0);
+    door_tend(&d, 20 * NS_PER_S);
+    assert_int_equal(d.allowed.count, 2);
+    door_close(&d);
+}
+
 /* ---- limits ---- */
 
 static void a_message_that_is_too_long_ends_its_connection_unread(void **state)
@@ -476,6 +504,7 @@ int main(void)
         TEST(a_key_that_becomes_another_sensors_loses_its_connection_too),
         TEST(another_pop_is_taken_with_the_next_hello_and_costs_no_connection),
         TEST(a_folder_that_is_taken_away_revokes_everybody),
+        TEST(a_folder_that_comes_back_as_it_was_lets_its_sensors_in_again),
         TEST(a_message_that_is_too_long_ends_its_connection_unread),
         TEST(batches_beyond_the_credit_are_not_taken_and_their_sensor_is_refused),
         TEST(a_sensor_beyond_its_rate_waits_for_its_acknowledgements_and_no_other_does),
