@@ -118,6 +118,18 @@ static struct wire_message hear(zsock_t *s)
     return m;
 }
 
+/* The door was closed a moment ago: what is said into a connection that is ending is lost with it,
+ * so it is said until it is answered. */
+static struct wire_message answer_to(zsock_t *s, const struct wire_message *m)
+{
+    struct wire_message got = {.kind = 0};
+    for (int i = 0; i < 50 && got.kind == 0; i++) {
+        say(s, m);
+        got = hear_within(s, 10);
+    }
+    return got;
+}
+
 static struct wire_message expect(enum wire_kind kind, const char *name)
 {
     char sensor[WIRE_NAME];
@@ -283,8 +295,8 @@ static void a_revoked_key_loses_its_connection_and_the_others_come_back(void **s
     for (int i = 0; i < 20; i++)
         say(bad, &b);
     until(COUNTER_keys_refused, 1); /* it is at the door again, and stays there */
-    say(good, &b);
-    assert_int_equal(hear(good).kind, WIRE_AGAIN); /* connected anew by itself, asked for a hello */
+    /* connected anew by itself, asked for a hello */
+    assert_int_equal(answer_to(good, &b).kind, WIRE_AGAIN);
     struct wire_message m = hello_of("fra1", "FRA");
     say(good, &m);
     expect(WIRE_HELLO, "fra1");
@@ -304,8 +316,7 @@ static void a_key_that_becomes_another_sensors_loses_its_connection_too(void **s
     keyring_allow_as(&ring, &renamed, "ams1");
     until(COUNTER_doors_renewed, 1);
     struct wire_message b = batch_at(1), m = hello_of("ams1", "AMS");
-    say(s, &b);
-    assert_int_equal(hear(s).kind, WIRE_AGAIN);
+    assert_int_equal(answer_to(s, &b).kind, WIRE_AGAIN);
     say(s, &m);
     expect(WIRE_HELLO, "ams9");
     zsock_destroy(&s);
