@@ -1,5 +1,5 @@
 /* What one sensor may send, so that it cannot crowd out the others: batches within its credit,
- * bytes at its rate, a hello now and then.
+ * bytes (decompressed) at its rate, a hello now and then.
  *
  * The rate works through the credit. A batch is taken whenever it comes, but its acknowledgement
  * waits until the sensor's bytes are paid for at its rate; a sensor without acknowledgements stops

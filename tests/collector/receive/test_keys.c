@@ -10,6 +10,7 @@
 #include "collector/receive/receive.h"
 #include "shared/base/clock.h"
 #include "shared/curve/curve.h"
+#include "shared/wire/zip.h"
 #include "tests/support/keyring.h"
 
 /* Three sensors' keys, two of them allowed. */
@@ -470,6 +471,33 @@ static void a_sensor_beyond_its_rate_waits_for_its_acknowledgements_and_no_other
     zsock_destroy(&slow);
 }
 
+/* A second's work at that rate, in some kilobytes. */
+static void compressed_batches_count_for_the_rate_as_long_as_they_become(void **state)
+{
+    (void)state;
+    receive_close(r);
+    open_door(1 << 20);
+    static const uint8_t events[WIRE_BATCH_BYTES + WIRE_EVENT_MAX];
+    struct wire_zip *zip;
+    zsock_t *s = greeted(&ams1);
+    assert_int_equal(wire_zip_new(&zip), 0);
+    for (uint64_t seq = 1; seq <= WIRE_CREDIT; seq++) {
+        struct wire_message b = batch_at(seq);
+        b.events = events;
+        b.events_len = sizeof events;
+        wire_zip(zip, &b);
+        assert_true(b.zstd > 0 && b.events_len < 100);
+        say(s, &b);
+    }
+    for (uint64_t seq = 1; seq <= WIRE_CREDIT; seq++) {
+        assert_int_equal(expect(WIRE_BATCH, "ams1").events_len, sizeof events);
+        receive_send(r, "ams1", &(struct wire_message){.kind = WIRE_ACK, .epoch = 7, .seq = seq});
+    }
+    assert_true(count(COUNTER_acks_delayed) > 0);
+    wire_zip_free(zip);
+    zsock_destroy(&s);
+}
+
 /* ---- what start refuses ---- */
 
 static void refused(const char *with)
@@ -519,6 +547,7 @@ int main(void)
         TEST(a_message_that_is_too_long_ends_its_connection_unread),
         TEST(batches_beyond_the_credit_are_not_taken_and_their_sensor_is_refused),
         TEST(a_sensor_beyond_its_rate_waits_for_its_acknowledgements_and_no_other_does),
+        TEST(compressed_batches_count_for_the_rate_as_long_as_they_become),
         TEST(a_secret_that_others_may_read_keeps_the_door_shut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
