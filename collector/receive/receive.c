@@ -401,7 +401,7 @@ void receive_send(struct receive *r, const char *sensor, const struct wire_messa
         return;
     }
     if (m->kind == WIRE_WELCOME)
-        peer->pace.credit = m->credit;
+        pace_welcome(&peer->pace, m->credit);
     say(r, &peer->id, m);
 }
 

@@ -434,6 +434,37 @@ static void batches_beyond_the_credit_are_not_taken_and_their_sensor_is_refused(
     zsock_destroy(&good);
 }
 
+/* What the first welcome promises, a sensor may do, though its second hello is heard before. */
+static void a_hello_said_twice_takes_no_credit_back(void **state)
+{
+    (void)state;
+    zsock_t *s = greeted(&ams1);
+    struct wire_message m = hello_of("ams1", "AMS");
+    receive_send(r, "ams1", &(struct wire_message){.kind = WIRE_WELCOME, .credit = 5});
+    say(s, &m);
+    expect(WIRE_HELLO, "ams1");
+    receive_send(r, "ams1", &(struct wire_message){.kind = WIRE_WELCOME, .credit = 2});
+    assert_int_equal(hear(s).credit, 5);
+    for (uint64_t seq = 1; seq <= 6; seq++) {
+        struct wire_message b = batch_at(seq);
+        say(s, &b);
+    }
+    for (int i = 0; i < 5; i++)
+        expect(WIRE_BATCH, "ams1");
+    until(COUNTER_batches_beyond_credit, 1);
+    say(s, &m); /* a hello after batches is another matter: it has one welcome */
+    expect(WIRE_HELLO, "ams1");
+    receive_send(r, "ams1", &(struct wire_message){.kind = WIRE_WELCOME, .credit = 2});
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        struct wire_message b = batch_at(seq);
+        say(s, &b);
+    }
+    for (int i = 0; i < 2; i++)
+        expect(WIRE_BATCH, "ams1");
+    until(COUNTER_batches_beyond_credit, 2);
+    zsock_destroy(&s);
+}
+
 /* By the order of things, not by the clock: what the one sensor may send takes seconds at that
  * rate, and meanwhile the other one is served. */
 static void a_sensor_beyond_its_rate_waits_for_its_acknowledgements_and_no_other_does(void **state)
@@ -546,6 +577,7 @@ int main(void)
         TEST(a_folder_that_comes_back_as_it_was_lets_its_sensors_in_again),
         TEST(a_message_that_is_too_long_ends_its_connection_unread),
         TEST(batches_beyond_the_credit_are_not_taken_and_their_sensor_is_refused),
+        TEST(a_hello_said_twice_takes_no_credit_back),
         TEST(a_sensor_beyond_its_rate_waits_for_its_acknowledgements_and_no_other_does),
         TEST(compressed_batches_count_for_the_rate_as_long_as_they_become),
         TEST(a_secret_that_others_may_read_keeps_the_door_shut),
