@@ -274,8 +274,8 @@ static void skip_frames(void *socket)
     }
 }
 
-/* The key that the door keeper wrote on the connection. Without it nothing is read: then somebody
- * came in whom nobody let in. */
+/* The key that the door keeper wrote on the connection; what the other side says there of itself
+ * does not count beside it. Without one nothing is read: then nobody let it in. */
 static bool read_key(struct receive *r)
 {
     r->from_key[0] = '\0';
