@@ -169,7 +169,14 @@ static void load_down(void *ctx)
     loop_clear(&c->loop);
 }
 
-/* ---- receive: the door for sensors ---- */
+/* ---- receive: the door for sensors. Its certificates are read before anything is waited for, too:
+ * a spare says at its start what is wrong with them, not when it is needed ---- */
+
+static int certificates_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    return receive_check(&c->conf.receive, note);
+}
 
 static int receive_up(void *ctx, struct note *note)
 {
@@ -225,6 +232,7 @@ static void http_down(void *ctx)
 
 static const struct stage stages[] = {
     {"policy", policy_up, policy_down},
+    {"certificates", certificates_up, NULL},
     {"http", http_up, http_down}, /* first: it tells what the next two wait for */
     {"database", database_up, database_down},
     {"load", load_up, load_down},

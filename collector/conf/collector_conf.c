@@ -52,7 +52,7 @@ static const struct conf_row rows[] = {
     {"collector.sensors", CONF_TEXT, AT(conf.receive.sensors), .example = "/etc/penstock/sensors.d",
      .help = "Folder with the public certificate of each sensor that may connect; looked at once a second. Required unless insecure."},
     {"collector.rate", CONF_SIZE, AT(conf.receive.rate), .value = "64MiB", .min = 0, .max = 64.0 * (1 << 30), .unit = "bytes/s",
-     .help = "Most that one sensor may send per second, 1MiB or more: one that sends more waits longer for its acknowledgements, and loses nothing. 0: any."},
+     .help = "Most that one sensor may send per second, before compression, 1MiB or more: one that sends more waits longer for its acknowledgements, and loses nothing. 0: any."},
     {"collector.insecure", CONF_BOOL, AT(conf.receive.insecure), .value = "false",
      .help = "Take sensors without encryption, and believe them their names. The network up to the sensors must be trusted."},
 

@@ -201,7 +201,7 @@ static bool look(struct door *d, uint64_t now)
     if (err < 0 && list_is_gone(d, err, &list) < 0)
         return false;
     if (err == 0) {
-        if (print != d->print)
+        if (print != d->print || d->is_blind)
             log_info("event=sensors_read allowed=%zu before=%zu", list.count, before);
         d->is_blind = false;
         d->print = print;

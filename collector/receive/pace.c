@@ -1,6 +1,6 @@
 #include "collector/receive/pace.h"
 
-static uint64_t later(uint64_t a, uint64_t b)
+static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
@@ -14,7 +14,7 @@ bool pace_hello(struct pace *p, uint64_t epoch, uint64_t now)
 {
     if (p->hello_at > now + PACE_HELLO_BURST * PACE_HELLO_NS || due_of(p) > now)
         return false;
-    p->hello_at = later(p->hello_at, now) + PACE_HELLO_NS;
+    p->hello_at = larger(p->hello_at, now) + PACE_HELLO_NS;
     p->epoch = epoch;
     p->committed = 0;
     p->first = p->count = 0;
@@ -23,9 +23,15 @@ bool pace_hello(struct pace *p, uint64_t epoch, uint64_t now)
 
 static void pay(struct pace *p, size_t bytes, uint64_t now)
 {
-    p->paid_at = later(p->paid_at, now);
+    p->paid_at = larger(p->paid_at, now);
     if (p->rate > 0)
         p->paid_at += (uint64_t)((double)bytes * (double)NS_PER_S / (double)p->rate);
+}
+
+void pace_welcome(struct pace *p, uint64_t credit)
+{
+    p->credit = p->is_promised ? larger(p->credit, credit) : credit;
+    p->is_promised = true;
 }
 
 bool pace_batch(struct pace *p, uint64_t last_seq, size_t bytes, uint64_t now)
@@ -33,6 +39,7 @@ bool pace_batch(struct pace *p, uint64_t last_seq, size_t bytes, uint64_t now)
     uint64_t credit = p->credit > 0 && p->credit < WIRE_CREDIT ? p->credit : WIRE_CREDIT;
     if (p->count >= credit)
         return false;
+    p->is_promised = false;
     pay(p, bytes, now);
     unsigned at = (p->first + p->count++) % WIRE_CREDIT;
     p->batch[at].last_seq = last_seq;

@@ -1,5 +1,5 @@
 /* What one sensor may send, so that it cannot crowd out the others: batches within its credit,
- * bytes at its rate, a hello now and then.
+ * bytes (decompressed) at its rate, a hello now and then.
  *
  * The rate works through the credit. A batch is taken whenever it comes, but its acknowledgement
  * waits until the sensor's bytes are paid for at its rate; a sensor without acknowledgements stops
@@ -29,6 +29,7 @@
 struct pace {
     uint64_t rate;     /* bytes/s; 0: any */
     uint64_t credit;   /* batches without acknowledgement; 0: WIRE_CREDIT */
+    bool is_promised;  /* no batch came since the sensor was told its credit */
     uint64_t paid_at;  /* when all bytes so far are paid for */
     uint64_t hello_at; /* the same of its hellos */
     uint64_t epoch;    /* of its latest hello; what is of another one is not for this window */
@@ -43,6 +44,10 @@ struct pace {
  * false: too often, or acknowledgements of it still wait. It is to be ignored, and will come again.
  */
 bool pace_hello(struct pace *p, uint64_t epoch, uint64_t now);
+
+/* A welcome tells the sensor its credit. One that said hello twice gets two, and goes by the first
+ * that it hears: so until its next batch the larger one counts. */
+void pace_welcome(struct pace *p, uint64_t credit);
 
 /* A batch that ends with last_seq came. false: it is beyond the credit. */
 bool pace_batch(struct pace *p, uint64_t last_seq, size_t bytes, uint64_t now);

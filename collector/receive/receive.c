@@ -207,6 +207,14 @@ static void unzip(struct receive *r, struct wire_message *m)
     m->zstd = m->events_len = 0;
 }
 
+/* What a batch costs of its sensor's rate: its bytes as they are once its events are decompressed.
+ * They are the work; what comes may be a hundredth of them. */
+static size_t cost_of(const struct receive *r, const struct wire_message *m)
+{
+    size_t len = zmq_msg_size(&r->in);
+    return m->zstd > m->events_len ? len + (m->zstd - m->events_len) : len;
+}
+
 /* 1: the batch is within what this sensor may send. */
 static int take_batch(struct receive *r, struct wire_message *m, char sensor[static WIRE_NAME])
 {
@@ -215,7 +223,7 @@ static int take_batch(struct receive *r, struct wire_message *m, char sensor[sta
     if (peer == NULL)
         return 0;
     if (peer->is_refused ||
-        !pace_batch(&peer->pace, m->first_seq + m->count - 1, zmq_msg_size(&r->in), now)) {
+        !pace_batch(&peer->pace, m->first_seq + m->count - 1, cost_of(r, m), now)) {
         refuse_beyond(r, peer, now);
         return 0;
     }
@@ -266,8 +274,8 @@ static void skip_frames(void *socket)
     }
 }
 
-/* The key that the door keeper wrote on the connection. Without it nothing is read: then somebody
- * came in whom nobody let in. */
+/* The key that the door keeper wrote on the connection; what the other side says there of itself
+ * does not count beside it. Without one nothing is read: then nobody let it in. */
 static bool read_key(struct receive *r)
 {
     r->from_key[0] = '\0';
@@ -393,7 +401,7 @@ void receive_send(struct receive *r, const char *sensor, const struct wire_messa
         return;
     }
     if (m->kind == WIRE_WELCOME)
-        peer->pace.credit = m->credit;
+        pace_welcome(&peer->pace, m->credit);
     say(r, &peer->id, m);
 }
 

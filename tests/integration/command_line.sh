@@ -62,6 +62,8 @@ check "sensor: a secret that others may read keeps it from starting, with the cu
     "$sensor" -c "$lab_root/configs/lab-sensor.yaml" --check "${sensor_keys[@]}"
 check "collector: a secret that others may read keeps it from starting, with the cure" ends 2 "mode 0640.*chmod 600 $work/collector.cert" \
     "$collector" -c "$lab_root/configs/lab-collector.yaml" --check "${collector_keys[@]}"
+check "collector: and says so before it waits for its database" ends 2 "mode 0640" \
+    timeout 20 "$collector" -c "$lab_root/configs/lab-collector.yaml" "${collector_keys[@]}" --set "database.dsn=host=$work"
 check "sensor: and not only --check says so" ends 1 "mode 0640" \
     "$sensor" -c "$lab_root/configs/lab-sensor.yaml" "${sensor_keys[@]}" --set source.driver=pcap --set source.interface=/dev/null --set forward.driver=none --set penny.mode=off --set forward.interface=
 chmod 600 "$work/ams1.cert" "$work/collector.cert"
