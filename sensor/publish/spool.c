@@ -65,6 +65,9 @@ struct spool {
     unsigned count;
     uint64_t waiting;
     uint64_t since; /* mono ns of the first of them */
+    /* of these, what the last transaction that failed held: it may have reached the disk */
+    unsigned tried;
+    uint64_t tried_events;
     /* room: bytes of the file */
     uint64_t page, limit, allocated;
     uint64_t ceiling; /* for records, as failed transactions taught; 0: none */
@@ -379,22 +382,32 @@ static void tell_full(struct spool *s, const struct spool_stats *before)
 
 /* ---- writing ---- */
 
+/* What the last transaction took needs no writing any more. */
+static void drop_tried(struct spool *s)
+{
+    s->count -= s->tried;
+    s->waiting -= s->tried_events;
+    memmove(s->batch, s->batch + s->tried, s->count * sizeof *s->batch);
+    s->tried = 0;
+    s->tried_events = 0;
+}
+
 static int commit_part(struct spool *s, bool with_batches, uint64_t on_the_way, bool *is_unfinished)
 {
     struct spool_stats before = s->books.stats;
     struct work w;
     reserve(s);
     int rc = work_begin(s, &w);
-    if (rc == 0)
-        rc = work_end(&w, do_work(&w, with_batches, on_the_way));
+    if (rc != 0)
+        return rc;
+    s->tried = with_batches ? s->count : 0;
+    s->tried_events = with_batches ? s->waiting : 0;
+    rc = work_end(&w, do_work(&w, with_batches, on_the_way));
     if (rc != 0)
         return rc;
     s->books.stats.commits++;
     *is_unfinished = w.is_unfinished;
-    if (with_batches) {
-        s->count = 0;
-        s->waiting = 0;
-    }
+    drop_tried(s);
     if (s->ceiling > 0)
         s->ceiling = s->ceiling + STEP < s->limit ? s->ceiling + STEP : 0;
     tell_full(s, &before);
@@ -449,18 +462,17 @@ static int reopen(struct spool *s)
     uint64_t next = s->books.meta.next;
     close_env(s);
     int rc = open_env(s);
-    if (rc == 0)
-        rc = recount(s);
     if (rc != 0)
         return rc;
-    begin_alone(s);
-    /* the write may have come through: then what waits is committed */
-    if (s->books.meta.next == next + s->waiting) {
-        s->books.stats.events += s->waiting;
-        s->count = 0;
-        s->waiting = 0;
+    /* the write may have come through: then what it held is committed, and nothing that was added
+     * since */
+    if (s->books.meta.next != next) {
+        s->books.stats.events += s->tried_events;
+        drop_tried(s);
     }
-    return 0;
+    s->acked = MAX(s->acked, s->books.meta.acked);
+    begin_alone(s);
+    return recount(s);
 }
 
 static void tell_trouble(struct spool *s, int rc, uint64_t now)
@@ -508,15 +520,21 @@ bool spool_has_failed(const struct spool *s)
     return s->trouble != 0;
 }
 
+/* Does no batch take one more event? What a transaction took stays as it was then: it may be on
+ * the disk. */
+static bool is_closed(const struct spool *s)
+{
+    return s->count == s->tried || batch_is_full(&s->batch[s->count - 1]);
+}
+
 bool spool_has_room(const struct spool *s)
 {
-    return s->count < BATCHES || !batch_is_full(&s->batch[s->count - 1]);
+    return s->count < BATCHES || !is_closed(s);
 }
 
 int spool_add(struct spool *s, const struct event *e, uint64_t now)
 {
-    bool is_new = s->count == 0 || batch_is_full(&s->batch[s->count - 1]);
-    if (is_new) {
+    if (is_closed(s)) {
         s->batch[s->count].count = s->batch[s->count].len = 0;
         s->count++;
     }

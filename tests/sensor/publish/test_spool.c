@@ -606,6 +606,34 @@ static void a_write_that_fails_loses_nothing_and_is_done_again(void **state)
     folder_remove(&f);
 }
 
+/* Its head was written, and the disk says that it was not. */
+static void what_comes_while_a_write_is_in_doubt_does_not_make_it_double(void **state)
+{
+    (void)state;
+    struct folder f;
+    folder_make(&f);
+    struct spool *s = open_spool(f.path, 0);
+    play(&f);
+    for (unsigned round = 0; round < 20; round++) {
+        add_many(s, EVENT_drop, 100);
+        disk.fail_sync = 2;
+        disk.reaches = true;
+        uint64_t now = clock_mono_ns();
+        assert_int_not_equal(spool_commit(s, now, 0), 0);
+        disk.fail_sync = 0;
+        add_many(s, EVENT_drop, round % 3 * 500); /* into the same batch, and into more of them */
+        assert_int_equal(spool_commit(s, now + 2 * NS_PER_S, 0), 0);
+        assert_int_equal(spool_waiting(s), 0);
+        assert_int_equal(spool_held(s), spool_committed(s) - 1);
+        assert_int_equal(spool_stats(s)->events, spool_committed(s) - 1);
+        all_is_there(s);
+    }
+    assert_int_equal(spool_committed(s) - 1, 20 * 100 + 6 * 500 * (1 + 2) + 500);
+    spool_close(s);
+    play_no_more();
+    folder_remove(&f);
+}
+
 /* ---- damage ---- */
 
 static unsigned folders_aside(const struct folder *f)
@@ -867,8 +895,9 @@ static void a_restored_copy_begins_an_epoch_with_its_own_events_and_no_others(vo
     folder_remove(&copy);
 }
 
-/* Sent up to 100; 101..150 wait when the copy is made. The original goes on and sends these, and more up
- * to 250. The copy has 101..150 in common with it, and makes 151..170 of its own, in two lives. */
+/* Sent up to 100; 101..150 wait when the copy is made. The original goes on and sends these, and
+ * more up to 250. The copy has 101..150 in common with it, and makes 151..170 of its own, in two
+ * lives. */
 static void a_restored_copy_does_not_repeat_what_the_original_sent_later(void **state)
 {
     (void)state;
@@ -1104,6 +1133,7 @@ int main(void)
         cmocka_unit_test(a_spool_of_the_processs_own_gives_nothing_up),
         cmocka_unit_test(a_disk_that_fills_up_unannounced_gives_up_tallies_and_goes_on),
         cmocka_unit_test(a_write_that_fails_loses_nothing_and_is_done_again),
+        cmocka_unit_test(what_comes_while_a_write_is_in_doubt_does_not_make_it_double),
         cmocka_unit_test(a_damaged_spool_is_set_aside_and_never_believed),
         cmocka_unit_test(a_file_that_is_no_spool_at_all_is_set_aside),
         cmocka_unit_test(a_record_that_is_spoiled_meanwhile_becomes_a_hole_with_its_reason),
