@@ -330,6 +330,8 @@ static int work_begin(struct spool *s, struct work *w)
 {
     stop_reading(s);
     *w = (struct work){.s = s, .books = s->books};
+    if (s->env == NULL) /* could not be opened again */
+        return MDB_PANIC;
     int rc = mdb_txn_begin(s->env, NULL, 0, &w->txn);
     if (rc == 0 && (rc = mdb_cursor_open(w->txn, s->dbi, &w->at)) != 0)
         mdb_txn_abort(w->txn);

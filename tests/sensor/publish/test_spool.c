@@ -634,6 +634,43 @@ static void what_comes_while_a_write_is_in_doubt_does_not_make_it_double(void **
     folder_remove(&f);
 }
 
+/* As when a file system that found an error lets nobody write any more. */
+static void a_spool_that_cannot_be_opened_again_refuses_and_goes_on_when_it_can(void **state)
+{
+    (void)state;
+    struct folder f;
+    char spool[96], away[96];
+    struct record r;
+    uint64_t first;
+    folder_make(&f);
+    snprintf(spool, sizeof spool, "%s/spool", f.path);
+    snprintf(away, sizeof away, "%s/away", f.path);
+    struct spool *s = open_spool(f.path, 0);
+    add_many(s, EVENT_drop, 100);
+    commit_now(s);
+    play(&f);
+    add_many(s, EVENT_drop, 100);
+    disk.fail_sync = 2;
+    assert_int_not_equal(spool_commit(s, 0, 0), 0);
+    disk.fail_sync = 0;
+    assert_int_equal(rename(spool, away), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_not_equal(spool_commit(s, 0, 0), 0);
+        assert_int_not_equal(spool_begin_epoch(s, 0), 0);
+        assert_int_not_equal(spool_let_out(s, true, 2 * NS_PER_S), 0);
+        assert_int_equal(spool_read(s, 1, &r), ERR_DATABASE);
+        assert_int_equal(spool_first(s, &first), ERR_DATABASE);
+    }
+    assert_int_equal(rename(away, spool), 0);
+    add_many(s, EVENT_drop, 100);
+    commit_now(s);
+    assert_int_equal(spool_held(s), 300);
+    all_is_there(s);
+    spool_close(s);
+    play_no_more();
+    folder_remove(&f);
+}
+
 /* ---- damage ---- */
 
 static unsigned folders_aside(const struct folder *f)
@@ -1134,6 +1171,7 @@ int main(void)
         cmocka_unit_test(a_disk_that_fills_up_unannounced_gives_up_tallies_and_goes_on),
         cmocka_unit_test(a_write_that_fails_loses_nothing_and_is_done_again),
         cmocka_unit_test(what_comes_while_a_write_is_in_doubt_does_not_make_it_double),
+        cmocka_unit_test(a_spool_that_cannot_be_opened_again_refuses_and_goes_on_when_it_can),
         cmocka_unit_test(a_damaged_spool_is_set_aside_and_never_believed),
         cmocka_unit_test(a_file_that_is_no_spool_at_all_is_set_aside),
         cmocka_unit_test(a_record_that_is_spoiled_meanwhile_becomes_a_hole_with_its_reason),
