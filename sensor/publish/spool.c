@@ -578,6 +578,11 @@ int spool_let_out(struct spool *s, bool on, uint64_t now)
     return s->trouble != 0 && now < s->retry_at ? s->trouble : commit(s, false, now, 0);
 }
 
+bool spool_was_let_out(const struct spool *s, uint64_t seq)
+{
+    return s->books.meta.base + seq < s->books.meta.unsent;
+}
+
 static int begin_reading(struct spool *s)
 {
     stop_reading(s);
@@ -728,7 +733,7 @@ int64_t spool_ack(struct spool *s, uint64_t seq, uint64_t now)
 
 bool spool_is_older(const struct spool *s, uint64_t seq, uint64_t first)
 {
-    return seq >= first && s->books.meta.base + seq >= s->books.meta.unsent;
+    return seq >= first && !spool_was_let_out(s, seq);
 }
 
 int spool_begin_epoch(struct spool *s, uint64_t now)
