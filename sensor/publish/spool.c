@@ -504,7 +504,8 @@ static int commit(struct spool *s, bool with_batches, uint64_t now, uint64_t on_
     int rc = s->env == NULL ? MDB_PANIC : commit_once(s, with_batches, way);
     if (is_no_room(rc) && s->gives_up)
         rc = commit_squeezed(s, way);
-    if (rc == MDB_PANIC && (rc = reopen(s)) == 0)
+    /* a file without a name cannot be opened again: it stays as it is, and nothing is taken */
+    if (rc == MDB_PANIC && !s->place.is_own && (rc = reopen(s)) == 0)
         rc = commit_once(s, with_batches, way);
     tell_trouble(s, rc, now);
     return error_of(rc);

@@ -680,6 +680,42 @@ static void a_spool_that_cannot_be_opened_again_refuses_and_goes_on_when_it_can(
     folder_remove(&f);
 }
 
+/* The file that a spool of the process's own has open. */
+static void play_own(void)
+{
+    char path[64], target[256];
+    struct stat st;
+    for (int fd = 3; fd < 64 && disk.inode == 0; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strstr(target, "/penstock-spool-") != NULL && fstat(fd, &st) == 0)
+            disk.inode = st.st_ino;
+    }
+    assert_int_not_equal(disk.inode, 0);
+}
+
+static void a_spool_of_the_processs_own_that_failed_is_not_looked_for_elsewhere(void **state)
+{
+    (void)state;
+    struct spool *s = open_spool("", 0);
+    add_many(s, EVENT_drop, 100);
+    commit_now(s);
+    play_own();
+    add_many(s, EVENT_drop, 100);
+    disk.fail_sync = 2;
+    assert_int_not_equal(spool_commit(s, 0, 0), 0);
+    disk.fail_sync = 0;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(spool_commit(s, 0, 0), ERR_DATABASE);
+    assert_true(spool_has_failed(s));
+    assert_int_equal(spool_held(s), 100);
+    assert_int_equal(spool_waiting(s), 100);
+    assert_int_not_equal(access("/data.mdb", F_OK), 0);
+    spool_close(s);
+    play_no_more();
+}
+
 /* ---- damage ---- */
 
 static unsigned folders_aside(const struct folder *f)
@@ -1202,6 +1238,7 @@ int main(void)
         cmocka_unit_test(a_write_that_fails_loses_nothing_and_is_done_again),
         cmocka_unit_test(what_comes_while_a_write_is_in_doubt_does_not_make_it_double),
         cmocka_unit_test(a_spool_that_cannot_be_opened_again_refuses_and_goes_on_when_it_can),
+        cmocka_unit_test(a_spool_of_the_processs_own_that_failed_is_not_looked_for_elsewhere),
         cmocka_unit_test(a_damaged_spool_is_set_aside_and_never_believed),
         cmocka_unit_test(a_sound_spool_is_not_set_aside_because_who_looked_at_it_was_killed),
         cmocka_unit_test(a_file_that_is_no_spool_at_all_is_set_aside),
