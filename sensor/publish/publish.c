@@ -220,9 +220,13 @@ static void take_message(struct publish *p, const struct wire_message *m, uint64
         take_welcome(p, m, now);
         return;
     case WIRE_ACK:
-        if (m->epoch == spool_epoch(p->spool))
+        if (m->epoch != spool_epoch(p->spool))
+            return;
+        if (spool_was_let_out(p->spool, m->seq)) {
             take_ack(p, m->seq, now);
-        return;
+            return;
+        }
+        break; /* for another's events: a copy of this spool is in use, too */
     case WIRE_AGAIN:
         link_greet_again(&p->link, now);
         return;

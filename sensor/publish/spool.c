@@ -65,6 +65,9 @@ struct spool {
     unsigned count;
     uint64_t waiting;
     uint64_t since; /* mono ns of the first of them */
+    /* of these, what the last transaction that failed held: it may have reached the disk */
+    unsigned tried;
+    uint64_t tried_events;
     /* room: bytes of the file */
     uint64_t page, limit, allocated;
     uint64_t ceiling; /* for records, as failed transactions taught; 0: none */
@@ -327,6 +330,8 @@ static int work_begin(struct spool *s, struct work *w)
 {
     stop_reading(s);
     *w = (struct work){.s = s, .books = s->books};
+    if (s->env == NULL) /* could not be opened again */
+        return MDB_PANIC;
     int rc = mdb_txn_begin(s->env, NULL, 0, &w->txn);
     if (rc == 0 && (rc = mdb_cursor_open(w->txn, s->dbi, &w->at)) != 0)
         mdb_txn_abort(w->txn);
@@ -379,22 +384,32 @@ static void tell_full(struct spool *s, const struct spool_stats *before)
 
 /* ---- writing ---- */
 
+/* What the last transaction took needs no writing any more. */
+static void drop_tried(struct spool *s)
+{
+    s->count -= s->tried;
+    s->waiting -= s->tried_events;
+    memmove(s->batch, s->batch + s->tried, s->count * sizeof *s->batch);
+    s->tried = 0;
+    s->tried_events = 0;
+}
+
 static int commit_part(struct spool *s, bool with_batches, uint64_t on_the_way, bool *is_unfinished)
 {
     struct spool_stats before = s->books.stats;
     struct work w;
     reserve(s);
     int rc = work_begin(s, &w);
-    if (rc == 0)
-        rc = work_end(&w, do_work(&w, with_batches, on_the_way));
+    if (rc != 0)
+        return rc;
+    s->tried = with_batches ? s->count : 0;
+    s->tried_events = with_batches ? s->waiting : 0;
+    rc = work_end(&w, do_work(&w, with_batches, on_the_way));
     if (rc != 0)
         return rc;
     s->books.stats.commits++;
     *is_unfinished = w.is_unfinished;
-    if (with_batches) {
-        s->count = 0;
-        s->waiting = 0;
-    }
+    drop_tried(s);
     if (s->ceiling > 0)
         s->ceiling = s->ceiling + STEP < s->limit ? s->ceiling + STEP : 0;
     tell_full(s, &before);
@@ -449,18 +464,17 @@ static int reopen(struct spool *s)
     uint64_t next = s->books.meta.next;
     close_env(s);
     int rc = open_env(s);
-    if (rc == 0)
-        rc = recount(s);
     if (rc != 0)
         return rc;
-    begin_alone(s);
-    /* the write may have come through: then what waits is committed */
-    if (s->books.meta.next == next + s->waiting) {
-        s->books.stats.events += s->waiting;
-        s->count = 0;
-        s->waiting = 0;
+    /* the write may have come through: then what it held is committed, and nothing that was added
+     * since */
+    if (s->books.meta.next != next) {
+        s->books.stats.events += s->tried_events;
+        drop_tried(s);
     }
-    return 0;
+    s->acked = MAX(s->acked, s->books.meta.acked);
+    begin_alone(s);
+    return recount(s);
 }
 
 static void tell_trouble(struct spool *s, int rc, uint64_t now)
@@ -490,7 +504,8 @@ static int commit(struct spool *s, bool with_batches, uint64_t now, uint64_t on_
     int rc = s->env == NULL ? MDB_PANIC : commit_once(s, with_batches, way);
     if (is_no_room(rc) && s->gives_up)
         rc = commit_squeezed(s, way);
-    if (rc == MDB_PANIC && (rc = reopen(s)) == 0)
+    /* a file without a name cannot be opened again: it stays as it is, and nothing is taken */
+    if (rc == MDB_PANIC && !s->place.is_own && (rc = reopen(s)) == 0)
         rc = commit_once(s, with_batches, way);
     tell_trouble(s, rc, now);
     return error_of(rc);
@@ -508,15 +523,21 @@ bool spool_has_failed(const struct spool *s)
     return s->trouble != 0;
 }
 
+/* Does no batch take one more event? What a transaction took stays as it was then: it may be on
+ * the disk. */
+static bool is_closed(const struct spool *s)
+{
+    return s->count == s->tried || batch_is_full(&s->batch[s->count - 1]);
+}
+
 bool spool_has_room(const struct spool *s)
 {
-    return s->count < BATCHES || !batch_is_full(&s->batch[s->count - 1]);
+    return s->count < BATCHES || !is_closed(s);
 }
 
 int spool_add(struct spool *s, const struct event *e, uint64_t now)
 {
-    bool is_new = s->count == 0 || batch_is_full(&s->batch[s->count - 1]);
-    if (is_new) {
+    if (is_closed(s)) {
         s->batch[s->count].count = s->batch[s->count].len = 0;
         s->count++;
     }
@@ -556,6 +577,11 @@ int spool_let_out(struct spool *s, bool on, uint64_t now)
     if (!on || s->books.meta.unsent == s->books.meta.next)
         return 0;
     return s->trouble != 0 && now < s->retry_at ? s->trouble : commit(s, false, now, 0);
+}
+
+bool spool_was_let_out(const struct spool *s, uint64_t seq)
+{
+    return s->books.meta.base + seq < s->books.meta.unsent;
 }
 
 static int begin_reading(struct spool *s)
@@ -708,7 +734,7 @@ int64_t spool_ack(struct spool *s, uint64_t seq, uint64_t now)
 
 bool spool_is_older(const struct spool *s, uint64_t seq, uint64_t first)
 {
-    return seq >= first && s->books.meta.base + seq >= s->books.meta.unsent;
+    return seq >= first && !spool_was_let_out(s, seq);
 }
 
 int spool_begin_epoch(struct spool *s, uint64_t now)

@@ -98,6 +98,9 @@ bool spool_has_failed(const struct spool *s);
  * not of this spool's making (spool_is_older). Turning it on commits; 0 or as spool_commit. */
 int spool_let_out(struct spool *s, bool on, uint64_t now);
 
+/* May that number have been sent? What was not, cannot have been acknowledged. */
+bool spool_was_let_out(const struct spool *s, uint64_t seq);
+
 /* The batch with that event, or the next one after it: 1; 0: there is none. Borrowed until the next
  * call of any function. A record that is not sound any more becomes a hole, and the next is taken.
  * ERR_DATABASE. */
@@ -112,8 +115,8 @@ const char *spool_why(struct spool *s);
 
 /* ---- what the collector has ---- */
 
-/* Everything up to seq is committed there. How many numbers that newly are. ERR_FORMAT: the number
- * is not committed here, so it was not sent. */
+/* Everything up to seq is committed there, or was given up here and the collector knows. How many
+ * numbers that newly are. ERR_FORMAT: the number is not committed here, so it was not sent. */
 int64_t spool_ack(struct spool *s, uint64_t seq, uint64_t now);
 
 /* The collector has this number of our epoch, after a hello that said `first`. True: this spool is

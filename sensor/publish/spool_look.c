@@ -284,9 +284,11 @@ struct answer {
     struct note note;
 };
 
+/* By which a damaged spool ends who reads it. */
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+
 static void child(int fd, const char *folder, bool is_alone)
 {
-    static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     static struct answer a;
     /* not the lock of who asks: should that be killed meanwhile, the next one must not wait for us
      */
@@ -312,6 +314,20 @@ static bool hear(int fd, struct answer *a)
     return true;
 }
 
+/* The child said nothing. Another's signal (memory was short, say) tells nothing about the spool:
+ * it must not be set aside for it. */
+static int silent(int status, struct note *note)
+{
+    int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
+        if (signal == crashes[i])
+            return damaged(note, "reading it crashes, signal", (uint64_t)signal);
+    return note_set(note, -ECANCELED,
+                    "the process that looked at it was ended by signal %d before it could say "
+                    "anything: start again",
+                    signal);
+}
+
 static int look_in_child(const char *folder, bool is_alone, struct spool_summary *out,
                          struct note *note)
 {
@@ -331,8 +347,7 @@ static int look_in_child(const char *folder, bool is_alone, struct spool_summary
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (!is_heard)
-        return damaged(note, "reading it crashes, signal",
-                       WIFSIGNALED(status) ? (uint64_t)WTERMSIG(status) : 0);
+        return silent(status, note);
     *out = a.summary;
     return a.err == 0 ? 0 : note_set(note, a.err, "%s", a.note.text);
 }

@@ -15,15 +15,13 @@
 
 struct spool_meta {
     uint32_t format;
-    uint32_t why;   /* bit per class that was given up since there was last no hole; DAMAGED */
-    uint64_t epoch; /* wall ns */
-    uint64_t base;  /* position - base = number on the wire */
-    uint64_t next;  /* position after the last that was ever committed */
-    uint64_t acked; /* last position that needs no sending */
-    uint64_t
-        unsent; /* no position from here on was ever sent; if is_alone: by a copy of this spool */
-    uint64_t
-        is_alone; /* 1: it has not met the collector since it was opened at position `unsent` */
+    uint32_t why;      /* bit per class that was given up since there was last no hole; DAMAGED */
+    uint64_t epoch;    /* wall ns */
+    uint64_t base;     /* position - base = number on the wire */
+    uint64_t next;     /* position after the last that was ever committed */
+    uint64_t acked;    /* last position that needs no sending */
+    uint64_t unsent;   /* none from here on was ever sent; if is_alone: by a copy of this spool */
+    uint64_t is_alone; /* 1: it has not met the collector since it was opened at `unsent` */
     char sensor[64];
     uint64_t check;
 };

@@ -619,6 +619,29 @@ static void a_refused_sensor_tries_again_later_with_a_new_connection(void **stat
     finish(&s, &g);
 }
 
+/* Of a sensor with a copy of our spool, say, whose events have our numbers. */
+static void an_acknowledgement_of_what_was_never_sent_takes_nothing_away(void **state)
+{
+    (void)state;
+    static struct gate g;
+    static struct sensor s;
+    gate_open(&g);
+    g.mute = true;
+    struct publish_conf conf = conf_for(g.endpoint);
+    sensor_open(&s, &conf);
+    push(&s, 0, 100);
+    while (counter_get(&s.counters, COUNTER_events_spooled) < 101 || g.hellos == 0)
+        gate_run(&g, 10);
+    for (uint64_t seq = 1; seq <= 101; seq += 25)
+        gate_say(&g, &(struct wire_message){.kind = WIRE_ACK, .epoch = g.epoch, .seq = seq});
+    while (counter_get(&s.counters, COUNTER_messages_malformed) < 5) {
+        gate_run(&g, 10);
+        assert_int_equal(counter_get(&s.counters, COUNTER_events_acknowledged), 0);
+    }
+    g.mute = false;
+    finish(&s, &g);
+}
+
 static void garbage_is_counted_and_changes_nothing(void **state)
 {
     (void)state;
@@ -1058,6 +1081,7 @@ int main(void)
         cmocka_unit_test(pings_keep_an_idle_connection_open),
         cmocka_unit_test(an_acknowledgement_that_was_lost_is_asked_for_by_hello),
         cmocka_unit_test(a_refused_sensor_tries_again_later_with_a_new_connection),
+        cmocka_unit_test(an_acknowledgement_of_what_was_never_sent_takes_nothing_away),
         cmocka_unit_test(garbage_is_counted_and_changes_nothing),
         cmocka_unit_test(no_more_batches_are_on_the_way_than_the_credit_allows),
         cmocka_unit_test(a_full_memory_stops_reading_the_rings_and_loses_nothing),

@@ -32,6 +32,7 @@ static struct {
     uint64_t full_at; /* no byte can be written from there on; 0: it is not full */
     int fail_sync;    /* so many writes of a meta page fail */
     bool reaches;     /* the next of them reaches the disk all the same */
+    pid_t spared;     /* every other process of ours is killed when it writes to a pipe; 0: none */
 } disk;
 
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at);
@@ -99,6 +100,14 @@ ssize_t writev(int fd, const struct iovec *part, int n)
         }
     }
     return syscall(SYS_writev, fd, part, n);
+}
+
+ssize_t write(int fd, const void *bytes, size_t len);
+ssize_t write(int fd, const void *bytes, size_t len)
+{
+    if (disk.spared != 0 && getpid() != disk.spared)
+        raise(SIGKILL);
+    return syscall(SYS_write, fd, bytes, len);
 }
 
 int fdatasync(int fd)
@@ -606,6 +615,107 @@ static void a_write_that_fails_loses_nothing_and_is_done_again(void **state)
     folder_remove(&f);
 }
 
+/* Its head was written, and the disk says that it was not. */
+static void what_comes_while_a_write_is_in_doubt_does_not_make_it_double(void **state)
+{
+    (void)state;
+    struct folder f;
+    folder_make(&f);
+    struct spool *s = open_spool(f.path, 0);
+    play(&f);
+    for (unsigned round = 0; round < 20; round++) {
+        add_many(s, EVENT_drop, 100);
+        disk.fail_sync = 2;
+        disk.reaches = true;
+        uint64_t now = clock_mono_ns();
+        assert_int_not_equal(spool_commit(s, now, 0), 0);
+        disk.fail_sync = 0;
+        add_many(s, EVENT_drop, round % 3 * 500); /* into the same batch, and into more of them */
+        assert_int_equal(spool_commit(s, now + 2 * NS_PER_S, 0), 0);
+        assert_int_equal(spool_waiting(s), 0);
+        assert_int_equal(spool_held(s), spool_committed(s) - 1);
+        assert_int_equal(spool_stats(s)->events, spool_committed(s) - 1);
+        all_is_there(s);
+    }
+    assert_int_equal(spool_committed(s) - 1, 20 * 100 + 6 * 500 * (1 + 2) + 500);
+    spool_close(s);
+    play_no_more();
+    folder_remove(&f);
+}
+
+/* As when a file system that found an error lets nobody write any more. */
+static void a_spool_that_cannot_be_opened_again_refuses_and_goes_on_when_it_can(void **state)
+{
+    (void)state;
+    struct folder f;
+    char spool[96], away[96];
+    struct record r;
+    uint64_t first;
+    folder_make(&f);
+    snprintf(spool, sizeof spool, "%s/spool", f.path);
+    snprintf(away, sizeof away, "%s/away", f.path);
+    struct spool *s = open_spool(f.path, 0);
+    add_many(s, EVENT_drop, 100);
+    commit_now(s);
+    play(&f);
+    add_many(s, EVENT_drop, 100);
+    disk.fail_sync = 2;
+    assert_int_not_equal(spool_commit(s, 0, 0), 0);
+    disk.fail_sync = 0;
+    assert_int_equal(rename(spool, away), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_not_equal(spool_commit(s, 0, 0), 0);
+        assert_int_not_equal(spool_begin_epoch(s, 0), 0);
+        assert_int_not_equal(spool_let_out(s, true, 2 * NS_PER_S), 0);
+        assert_int_equal(spool_read(s, 1, &r), ERR_DATABASE);
+        assert_int_equal(spool_first(s, &first), ERR_DATABASE);
+    }
+    assert_int_equal(rename(away, spool), 0);
+    add_many(s, EVENT_drop, 100);
+    commit_now(s);
+    assert_int_equal(spool_held(s), 300);
+    all_is_there(s);
+    spool_close(s);
+    play_no_more();
+    folder_remove(&f);
+}
+
+/* The file that a spool of the process's own has open. */
+static void play_own(void)
+{
+    char path[64], target[256];
+    struct stat st;
+    for (int fd = 3; fd < 64 && disk.inode == 0; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strstr(target, "/penstock-spool-") != NULL && fstat(fd, &st) == 0)
+            disk.inode = st.st_ino;
+    }
+    assert_int_not_equal(disk.inode, 0);
+}
+
+static void a_spool_of_the_processs_own_that_failed_is_not_looked_for_elsewhere(void **state)
+{
+    (void)state;
+    struct spool *s = open_spool("", 0);
+    add_many(s, EVENT_drop, 100);
+    commit_now(s);
+    play_own();
+    add_many(s, EVENT_drop, 100);
+    disk.fail_sync = 2;
+    assert_int_not_equal(spool_commit(s, 0, 0), 0);
+    disk.fail_sync = 0;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(spool_commit(s, 0, 0), ERR_DATABASE);
+    assert_true(spool_has_failed(s));
+    assert_int_equal(spool_held(s), 100);
+    assert_int_equal(spool_waiting(s), 100);
+    assert_int_not_equal(access("/data.mdb", F_OK), 0);
+    spool_close(s);
+    play_no_more();
+}
+
 /* ---- damage ---- */
 
 static unsigned folders_aside(const struct folder *f)
@@ -684,6 +794,27 @@ static void a_damaged_spool_is_set_aside_and_never_believed(void **state)
         folder_remove(&other);
     }
     assert_true(aside > 60);
+    folder_remove(&f);
+}
+
+static void a_sound_spool_is_not_set_aside_because_who_looked_at_it_was_killed(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct note note;
+    folder_make(&f);
+    struct spool *s = open_spool(f.path, 0);
+    add_many(s, EVENT_drop, 100);
+    commit_now(s);
+    spool_close(s);
+    disk.spared = getpid();
+    assert_int_equal(try_open(f.path, "ams1", 0, &s, &note), -ECANCELED);
+    assert_non_null(strstr(note.text, "signal 9"));
+    disk.spared = 0;
+    assert_int_equal(folders_aside(&f), 0);
+    s = open_spool(f.path, 0);
+    assert_int_equal(spool_held(s), 100);
+    spool_close(s);
     folder_remove(&f);
 }
 
@@ -1105,7 +1236,11 @@ int main(void)
         cmocka_unit_test(a_spool_of_the_processs_own_gives_nothing_up),
         cmocka_unit_test(a_disk_that_fills_up_unannounced_gives_up_tallies_and_goes_on),
         cmocka_unit_test(a_write_that_fails_loses_nothing_and_is_done_again),
+        cmocka_unit_test(what_comes_while_a_write_is_in_doubt_does_not_make_it_double),
+        cmocka_unit_test(a_spool_that_cannot_be_opened_again_refuses_and_goes_on_when_it_can),
+        cmocka_unit_test(a_spool_of_the_processs_own_that_failed_is_not_looked_for_elsewhere),
         cmocka_unit_test(a_damaged_spool_is_set_aside_and_never_believed),
+        cmocka_unit_test(a_sound_spool_is_not_set_aside_because_who_looked_at_it_was_killed),
         cmocka_unit_test(a_file_that_is_no_spool_at_all_is_set_aside),
         cmocka_unit_test(a_record_that_is_spoiled_meanwhile_becomes_a_hole_with_its_reason),
         cmocka_unit_test(a_second_process_is_refused_and_told_who_has_it),
