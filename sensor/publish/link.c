@@ -90,12 +90,17 @@ void link_set(struct link *l, enum link_state state, uint64_t now)
     }
 }
 
+void link_greet_anew(struct link *l, uint64_t now)
+{
+    link_set(l, LINK_GREET, now);
+    l->greet_at = now + GREET_PAUSE_MS * NS_PER_MS;
+}
+
 void link_greet_again(struct link *l, uint64_t now)
 {
     uint64_t soon = now + GREET_PAUSE_MS * NS_PER_MS;
     if (l->state == LINK_OPEN) {
-        link_set(l, LINK_GREET, now);
-        l->greet_at = soon;
+        link_greet_anew(l, now);
     } else if (l->state == LINK_WAIT && soon < l->greet_at) {
         l->greet_at = soon;
     }

@@ -51,6 +51,9 @@ void link_set(struct link *l, enum link_state state, uint64_t now);
  * is only said again sooner: that one may have been swallowed, or its welcome may be on the way. */
 void link_greet_again(struct link *l, uint64_t now);
 
+/* Another hello is to be said, whatever was said before. After the same pause. */
+void link_greet_anew(struct link *l, uint64_t now);
+
 /* A hello was said: waits for the welcome, and says it again when none comes. Repeats leave alone
  * the clock after which the connection counts as dead. */
 void link_greeted(struct link *l, uint64_t now);

@@ -164,8 +164,7 @@ static void begin_epoch(struct publish *p, uint64_t seq, uint64_t now)
         before, seq, spool_epoch(p->spool));
     if (spool_has_room(p->spool) && !p->said_goodbye) /* nothing comes after that one */
         say_break(p, now);
-    link_set(&p->link, LINK_GREET, now);
-    p->link.greet_at = now;
+    link_greet_anew(&p->link, now);
 }
 
 static void go_back(struct publish *p)

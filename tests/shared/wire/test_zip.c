@@ -112,6 +112,21 @@ static void a_length_that_lies_is_refused_and_nothing_is_written_beyond_it(void 
 }
 
 /* Found by fuzz_message: the length before stood in for the events that were not there. */
+/* Work for us, and nothing that a sensor of ours sends. */
+static void what_compressing_made_longer_is_refused(void **state)
+{
+    (void)state;
+    uint8_t events[256], longer[512];
+    struct prf prf = prf_init(5, 5);
+    for (size_t i = 0; i < sizeof events; i++)
+        events[i] = (uint8_t)prf_below(&prf, 256);
+    size_t len = ZSTD_compress(longer, sizeof longer, events, sizeof events, 1);
+    assert_true(!ZSTD_isError(len) && len > sizeof events);
+    struct wire_message m = batch_of(longer, len);
+    m.zstd = sizeof events;
+    assert_int_equal(wire_unzip(out, &m), ERR_FORMAT);
+}
+
 static void a_compressed_batch_without_events_is_malformed(void **state)
 {
     (void)state;
@@ -154,6 +169,7 @@ int main(void)
         cmocka_unit_test(batches_of_every_length_come_back_as_they_were),
         cmocka_unit_test(what_does_not_get_shorter_is_left_as_it_is),
         cmocka_unit_test(a_length_that_lies_is_refused_and_nothing_is_written_beyond_it),
+        cmocka_unit_test(what_compressing_made_longer_is_refused),
         cmocka_unit_test(a_compressed_batch_without_events_is_malformed),
         cmocka_unit_test(flipped_and_cut_bytes_never_crash_and_never_give_another_length),
     };
