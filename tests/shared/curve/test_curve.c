@@ -63,7 +63,7 @@ static void a_secret_that_others_may_touch_is_refused_with_its_mode_and_the_cure
 {
     (void)state;
     struct curve_key key;
-    char want[512];
+    char want[1024];
     static const mode_t bad[] = {0640, 0604, 0660, 0610, 0601, 0602, 0644, 0777};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const char *path = file("a.cert", METADATA PAIR, bad[i]);
