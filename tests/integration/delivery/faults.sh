@@ -589,4 +589,4 @@ run_fault mixed "one after the other and several at once: network, processes, lo
 run_fault storm "500 sensors come back at once after the collector was killed"
 
 print_table
-$is_written && [ $checks_failed -eq 0 ] && write_table
+if $is_written && [ $checks_failed -eq 0 ]; then write_table; fi
