@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "shared/base/clock.h"
+
 struct db db;
 unsigned db_commits;
 int db_fail_at;
@@ -236,4 +238,21 @@ int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uin
     if (db_refuses_aside)
         return note_set(note, ERR_DATA, "the test refuses that, too (SQLSTATE 23514)");
     return called(note);
+}
+
+int doors_loop(struct loop *l, const struct expect *policy, struct counters *counters,
+               int64_t (*wall)(void), uint64_t (*mono)(void))
+{
+    struct fold_conf conf = {
+        .roster = {.silent_after_ns = 60 * NS_PER_S},
+        .ingress = {.half_life_ns = 3600 * NS_PER_S, .max_rows = DB_ROWS, .seed = 1},
+        .evidence = {.half_life_ns = 86400 * NS_PER_S},
+        .alert = {.hold_down_ns = 5 * NS_PER_S,
+                  .resolve_after_ns = 600 * NS_PER_S,
+                  .max_alerts = 32,
+                  .seed = 1}};
+    struct note note = {0};
+    int err = loop_init(l, &conf, NULL, NULL, policy, counters, wall, &note);
+    l->mono = mono;
+    return err;
 }

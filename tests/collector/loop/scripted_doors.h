@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "collector/loop/loop.h"
 #include "collector/store/store.h"
 #include "tests/collector/loop/scripted_net.h"
 
@@ -57,3 +58,8 @@ extern bool db_refuses_alerts, db_refuses_aside; /* such rows */
 
 void doors_reset(void);
 void db_late(void);
+
+/* The loop under test: between these doors, with clocks of the test's own. As
+ * loop_init. */
+int doors_loop(struct loop *l, const struct expect *policy, struct counters *counters,
+               int64_t (*wall)(void), uint64_t (*mono)(void));

@@ -62,17 +62,7 @@ static void hear(const char *sensor, const struct wire_message *m)
 
 static void start_loop(void)
 {
-    struct fold_conf conf = {
-        .roster = {.silent_after_ns = 60 * NS_PER_S},
-        .ingress = {.half_life_ns = 3600 * NS_PER_S, .max_rows = DB_ROWS, .seed = 1},
-        .evidence = {.half_life_ns = 86400 * NS_PER_S},
-        .alert = {.hold_down_ns = 5 * NS_PER_S,
-                  .resolve_after_ns = 600 * NS_PER_S,
-                  .max_alerts = 32,
-                  .seed = 1}};
-    struct note note = {0};
-    assert_int_equal(loop_init(&loop, &conf, NULL, NULL, &policy, &counters, test_wall, &note), 0);
-    loop.mono = test_mono;
+    assert_int_equal(doors_loop(&loop, &policy, &counters, test_wall, test_mono), 0);
 }
 
 static int setup(void **state)

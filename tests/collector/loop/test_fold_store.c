@@ -15,7 +15,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/wire/wire.h"
-#include "tests/support/pg.h"
+#include "tests/support/pg_store.h"
 #include "tests/support/random_event.h"
 
 #define NOW INT64_C(1795251600000000000)
@@ -45,15 +45,7 @@ static const struct fold_conf conf = {
 static int set_up_all(void **state)
 {
     (void)state;
-    unsigned applied;
-    struct store_conf where = {0};
-    log_level_set(LOG_LEVEL_ERROR);
-    if (pg_start(&pg) != 0)
-        return -1;
-    snprintf(where.dsn, sizeof where.dsn, "%s", pg.dsn);
-    ok(store_open(&where, &store, &note));
-    ok(store_migrate(store, &applied, &note));
-    return 0;
+    return pg_store_open(&pg, &store);
 }
 
 static int tear_down_all(void **state)

@@ -14,7 +14,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "tests/collector/loop/sim_sensor.h"
-#include "tests/support/pg.h"
+#include "tests/support/pg_store.h"
 
 #define T0 INT64_C(1795251600000000000) /* 2026-11-21 09:00 UTC */
 
@@ -59,15 +59,8 @@ static void assert_answer(const char *text, const char *expected)
 static int set_up_all(void **state)
 {
     (void)state;
-    unsigned applied;
-    struct note note = {0};
-    struct store_conf where = {0};
-    log_level_set(LOG_LEVEL_ERROR);
-    if (pg_start(&pg) != 0)
+    if (pg_store_open(&pg, &store) != 0)
         return -1;
-    snprintf(where.dsn, sizeof where.dsn, "%s", pg.dsn);
-    if (store_open(&where, &store, &note) != 0 || store_migrate(store, &applied, &note) != 0)
-        fail_msg("%s", note.text);
     client = PQconnectdb(pg.dsn);
     return PQstatus(client) == CONNECTION_OK ? 0 : -1;
 }

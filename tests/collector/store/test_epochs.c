@@ -12,7 +12,7 @@
 #include "collector/store/store.h"
 #include "schema/schema.h"
 #include "shared/base/log.h"
-#include "tests/support/pg.h"
+#include "tests/support/pg_store.h"
 
 #define NOW INT64_C(1795251600000000000) /* 2026-11-21 09:00 UTC */
 
@@ -41,14 +41,8 @@ static void sql(const char *text)
 static int set_up_all(void **state)
 {
     (void)state;
-    unsigned applied;
-    struct store_conf where = {0};
-    log_level_set(LOG_LEVEL_ERROR);
-    if (pg_start(&pg) != 0)
+    if (pg_store_open(&pg, &store) != 0)
         return -1;
-    snprintf(where.dsn, sizeof where.dsn, "%s", pg.dsn);
-    ok(store_open(&where, &store, &note));
-    ok(store_migrate(store, &applied, &note));
     client = PQconnectdb(pg.dsn);
     return PQstatus(client) == CONNECTION_OK ? 0 : -1;
 }
