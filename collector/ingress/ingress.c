@@ -24,6 +24,20 @@ const char *const ingress_state_word[] = {
     [STATE_UNVERIFIABLE] = "unverifiable",
 };
 
+const char *const bgp_state_word[] = {
+    [BGP_UNKNOWN] = "",
+    [BGP_BEST] = "best",
+    [BGP_ALTERNATIVE] = "alternative",
+    [BGP_NONE] = "none",
+};
+
+const char *const rpki_state_word[] = {
+    [RPKI_UNKNOWN] = "",
+    [RPKI_VALID] = "valid",
+    [RPKI_INVALID] = "invalid",
+    [RPKI_NOT_FOUND] = "not_found",
+};
+
 struct node {
     struct ingress_row row;
     uint32_t next; /* in its prefix's group */

@@ -21,6 +21,19 @@ extern const char *const ingress_state_word[];
 
 enum expected { EXPECTED_UNKNOWN, EXPECTED_NO, EXPECTED_YES };
 
+/* What the routing table says about this prefix at this place's peer. */
+enum bgp_state {
+    BGP_UNKNOWN,     /* no table, or the place has no peer AS */
+    BGP_BEST,        /* the best path comes from that peer */
+    BGP_ALTERNATIVE, /* another valid path does */
+    BGP_NONE         /* that peer announces no path that covers it */
+};
+extern const char *const bgp_state_word[]; /* "": unknown */
+
+/* RFC 6811: the origin that the routing table shows, against the VRPs. */
+enum rpki_state { RPKI_UNKNOWN, RPKI_VALID, RPKI_INVALID, RPKI_NOT_FOUND };
+extern const char *const rpki_state_word[]; /* "": unknown */
+
 /* One map entry; also the row of SQL table ingress_entry. */
 struct ingress_row {
     struct prefix prefix;
@@ -35,7 +48,17 @@ struct ingress_row {
     int64_t weight_at;       /* wall ns to which weight is decayed */
     uint64_t packets, bytes; /* since first_seen */
     enum expected expected;
-    char expected_by[32]; /* "policy"; "": nobody said */
+    char expected_by[32]; /* "policy", "bgp", "rpki", "learned"; "": nobody said */
+    enum bgp_state bgp;
+    enum rpki_state rpki;
+    uint32_t origin_as; /* of the path that bgp tells of; 0: not known */
+    /* Evidence that ages (collector/evidence/): decayed counts, at evidence_at. */
+    double evidence_genuine, evidence_spoofed;
+    int64_t evidence_at;
+    int64_t untestable_at; /* when a test last found nothing to test here; 0: never */
+    int64_t genuine_since; /* genuine without a break since; 0: it is not */
+    double genuine_share;  /* of the prefix's estimated genuine bytes over all its places */
+    char bundle[64];       /* the places of one router that share evenly have one name; "": alone */
     uint64_t tests;
     int64_t first_seen, last_seen, last_test_at; /* wall ns; 0: never */
     uint32_t id;                                 /* of this process; not in SQL */

@@ -3,10 +3,11 @@
 
 packages_build=(gcc libc6-dev clang llvm cmake ninja-build pkg-config bpftool libbpf-dev libxdp-dev
     libelf-dev libzmq3-dev libczmq-dev liblmdb-dev libmsgpack-dev libzstd-dev libyaml-dev libpq-dev libpcap-dev
-    libmicrohttpd-dev libcap-ng-dev libdpdk-dev libcmocka-dev linux-libc-dev)
-packages_run=(postgresql-15 postgresql-client-15 iproute2 ethtool iperf3 nmap iputils-ping procps util-linux)
+    libmicrohttpd-dev libcap-ng-dev libdpdk-dev libcmocka-dev linux-libc-dev libjansson-dev libcurl4-openssl-dev)
+packages_run=(postgresql-15 postgresql-client-15 iproute2 ethtool iperf3 nmap iputils-ping procps util-linux
+    bird2 bgpdump jq)
 packages_test=(libclang-rt-14-dev clang-format-14 man-db groff tcpdump curl ncat shellcheck git
-    busybox tcpreplay hping3 systemd xdp-tools faketime jq)
+    busybox tcpreplay hping3 systemd xdp-tools faketime prometheus-alertmanager rsyslog)
 packages_bench=(dpdk dpdk-dev) # testpmd, which tests/bench/run compares with; without it row (d) is left out
 
 # packages_install NAME…: installs what is missing; needs root only if something is.

@@ -252,7 +252,8 @@ static void migrations_apply_once_and_record_themselves(void **state)
     assert_string_equal(ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
                                        " FROM penstock.schema_version"),
                         "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings"
-                        " 8epochs 9roles 10map_room");
+                        " 8epochs 9roles 10map_room "
+                        "11operator 12map 13expectation 14orders 15evidence 16alerts 17feeds");
     ok(store_migrate(f->store, &applied, &note));
     assert_int_equal(applied, 0);
 }
@@ -1452,7 +1453,7 @@ static void roles_that_are_made_later_are_granted_their_rights_by_the_owner(void
     sql(f->client, "ALTER ROLE set_aside RENAME TO penstock_reader");
     sql(f->client, "REVOKE ALL ON penstock.ingress_map FROM penstock_reader");
     assert_int_equal(err, 0);
-    assert_string_equal(said, "penstock_collector|t\npenstock_reader|f");
+    assert_string_equal(said, "penstock_collector|t\npenstock_operator|t\npenstock_reader|f");
     assert_null(strstr(rights_of(f, "reader", "SELECT"), "ingress_map"));
     sql(c, "SELECT penstock.grant_roles()");
     assert_non_null(strstr(rights_of(f, "reader", "SELECT"), "ingress_map"));

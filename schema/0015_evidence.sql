@@ -1,0 +1,2 @@
+-- Evidence that ages: the numbers behind a state.
+DO $$ BEGIN END $$;

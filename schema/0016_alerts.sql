@@ -1,0 +1,2 @@
+-- Alerts by rules: kinds, states over time, maintenance windows.
+DO $$ BEGIN END $$;

@@ -1,0 +1,2 @@
+-- Feeds: how far each has told the alerts.
+DO $$ BEGIN END $$;
