@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash disable=SC2034,SC2086,SC2154
 # A small Internet around three PoPs, on one machine. Sourced after lab.sh, by deploy/demo --scenario
 # and by tests/integration/scenarios.sh; docs/lab.md has the whole picture and a table of addresses.
 #
@@ -199,7 +199,7 @@ internet_sensor() {
 # internet_collector [ARGUMENT…]: with the lab's policy, RIB and VRPs, and everything fast
 internet_collector() {
     lab_collector_yaml=$internet_folder/collector.yaml lab_policy=$internet_folder/expected.yaml
-    lab_collector --set "policy.rib=$lab/rib.mrt" --set "policy.vrps=$internet_folder/vrps.json" "$@"
+    lab_collector "$@" # TODO rib, vrps
 }
 
 # Every AS knows the servers, and the core every origin that is not invalid.

@@ -82,7 +82,7 @@ traffic_ends() {
 traffic_flows() { # every client is still at it, and its bytes still arrive
     local log
     for log in "$lab/log/$scenario-iperf"-*.log; do
-        [ "$(tail -n 5 "$log" | awk '/SUM/ && $6 > 0 { n++ } END { print n + 0 }')" -gt 0 ] || return 1
+        [ "$(tail -n 9 "$log" | awk '/SUM/ && $6 > 0 { n++ } END { print n + 0 }')" -gt 0 ] || return 1
     done
 }
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # cone: a peer sends what lies outside its cone; policy_violation
 #
 # AS64606 is a customer of AS64501. It is behind AS64512 at FRA, too, which tells us its prefix and carries

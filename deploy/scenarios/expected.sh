@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # expected: traffic where policy, BGP and RPKI expect it; nothing to tell
 #
 # AS64501 sends from its own prefix, through its own link at AMS. The prefix is announced there, its

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # hijack: a more-specific hijack that ROV hides from our RIB, and Penny sees on the wire
 #
 # AS64501 announces 100.64.30.0/23, with a ROA. AS64513 announces 100.64.31.0/24 out of it: invalid, so

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # mixture: half enters at AMS, half at FRA, and both are right; two rows, no move, no flapping
 #
 # AS64607 sends to two servers and takes the shorter path to each: through AS64501 to the one at AMS, through

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # move: a customer of two providers loses one of them, and gets it back; ingress_moved, from and to
 #
 # AS64605 is behind AS64501 (AMS) and AS64502 (FRA) and uses the first. Its session with AS64501 goes

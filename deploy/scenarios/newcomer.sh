@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # newcomer: a genuine prefix where the policy does not expect it; ordered, proven, told, and over when it ends
 #
 # The policy says that the prefix enters at AMS. It comes at FRA, from AS64502, and it is real TCP. The

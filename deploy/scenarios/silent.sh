@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # silent: a sensor dies; its wire goes on, sensor_silent fires, and is resolved when it returns
 #
 # The sensor at LON is killed. The wire fails open: TCP goes on through the kernel. Nobody counts it any more, and

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # spoofed: forged sources at a link where they do not belong; no routing alert, but a word about the link
 #
 # Somebody behind AS64502 at FRA forges sources of AS64501's prefix. To counters it looks as if
