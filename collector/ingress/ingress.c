@@ -277,7 +277,7 @@ static void share_again(struct ingress_map *m, uint32_t first)
 {
     int64_t newest = INT64_MIN;
     for (uint32_t i = first; i != NONE; i = m->nodes[i].next)
-        if (m->nodes[i].row.weight_at > newest)
+        if (m->nodes[i].row.weight > 0 && m->nodes[i].row.weight_at > newest)
             newest = m->nodes[i].row.weight_at;
     double total = 0;
     for (uint32_t i = first; i != NONE; i = m->nodes[i].next)
