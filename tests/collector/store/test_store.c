@@ -422,7 +422,7 @@ static void contract_columns_have_the_contract_s_types(void **state)
         ask(f->client,
             "SELECT table_name, column_name, data_type FROM information_schema.columns"
             " WHERE table_schema = 'penstock' AND data_type <> CASE"
-            " WHEN column_name ~ '(_at|_seen)$|^at$' THEN 'timestamp with time zone'"
+            " WHEN column_name ~ '(_at|_seen|_since)$|^at$' THEN 'timestamp with time zone'"
             " WHEN column_name = 'prefix' THEN 'cidr'"
             " WHEN column_name IN ('src', 'dst') THEN 'inet'"
             " WHEN column_name IN ('peer_as', 'epoch', 'last_seq', 'seq') THEN 'bigint'"
