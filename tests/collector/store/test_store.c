@@ -1425,7 +1425,8 @@ static const char *rights_of(struct fixture *f, const char *role, const char *pr
 static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
 {
     struct fixture *f = *state;
-    assert_string_equal(rights_of(f, "collector", "DELETE"), "alert alert_event ingress_entry sensor_epoch");
+    assert_string_equal(rights_of(f, "collector", "DELETE"),
+                        "alert alert_event ingress_entry sensor_epoch");
     assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "");
     assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
     assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");
