@@ -2,6 +2,7 @@
 #pragma once
 
 #include "collector/alert/alert.h"
+#include "collector/conf/tables.h"
 #include "collector/evidence/evidence.h"
 #include "collector/ingress/ingress.h"
 #include "collector/receive/receive.h"
@@ -18,6 +19,7 @@ struct collector_conf {
     struct evidence_conf evidence;
     struct alert_conf alert;
     char policy_file[256]; /* "": no policy */
+    struct tables_conf tables;
     char http_listen[128]; /* "": none */
     enum log_level log_level;
 };

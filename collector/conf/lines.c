@@ -52,7 +52,7 @@ static int whole(struct line_feed *f, const char *line, size_t len)
 int line_feed(struct line_feed *f, const char *bytes, size_t len)
 {
     int err = 0;
-    for (const char *end; err == 0 && len > 0; ) {
+    for (const char *end; err == 0 && len > 0;) {
         end = memchr(bytes, '\n', len);
         size_t n = end != NULL ? (size_t)(end - bytes) : len;
         if (end != NULL && f->len == 0) { /* by far the most common: in one piece */

@@ -1,6 +1,6 @@
-/* What became of the lines (or elements) of a file that others write: taken, or refused with a reason.
- * A few bad ones are counted and passed over; a file with too many is refused as a whole. Private to
- * this folder. */
+/* What became of the lines (or elements) of a file that others write: taken, or refused with a
+ * reason. A few bad ones are counted and passed over; a file with too many is refused as a whole.
+ * Private to this folder. */
 #pragma once
 
 #include <stddef.h>
@@ -22,7 +22,8 @@ void lines_refuse(struct lines *l, size_t number, const char *why);
 /* 0, or ERR_CONF: none was taken, or too many were refused. what: "line", "element". */
 int lines_judge(const struct lines *l, const char *path, const char *what, struct note *note);
 
-/* Calls each for every line of a text that comes in pieces, without its newline, with its number. */
+/* Calls each for every line of a text that comes in pieces, without its newline, with its number.
+ */
 struct line_feed {
     char *text; /* the begun line */
     size_t len, room;

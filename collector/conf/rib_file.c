@@ -50,9 +50,7 @@ static int read_mrt(struct reading *r, const atomic_bool *stop, struct note *not
     if (err == 0 && strstr(said, CUT_OFF) != NULL)
         err = note_set(note, ERR_CONF, "the file ends within a record: %s", said);
     else if (err == 0 && r->lines->taken + r->lines->refused == 0)
-        err = note_set(note, ERR_CONF,
-                       "bgpdump finds no route in it (MRT that is compressed must be named .gz or "
-                       ".bz2)%s%s",
+        err = note_set(note, ERR_CONF, "bgpdump finds no route in it%s%s",
                        said[0] != '\0' ? ": " : "", said);
     return err;
 }
@@ -72,6 +70,16 @@ static int read_text(struct reading *r, FILE *file, const atomic_bool *stop, str
     return err == 0 && ferror(file) ? note_set(note, ERR_CONF, "cannot read it") : err;
 }
 
+/* bgpdump goes by the name. */
+static bool is_misnamed(const char *path, const char *start)
+{
+    const char *suffix = start[0] == 0x1f && (unsigned char)start[1] == 0x8b ? ".gz"
+                         : memcmp(start, "BZh", 3) == 0                      ? ".bz2"
+                                                                             : "";
+    size_t len = strlen(path), n = strlen(suffix);
+    return len < n || strcmp(path + len - n, suffix) != 0;
+}
+
 static int read_file(struct reading *r, const atomic_bool *stop, struct note *note)
 {
     char start[6] = "";
@@ -79,12 +87,14 @@ static int read_file(struct reading *r, const atomic_bool *stop, struct note *no
     if (file == NULL)
         return note_set(note, ERR_CONF, "cannot read: %s", strerror(errno));
     size_t len = fread(start, 1, sizeof start, file);
-    bool is_text = len == sizeof start && (memcmp(start, "TABLE_", 6) == 0 ||
-                                           memcmp(start, "BGP4MP", 6) == 0);
+    bool is_text =
+        len == sizeof start && (memcmp(start, "TABLE_", 6) == 0 || memcmp(start, "BGP4MP", 6) == 0);
     rewind(file);
-    int err = len == 0  ? note_set(note, ERR_CONF, "empty, or no file")
-              : is_text ? read_text(r, file, stop, note)
-                        : read_mrt(r, stop, note);
+    int err = is_misnamed(r->conf->path, start)
+                  ? note_set(note, ERR_CONF, "compressed, but not named .gz or .bz2")
+              : len == 0 ? note_set(note, ERR_CONF, "empty, or no file")
+              : is_text  ? read_text(r, file, stop, note)
+                         : read_mrt(r, stop, note);
     fclose(file);
     int end = line_feed_end(&r->feed);
     if (err == 0 && end < 0)
@@ -94,13 +104,13 @@ static int read_file(struct reading *r, const atomic_bool *stop, struct note *no
 
 static int explain(const struct rib_conf *conf, int err, struct note *note)
 {
-    char why[sizeof note->text / 2];
+    struct note why = *note;
     if (err == ERR_FULL)
         return note_set(note, ERR_CONF,
                         "%s: more than %llu paths; policy.max_paths can be made larger", conf->path,
                         (unsigned long long)conf->max_paths);
-    snprintf(why, sizeof why, "%s", note->text[0] != '\0' ? note->text : err_text(err));
-    return note_set(note, err, "%s: %s", conf->path, why);
+    return note_set(note, err, "%s: %s", conf->path,
+                    why.text[0] != '\0' ? why.text : err_text(err));
 }
 
 int rib_load(const struct rib_conf *conf, const atomic_bool *stop, struct rib **out,

@@ -85,11 +85,11 @@ static struct text next_element(struct text *rest)
         rest->len--;
     }
     struct text element = {rest->at, 0};
-    char until = rest->len == 0         ? ' '
-                 : rest->at[0] == '{'   ? '}'
-                 : rest->at[0] == '('   ? ')'
-                 : rest->at[0] == '['   ? ']'
-                                        : ' ';
+    char until = rest->len == 0       ? ' '
+                 : rest->at[0] == '{' ? '}'
+                 : rest->at[0] == '(' ? ')'
+                 : rest->at[0] == '[' ? ']'
+                                      : ' ';
     while (element.len < rest->len && rest->at[element.len] != until)
         element.len++;
     if (until != ' ' && element.len < rest->len)

@@ -15,7 +15,7 @@
 
 #define RIB_LINE_NOTHING 1 /* understood, and nothing that a table holds */
 
-/* 0, RIB_LINE_NOTHING, or ERR_FORMAT with a sentence in *why (static). own_as: leading ones are left
- * out of the path (a table collected inside or over eBGP from our own routers); 0: none. */
+/* 0, RIB_LINE_NOTHING, or ERR_FORMAT with a sentence in *why (static). own_as: leading ones are
+ * left out of the path (a table collected inside or over eBGP from our own routers); 0: none. */
 int rib_line_parse(const char *line, size_t len, uint32_t own_as, struct rib_entry *out,
                    const char **why);

@@ -180,8 +180,7 @@ static const char *json_said(const json_t *o, struct said *said)
 static int json_element(struct reading *r, const json_t *element, size_t element_number)
 {
     struct said said = {0};
-    const char *why =
-        json_is_object(element) ? json_said(element, &said) : "expected an object";
+    const char *why = json_is_object(element) ? json_said(element, &said) : "expected an object";
     if (why == NULL)
         return add(r, &said, element_number);
     lines_refuse(r->lines, element_number, why);
@@ -227,13 +226,16 @@ static int json_member(struct reading *r, bool *has_list, struct note *note)
 
 static int json_read(struct reading *r, struct note *note)
 {
-    bool has_list = false;
-    int err = json_take(r, '{') ? 0 : ERR_CONF;
-    if (err == 0 && !json_take(r, '}'))
+    bool has_list = false, is_whole = json_take(r, '{');
+    int err = 0;
+    if (is_whole && !json_take(r, '}')) {
         do
             err = json_member(r, &has_list, note);
         while (err == 0 && json_take(r, ','));
-    if (err == 0 && (r->text[-1] != '}' && !json_take(r, '}')))
+        is_whole = err == 0 && json_take(r, '}');
+    }
+    json_next(r);
+    if (err == 0 && (!is_whole || r->len > 0))
         err = note_set(note, ERR_CONF, "no JSON, or cut off");
     if (err == 0 && !has_list)
         err = note_set(note, ERR_CONF, "its JSON has no list roas");
@@ -246,23 +248,21 @@ static const char csv_header[] = "ASN,IP Prefix,Max Length,Trust Anchor";
 
 static int explain(const char *path, int err, struct note *note)
 {
-    char why[sizeof note->text / 2];
+    struct note why = *note;
     if (err == ERR_FULL)
-        snprintf(why, sizeof why, "more than %d payloads", VRPS_MAX);
-    else
-        snprintf(why, sizeof why, "%s", note->text[0] != '\0' ? note->text : err_text(err));
-    return note_set(note, err == ERR_FULL ? ERR_CONF : err, "%s: %s", path, why);
+        return note_set(note, ERR_CONF, "%s: more than %d payloads", path, VRPS_MAX);
+    return note_set(note, err, "%s: %s", path, why.text[0] != '\0' ? why.text : err_text(err));
 }
 
 int vrps_text(const char *path, const char *text, size_t len, int64_t now, struct vrps **out,
               struct lines *lines, struct note *note)
 {
-    struct reading r = {
-        .lines = lines, .now_s = now / (int64_t)NS_PER_S, .text = text, .len = len};
+    struct reading r = {.lines = lines, .now_s = now / (int64_t)NS_PER_S, .text = text, .len = len};
     *lines = (struct lines){0};
     *out = NULL;
     int err = vrps_new(&r.vrps);
-    if (err == 0 && len >= strlen(csv_header) && strncasecmp(text, csv_header, strlen(csv_header)) == 0)
+    if (err == 0 && len >= strlen(csv_header) &&
+        strncasecmp(text, csv_header, strlen(csv_header)) == 0)
         err = csv_read(&r, text, len, note);
     else if (err == 0 && json_next(&r) == '{')
         err = json_read(&r, note);

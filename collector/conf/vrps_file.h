@@ -12,8 +12,8 @@
 
 #define VRPS_FILE_MAX (1u << 30)
 
-/* 0 with a new set; lines tells what was refused, and what has expired at now (wall ns). ERR_CONF with
- * a note: not there, neither of these formats, cut off, too many bad elements, too many. */
+/* 0 with a new set; lines tells what was refused, and what has expired at now (wall ns). ERR_CONF
+ * with a note: not there, neither of these formats, cut off, too many bad elements, too many. */
 int vrps_load(const char *path, int64_t now, struct vrps **out, struct lines *lines,
               struct note *note);
 
