@@ -80,7 +80,7 @@ static void allow(struct expect_list *list, const char *text, const char *pop, u
 static void cone(struct expect_list *list, uint32_t peer_as, const char *text)
 {
     struct prefix p = prefix(text);
-    assert_int_equal(expect_list_cone(list, peer_as, &p), 0);
+    assert_int_equal(expect_list_cone_add(list, peer_as, &p, 1), 0);
 }
 
 static struct expect_answer judge(const char *text, const char *pop, uint64_t peer_as)
