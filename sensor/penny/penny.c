@@ -415,6 +415,10 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
         flow = NULL;
     }
     struct test *t = aggregate_test(p, aggregate);
+    if (t != NULL) {
+        t->packets_seen++;
+        t->data_seen += is_tcp && is_data(packet);
+    }
     if (flow != NULL)
         return flow_packet(p, flow, t, packet);
     if (t == NULL || !is_tcp || !is_taken_in(p, packet, aggregate, hash))

@@ -237,6 +237,9 @@ static void take_message(struct publish *p, const struct wire_message *m, uint64
     case WIRE_REFUSE:
         take_refuse(p, m, now);
         return;
+    case WIRE_ORDER:
+    case WIRE_STOP:
+        return;
     case WIRE_HELLO:
     case WIRE_BATCH:
         break; /* ours to say, not the collector's */
