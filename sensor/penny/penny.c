@@ -103,6 +103,7 @@ void penny_free(struct penny *p)
     handshakes_clear(&p->handshakes);
     paper_free(p);
     free(p->prefixes);
+    free(p->left);
     free(p->aggregates);
     free(p->units);
     free(p->events);
@@ -310,6 +311,7 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
     if (serial == t->policy.next) {
         p->event_reserved++;
         test_rate_spend(p);
+        test_limit_spend(p, t);
     }
     bool is_dropped = drop_policy_take(&t->policy, serial, &flow->turn, p->now_ns);
     struct unit *u = unit_new(p, t, flow, serial);
