@@ -24,7 +24,7 @@ struct sensor_conf {
     struct tally_conf tally;
     struct publish_conf publish;
     struct control_conf control; /* main() fills in why_not and home */
-    char metrics_listen[128]; /* "": none */
+    char metrics_listen[128];    /* "": none */
     enum log_level log_level;
 };
 
