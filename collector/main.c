@@ -10,7 +10,9 @@
 
 #include "collector/conf/collector_conf.h"
 #include "collector/conf/policy.h"
+#include "collector/feeds.h"
 #include "collector/loop/loop.h"
+#include "collector/notify/notify.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/stage.h"
@@ -41,6 +43,7 @@ struct collector {
     struct store *store;
     struct receive *receive;
     struct loop loop;
+    _Atomic(struct notify *) notify; /* the page of metrics reads it, too */
     struct http *http;
 };
 
@@ -192,13 +195,37 @@ static void receive_down(void *ctx)
     receive_close(c->receive);
 }
 
+/* ---- feeds: who is told of alerts. Each lives in its own thread, with its own session ---- */
+
+static int feeds_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    struct notify *n = NULL;
+    const struct journal_ops journal = feeds_journal(&c->conf.store);
+    int err = notify_open(c->conf.feeds, c->conf.feed_count, &journal, &n, note);
+    atomic_store(&c->notify, n);
+    return err;
+}
+
+static void feeds_down(void *ctx)
+{
+    struct collector *c = ctx;
+    notify_close(c->notify);
+}
+
 /* ---- http: metrics and health ---- */
 
 static void print_metrics(void *ctx, FILE *out)
 {
     struct collector *c = ctx;
-    const struct counters *sets[] = {&c->counters};
-    metrics_print(out, PROGRAM, sets, 1);
+    struct counters feeds = {0};
+    const struct counters *sets[] = {&c->counters, &feeds};
+    struct notify *n = atomic_load(&c->notify);
+    if (n != NULL)
+        notify_count(n, &feeds);
+    metrics_print(out, PROGRAM, sets, 2);
+    if (n != NULL)
+        notify_print(n, out, PROGRAM);
 }
 
 static bool is_healthy(void *ctx, char *reason, size_t size)
