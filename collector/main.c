@@ -282,15 +282,15 @@ static struct collector_conf without_live(const struct collector_conf *conf)
 
 static void adopt(struct collector *c, const struct collector_conf *wanted, struct expect *policy)
 {
-    expect_clear(&c->expect);
-    c->expect = *policy;
+    expect_list_clear(&c->expect.file);
+    c->expect.file = policy->file;
     loop_expect_changed(&c->loop);
     log_level_set(wanted->log_level);
     struct collector_conf now = without_live(&c->conf), then = without_live(wanted);
     if (memcmp(&now, &then, sizeof now) != 0)
         log_warn("event=reload_partial reason=\"only policy.file and log.level change live; the "
                  "rest needs a restart\"");
-    log_info("event=reload policy_prefixes=%zu", c->expect.entry_count);
+    log_info("event=reload policy_prefixes=%zu", c->expect.file.entry_count);
 }
 
 static void reload(struct collector *c)
@@ -369,7 +369,7 @@ static int run(struct collector *c)
     if (err < 0)
         return complain(err, &note);
     log_info("event=started name=%s listen=%s policy_prefixes=%zu", c->conf.name,
-             receive_endpoint(c->receive), c->expect.entry_count);
+             receive_endpoint(c->receive), c->expect.file.entry_count);
     while (!is_told_to_end(c, 0))
         loop_turn(&c->loop, TURN_MS);
     log_info("event=stopping reason=%s", c->ended_by);

@@ -9,9 +9,15 @@
 static const struct {
     const char *name, *argument, *help;
 } options[OPTION_COUNT] = {
-    [OPTION_POP] = {"pop", "POP", "point of presence of that sensor"},
+    [OPTION_DSN] = {"dsn", "DSN", "the database, as a libpq connection string"},
+    [OPTION_CONF] = {"config", "FILE", "or as that collector's configuration says (also -c)"},
+    [OPTION_POP] = {"pop", "POP", "point of presence"},
     [OPTION_DIR] = {"dir", "DIR", "folder to write to (the current one)"},
     [OPTION_FORCE] = {"force", NULL, "replace what is there"},
+    [OPTION_STATE] = {"state", "STATE", "only those in that state"},
+    [OPTION_UNEXPECTED] = {"unexpected", NULL, "only what is not expected where it enters"},
+    [OPTION_LIMIT] = {"limit", "N", "at most so many rows"},
+    [OPTION_WHAT_IF] = {"what-if", "FILE", "which alerts another policy would raise or end"},
 };
 
 struct parse {
@@ -144,6 +150,8 @@ static int take_word(struct parse *p, const char *word)
         p->is_help = true;
     else if (!p->is_over && strncmp(word, "--", 2) == 0)
         return take_option(p, word + 2);
+    else if (!p->is_over && strcmp(word, "-c") == 0)
+        return take_option(p, options[OPTION_CONF].name);
     else if (!p->is_over && word[0] == '-' && word[1] != '\0')
         return bad_usage("unknown option", word);
     else if (p->call.count == p->command->most)

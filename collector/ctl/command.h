@@ -11,7 +11,18 @@
 
 #define COMMAND_ARGUMENTS_MAX 8
 
-enum command_option { OPTION_POP, OPTION_DIR, OPTION_FORCE, OPTION_COUNT };
+enum command_option {
+    OPTION_DSN,
+    OPTION_CONF, /* also -c FILE */
+    OPTION_POP,
+    OPTION_DIR,
+    OPTION_FORCE,
+    OPTION_STATE,
+    OPTION_UNEXPECTED,
+    OPTION_LIMIT,
+    OPTION_WHAT_IF,
+    OPTION_COUNT
+};
 #define TAKES(option) (1u << (option))
 
 /* What was asked for. All strings are borrowed from argv. */

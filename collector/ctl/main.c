@@ -1,8 +1,12 @@
 /* penstockctl: the operator's hand. */
 #include "collector/ctl/command.h"
+#include "collector/ctl/database.h"
 #include "collector/ctl/keys.h"
+#include "collector/ctl/sensors.h"
 
 static const struct command commands[] = {
+    {"sensors", "", 0, 0, TAKES_DATABASE, "list the sensors, and what is missing from them",
+     sensors_list},
     {"keys new", "NAME", 1, 1, TAKES(OPTION_POP) | TAKES(OPTION_DIR) | TAKES(OPTION_FORCE),
      "make a key: NAME.cert with its secret, NAME.pub without", keys_new},
     {"keys show", "FILE", 1, 1, 0, "print what a certificate says", keys_show},
@@ -11,8 +15,10 @@ static const struct command commands[] = {
 };
 
 static const char about[] =
-    "Makes and checks the keys by which sensors and the collector know each "
-    "other.";
+    "The operator's hand: reads the ingress map, its alerts and tests from the database, and "
+    "makes\n"
+    "and checks the keys by which sensors and the collector know each other. The database is that\n"
+    "of --dsn, of -c FILE, or of the environment's PENSTOCK_DSN.";
 
 int main(int argc, char **argv)
 {

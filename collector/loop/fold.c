@@ -157,15 +157,15 @@ const char *fold_why_not(const struct event *e)
     }
 }
 
+struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
+{
+    return expect_judge(f->expect, row);
+}
+
 static bool expect_row(struct fold *f, struct ingress_row *row)
 {
-    enum expected expected = expect_find(f->expect, &row->prefix, row->pop, &row->at);
-    const char *by = expected == EXPECTED_UNKNOWN ? "" : "policy";
-    if (expected == row->expected && strcmp(by, row->expected_by) == 0)
-        return false;
-    row->expected = expected;
-    snprintf(row->expected_by, sizeof row->expected_by, "%s", by);
-    return true;
+    struct expect_answer answer = fold_judge(f, row);
+    return expect_write(&answer, row);
 }
 
 /* A place that was never seen: its expectation, and the evidence of a wider test there. */

@@ -150,6 +150,12 @@ static int load_alert(void *arg, struct columns *c)
     row.updated_at = column_time(c);
     row.resolved_at = column_time(c);
     column_text(c, row.acknowledged_by, sizeof row.acknowledged_by);
+    column_text(c, row.sensor, sizeof row.sensor);
+    row.is_standing = column_boolean(c);
+    row.flaps = (uint32_t)column_integer(c);
+    column_text(c, row.suppressed_by, sizeof row.suppressed_by);
+    column_text(c, row.runbook, sizeof row.runbook);
+    row.words = column_bigint(c);
     return load->each(load->arg, &row);
 }
 
@@ -158,7 +164,8 @@ static int load_open_alerts(struct store *s, struct alert_load *load, struct not
     return session_each(s,
                         "SELECT alert_id, fingerprint, kind, severity, confidence, state, prefix,"
                         " pop, router, interface, vlan, mac, peer_as, summary, expected::text,"
-                        " evidence::text, started_at, updated_at, resolved_at, acknowledged_by"
+                        " evidence::text, started_at, updated_at, resolved_at, acknowledged_by,"
+                        " sensor, is_standing, flaps, suppressed_by, runbook, words"
                         " FROM penstock.alert WHERE resolved_at IS NULL ORDER BY alert_id",
                         "reading the alerts", load_alert, load, note);
 }

@@ -397,7 +397,11 @@ static const char *const contract[][2] = {
     {"sensor_gap", "sensor from_seq to_seq reason at"},
     {"alert",
      "alert_id fingerprint kind severity confidence state prefix pop router interface peer_as"
-     " summary expected evidence started_at updated_at resolved_at acknowledged_by vlan mac"},
+     " summary expected evidence started_at updated_at resolved_at acknowledged_by vlan mac sensor"
+     " is_standing flaps suppressed_by runbook words said_at"},
+    {"alert_event", "event_id alert_id at state document"},
+    {"maintenance", "maintenance_id starts_at ends_at kind pop router interface peer_as prefix"
+                    " sensor who why created_at"},
 };
 
 static void every_contract_relation_has_exactly_its_columns(void **state)
@@ -1221,7 +1225,11 @@ static struct alert_row alert(uint64_t id)
                               .expected = "[]",
                               .evidence = "{\"drops\": 12}",
                               .started_at = NOV2026,
-                              .updated_at = NOV2026 + SECOND};
+                              .updated_at = NOV2026 + SECOND,
+                              .is_standing = true,
+                              .flaps = 2,
+                              .suppressed_by = "routing",
+                              .runbook = "docs/alerts/ingress_unexpected.md"};
 }
 
 static void open_alerts_are_loaded_and_ended_ones_only_counted(void **state)
@@ -1247,7 +1255,7 @@ static void open_alerts_are_loaded_and_ended_ones_only_counted(void **state)
         "42|00112233445566778899aabbccddeeff|ingress_unexpected|warning|0.75|resolved"
         "|2001:db8:77::/48|AMS|ams1-r1|xe-0/0/1|4294967295|genuine traffic at an unexpected ingress"
         "|[]|{\"drops\": 12}|2026-11-21 09:00:00+00|2026-11-21 09:00:01+00|2026-11-21 09:00:02+00|~"
-        "|101|02:00:00:00:00:07");
+        "|101|02:00:00:00:00:07|~|t|2|routing|docs/alerts/ingress_unexpected.md|0|~");
 }
 
 static void an_acknowledgement_by_sql_is_not_wiped_out(void **state)
@@ -1363,7 +1371,7 @@ static const char *rights_of(struct fixture *f, const char *role, const char *pr
 static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
 {
     struct fixture *f = *state;
-    assert_string_equal(rights_of(f, "collector", "DELETE"), "sensor_epoch");
+    assert_string_equal(rights_of(f, "collector", "DELETE"), "alert alert_event sensor_epoch");
     assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "");
     assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
     assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");
@@ -1414,9 +1422,9 @@ static void a_reader_reads_what_is_for_reports_and_writes_nothing(void **state)
 {
     struct fixture *f = *state;
     static const char *const reports[] = {
-        "ingress_map",   "ingress_tally", "penny_test",      "penny_drop",    "passive_flow",
-        "sensor",        "sensor_epoch",  "passive_total",   "scan_window",   "sensor_gap",
-        "sensor_status", "alert",         "malformed_event", "schema_version"};
+        "ingress_map",     "ingress_tally",  "penny_test",  "penny_drop", "passive_flow",  "sensor",
+        "sensor_epoch",    "passive_total",  "scan_window", "sensor_gap", "sensor_status", "alert",
+        "malformed_event", "schema_version", "alert_event", "maintenance"};
     static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "TRUNCATE"};
     struct ingress_row row = entry("203.0.113.0/24", &place);
     ok(store_begin(f->store, &note));
@@ -1461,6 +1469,20 @@ static void roles_that_are_made_later_are_granted_their_rights_by_the_owner(void
     store_close(s);
 }
 
+/* The schema as it was before there were roles, made by its owner. */
+static void back_to_step_8(PGconn *c)
+{
+    char applied[4096];
+    snprintf(applied, sizeof applied, "INSERT INTO penstock.schema_version VALUES %s",
+             ask(c, "SELECT string_agg(format('(%s, %L, now(), %L)', number, name, checksum), ', ')"
+                    " FROM penstock.schema_version WHERE number <= 8"));
+    sql(c, "DROP SCHEMA penstock CASCADE; SET ROLE owner");
+    for (size_t i = 0; i < 8; i++)
+        sql(c, schema_steps[i].sql);
+    sql(c, applied);
+    sql(c, "RESET ROLE");
+}
+
 static void what_a_superuser_migrates_belongs_to_the_schema_s_owner(void **state)
 {
     struct fixture *f = *state;
@@ -1472,8 +1494,7 @@ static void what_a_superuser_migrates_belongs_to_the_schema_s_owner(void **state
     sql(f->client, "DROP SCHEMA penstock");
     store_close(s);
     ok(store_migrate(f->store, &applied, &note));
-    sql(f->client, "DROP TABLE penstock.role_grant; DROP FUNCTION penstock.grant_roles();"
-                   "DELETE FROM penstock.schema_version WHERE number >= 9");
+    back_to_step_8(f->client);
     s = store_of(f, "postgres");
     ok(store_migrate(s, &applied, &note));
     assert_int_equal(applied, schema_step_count - 8);
@@ -2192,6 +2213,7 @@ static void what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced(
     assert_int_equal(notifications(f->client, 300, payload), 0);
     assert_string_equal(ask(f->client, said), "acknowledged|ann");
     row.state = ALERT_ACKNOWLEDGED; /* as loaded after a restart */
+    row.words = 1;
     snprintf(row.acknowledged_by, sizeof row.acknowledged_by, "ann");
     sql(f->client, "UPDATE penstock.alert SET state = 'firing', acknowledged_by = NULL");
     put_alert(f, &row, false);
@@ -2202,6 +2224,86 @@ static void what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced(
     put_alert(f, &row, true);
     assert_int_equal(notifications(f->client, 5000, payload), 1);
     assert_string_equal(ask(f->client, said), "resolved|bob");
+}
+
+static void an_announced_state_stands_in_the_journal_with_the_whole_alert(void **state)
+{
+    struct fixture *f = *state;
+    struct alert_row row = alert(80);
+    put_alert(f, &row, true);
+    put_alert(f, &row, false); /* new evidence, no new state */
+    row.state = ALERT_RESOLVED;
+    row.updated_at = row.resolved_at = NOV2026 + 2 * SECOND;
+    put_alert(f, &row, true);
+    assert_string_equal(
+        ask(f->client, "SELECT alert_id, at, state, document->>'state', document->>'prefix',"
+                       " document->'evidence'->>'drops', document->>'resolved_at'"
+                       " FROM penstock.alert_event ORDER BY event_id"),
+        "80|2026-11-21 09:00:01+00|firing|firing|2001:db8:77::/48|12|~\n"
+        "80|2026-11-21 "
+        "09:00:02+00|resolved|resolved|2001:db8:77::/48|12|2026-11-21T09:00:02+00:00");
+    assert_string_equal(ask(f->client, "SELECT (SELECT array_agg(k ORDER BY k) FROM"
+                                       " jsonb_object_keys(document) AS k) ="
+                                       " (SELECT array_agg(column_name::text ORDER BY"
+                                       " column_name::text) FROM information_schema.columns"
+                                       " WHERE table_schema = 'penstock' AND table_name = 'alert'"
+                                       " AND column_name <> 'words')"
+                                       " FROM penstock.alert_event LIMIT 1"),
+                        "t");
+}
+
+static void the_collector_s_state_is_written_once_it_heard_the_word(void **state)
+{
+    struct fixture *f = *state;
+    static const char said[] = "SELECT state, words FROM penstock.alert";
+    struct alert_row row = alert(81);
+    row.state = ALERT_SUPPRESSED; /* by a window: no word of a person */
+    put_alert(f, &row, true);
+    row.state = ALERT_FIRING; /* the window is over */
+    put_alert(f, &row, true);
+    assert_string_equal(ask(f->client, said), "firing|0");
+    sql(f->client, "UPDATE penstock.alert SET state = 'acknowledged', acknowledged_by = 'ann'");
+    row.state = ALERT_SUPPRESSED;
+    put_alert(f, &row, true);
+    assert_string_equal(ask(f->client, said), "acknowledged|1");
+    row.words = 1;
+    put_alert(f, &row, true);
+    assert_string_equal(ask(f->client, said), "suppressed|1");
+}
+
+static void people_s_words_and_windows_are_told_the_collector_s_own_are_not(void **state)
+{
+    struct fixture *f = *state;
+    char payload[32] = "";
+    PGconn *person = client_open(f->database);
+    struct alert_row row = alert(82);
+    sql(f->client, "LISTEN penstock_alert_word");
+    row.state = ALERT_PENDING;
+    put_alert(f, &row, true);
+    row.state = ALERT_FIRING;
+    put_alert(f, &row, true);
+    assert_int_equal(notifications(f->client, 300, payload), 0);
+    sql(person, "UPDATE penstock.alert SET state = 'suppressed', acknowledged_by = 'ann'");
+    assert_int_equal(notifications(f->client, 5000, payload), 1);
+    assert_string_equal(payload, "82");
+    sql(person, "INSERT INTO penstock.maintenance (starts_at, ends_at, pop, why)"
+                " VALUES (now(), now() + interval '1 h', 'AMS', 'new line card')");
+    assert_int_equal(notifications(f->client, 5000, payload), 1);
+    assert_string_equal(payload, "maintenance");
+    PQfinish(person);
+}
+
+static void a_person_neither_ends_an_alert_nor_wakes_one_that_is_over(void **state)
+{
+    struct fixture *f = *state;
+    struct alert_row row = alert(83);
+    put_alert(f, &row, true);
+    assert_string_equal(refusal(f->client, "UPDATE penstock.alert SET state = 'resolved'"),
+                        "23514");
+    row.state = ALERT_RESOLVED;
+    row.resolved_at = NOV2026 + 2 * SECOND;
+    put_alert(f, &row, true);
+    assert_string_equal(refusal(f->client, "UPDATE penstock.alert SET state = 'firing'"), "23514");
 }
 
 static int cluster_up(void **state)
@@ -2305,6 +2407,10 @@ int main(void)
         on_schema(after_the_map_was_read_statements_have_their_limit_again),
         on_schema(the_session_commits_to_disk_even_where_the_server_s_default_does_not),
         on_schema(an_announced_alert_notifies_once_after_the_commit),
+        on_schema(an_announced_state_stands_in_the_journal_with_the_whole_alert),
+        on_schema(the_collector_s_state_is_written_once_it_heard_the_word),
+        on_schema(people_s_words_and_windows_are_told_the_collector_s_own_are_not),
+        on_schema(a_person_neither_ends_an_alert_nor_wakes_one_that_is_over),
         on_schema(what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced),
         on_schema(neither_a_rollback_nor_an_unannounced_alert_notifies),
     };

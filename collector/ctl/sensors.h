@@ -1,0 +1,6 @@
+/* penstockctl sensors: who reports. */
+#pragma once
+
+#include "collector/ctl/command.h"
+
+int sensors_list(const struct call *call);

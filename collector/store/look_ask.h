@@ -1,0 +1,14 @@
+/* Inside the store: how a named question or order of people is put to the database. Not for others:
+ * they call the named functions of look.h and its like. */
+#pragma once
+
+#include "collector/store/look.h"
+
+/* Runs one statement; values stand for $1, $2, … (NULL: SQL's NULL), as text. what says in the note
+ * what was attempted. out may be NULL when no rows are wanted. ERR_DATA when the values are to
+ * blame (also a constraint, or a trigger that refused), else ERR_DATABASE. */
+int look_ask(struct look *l, const char *sql, const char *what, const char *const *values,
+             unsigned count, struct look_rows **out, struct note *note);
+
+/* Waits for a NOTIFY on a channel that this session listens to, at most so long; true: one came. */
+bool look_wait(struct look *l, unsigned milliseconds);
