@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY              "alerts.feeds"
-#define FEED(member)     CONF_AT(struct feed_conf, member)
-#define LIST(member, n)  CONF_LIST(struct feed_conf, member, n)
-#define SECONDS(n)       ((double)(n)*1e9)
+#define KEY             "alerts.feeds"
+#define FEED(member)    CONF_AT(struct feed_conf, member)
+#define LIST(member, n) CONF_LIST(struct feed_conf, member, n)
+#define SECONDS(n)      ((double)(n)*1e9)
 
 static const char *const format_words[] = {"plain", "alertmanager", NULL};
 static const char *const from_words[] = {"now", "start", NULL};
@@ -17,9 +17,9 @@ static const char *const state_words[] = {"pending",  "firing",     "acknowledge
                                           "resolved", "suppressed", NULL};
 /* RFC 5424, table 1, in its order */
 static const char *const facility_words[] = {
-    "kern",   "user",   "mail",   "daemon", "auth",   "syslog", "lpr",    "news",  "uucp",
-    "cron",   "authpriv", "ftp",  "ntp",    "audit",  "alert",  "clock",  "local0", "local1",
-    "local2", "local3", "local4", "local5", "local6", "local7", NULL};
+    "kern",   "user",     "mail",   "daemon", "auth",   "syslog", "lpr",   "news",   "uucp",
+    "cron",   "authpriv", "ftp",    "ntp",    "audit",  "alert",  "clock", "local0", "local1",
+    "local2", "local3",   "local4", "local5", "local6", "local7", NULL};
 
 /* clang-format off */
 const struct conf_row feeds_conf_rows[FEEDS_CONF_ROWS] = {
@@ -73,8 +73,9 @@ static void wrong(const struct place *p, const char *key, const char *sentence)
 
 static bool is_plain_name(const char *text)
 {
-    return text[0] != '\0' && text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                "0123456789._-")] == '\0';
+    return text[0] != '\0' &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "0123456789._-")] == '\0';
 }
 
 static bool begins(const char *text, const char *with)
@@ -110,8 +111,9 @@ static void check_kind_of(const struct place *p)
 {
     const struct feed_conf *f = p->feed;
     if (f->type == FEED_JSONL && f->path[0] != '/')
-        wrong(p, "path", f->path[0] == '\0' ? "missing; jsonl must say which file"
-                                            : "expected an absolute path");
+        wrong(p, "path",
+              f->path[0] == '\0' ? "missing; jsonl must say which file"
+                                 : "expected an absolute path");
     if (f->type == FEED_SYSLOG && f->address[0] != '/' && !is_host_and_port(f->address))
         wrong(p, "address", "expected a path, udp://HOST:PORT or tcp://HOST:PORT");
     if (f->type == FEED_WEBHOOK)
@@ -131,10 +133,10 @@ static void check_foreign(const struct place *p)
     const struct {
         const char *key, *value;
         enum feed_type type;
-    } keys[] = {{"path", f->path, FEED_JSONL},       {"url", f->url, FEED_WEBHOOK},
-                {"link", f->link, FEED_WEBHOOK},     {"runbook", f->runbook, FEED_WEBHOOK},
-                {"ca", f->ca, FEED_WEBHOOK},         {"headers", f->headers, FEED_WEBHOOK},
-                {"listen", f->listen, FEED_ZEROMQ},  {"catch_up", f->catch_up, FEED_ZEROMQ}};
+    } keys[] = {{"path", f->path, FEED_JSONL},      {"url", f->url, FEED_WEBHOOK},
+                {"link", f->link, FEED_WEBHOOK},    {"runbook", f->runbook, FEED_WEBHOOK},
+                {"ca", f->ca, FEED_WEBHOOK},        {"headers", f->headers, FEED_WEBHOOK},
+                {"listen", f->listen, FEED_ZEROMQ}, {"catch_up", f->catch_up, FEED_ZEROMQ}};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (keys[i].value[0] != '\0' && keys[i].type != f->type)
             wrong(p, keys[i].key, "not a key of this kind of feed");

@@ -26,8 +26,9 @@ static int put_all(json_t *map, const json_t *from, const char *const *keys)
 
 static json_t *labels_of(const struct notice *n)
 {
-    static const char *const keys[] = {"severity", "prefix", "pop",     "router",      "interface",
-                                       "vlan",     "mac",    "peer_as", "fingerprint", NULL};
+    static const char *const keys[] = {"severity",  "prefix",      "pop", "router",
+                                       "interface", "vlan",        "mac", "peer_as",
+                                       "sensor",    "fingerprint", NULL};
     json_t *labels = json_object();
     const char *name = n->kind[0] != '\0' ? n->kind : "penstock";
     if (labels == NULL || json_object_set_new(labels, "alertname", json_string(name)) != 0 ||
@@ -40,13 +41,14 @@ static json_t *labels_of(const struct notice *n)
 
 static json_t *annotations_of(const struct notice *n, const struct feed_conf *feed)
 {
-    static const char *const keys[] = {"summary",  "state",      "alert_id",
-                                       "event_id", "confidence", "acknowledged_by", NULL};
+    static const char *const keys[] = {"summary",    "state",           "alert_id", "event_id",
+                                       "confidence", "acknowledged_by", NULL};
+    const char *page = notice_text(n, "runbook");
     json_t *annotations = json_object();
     int err = annotations == NULL ? -1 : put_all(annotations, n->alert, keys);
-    if (err == 0 && feed->runbook[0] != '\0')
-        err = json_object_set_new(annotations, "runbook",
-                                  json_sprintf("%s%s.md", feed->runbook, n->kind));
+    if (err == 0 && page[0] != '\0')
+        err =
+            json_object_set_new(annotations, "runbook", json_sprintf("%s%s", feed->runbook, page));
     if (err == 0)
         return annotations;
     json_decref(annotations);
@@ -59,8 +61,8 @@ json_t *alertmanager_alert(const struct notice *n, const struct feed_conf *feed)
     const char *started = notice_text(n, "started_at");
     notice_time(n->at, at);
     json_t *alert =
-        json_pack("{s:o, s:o, s:s}", "labels", labels_of(n), "annotations",
-                  annotations_of(n, feed), "startsAt", started[0] != '\0' ? started : at);
+        json_pack("{s:o, s:o, s:s}", "labels", labels_of(n), "annotations", annotations_of(n, feed),
+                  "startsAt", started[0] != '\0' ? started : at);
     int err = alert == NULL ? -1 : 0;
     if (err == 0 && feed->link[0] != '\0')
         err = json_object_set_new(alert, "generatorURL",

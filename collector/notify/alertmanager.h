@@ -1,7 +1,7 @@
 /* One state of an alert in the shape of Alertmanager's API v2 (postableAlert), pure.
  *
  *   labels        alertname (the kind), severity, prefix, pop, router, interface, vlan, mac,
- *                 peer_as, fingerprint: those that the alert says. They are the alert's identity
+ *                 peer_as, sensor, fingerprint: those that the alert says. They are its identity
  *                 there.
  *   annotations   summary, runbook, state, alert_id, event_id, confidence, acknowledged_by
  *   startsAt      started_at

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -51,8 +52,7 @@ static int ready_journal(struct feed *f, struct note *note)
 {
     if (f->journal != NULL)
         return 0;
-    int err =
-        f->journal_ops.open(f->journal_ops.ctx, &f->conf, &f->journal, &f->cursor, note);
+    int err = f->journal_ops.open(f->journal_ops.ctx, &f->conf, &f->journal, &f->cursor, note);
     if (err != 0) {
         f->journal = NULL;
         return err;
@@ -128,8 +128,7 @@ static int save(struct feed *f, bool works, struct note *note)
 {
     if (f->journal == NULL || (f->cursor == f->saved && !(works && f->is_down)))
         return 0;
-    int err = f->journal_ops.save(f->journal, f->cursor, f->sent, f->skipped, works,
-                                  note);
+    int err = f->journal_ops.save(f->journal, f->cursor, f->sent, f->skipped, works, note);
     if (err != 0)
         return journal_broke(f, err);
     f->saved = f->cursor;
@@ -223,7 +222,8 @@ static int turn(struct feed *f, int *wait_ms, struct note *note)
     if (err == 0 && f->sink_ops->tick != NULL)
         err = f->sink_ops->tick(f->sink, clock_mono_ns(), wait_ms, note);
     struct note ignored = {0};
-    int saving = save(f, err == 0, err == 0 ? note : &ignored); /* also what went well before a failure */
+    int saving =
+        save(f, err == 0, err == 0 ? note : &ignored); /* also what went well before a failure */
     atomic_store(&f->told, f->cursor);
     if (f->first < f->count || f->has_more)
         *wait_ms = 0;
@@ -243,9 +243,8 @@ static void wait_for_news(struct feed *f, int wait_ms, bool is_pause)
 {
     uint64_t now = clock_mono_ns(), end = now + (uint64_t)wait_ms * NS_PER_MS;
     for (bool is_over = false; !is_over && !stop_is_set(&f->stop); now = clock_mono_ns()) {
-        int sink_fd = is_pause || f->sink == NULL || f->sink_ops->fd == NULL
-                          ? -1
-                          : f->sink_ops->fd(f->sink);
+        int sink_fd =
+            is_pause || f->sink == NULL || f->sink_ops->fd == NULL ? -1 : f->sink_ops->fd(f->sink);
         struct pollfd fds[] = {
             {.fd = f->stop.fd, .events = POLLIN},
             {.fd = f->wake, .events = POLLIN},
@@ -353,7 +352,7 @@ int feed_open(const struct feed_conf *conf, const struct journal_ops *journal, s
     if (f == NULL)
         return note_set(note, -ENOMEM, "out of memory");
     memset(f, 0, sizeof *f);
-    f->conf = *conf;
+    memcpy(&f->conf, conf, sizeof f->conf); /* byte for byte: it is compared so */
     f->journal_ops = *journal;
     f->sink_ops = sink_of(conf->type);
     f->past = (struct past){.ctx = f, .read = read_past};
@@ -364,8 +363,8 @@ int feed_open(const struct feed_conf *conf, const struct journal_ops *journal, s
         feed_free(f);
         return note_set(note, -err, "starting feed %s: %s", conf->name, err_text(-err));
     }
-    char name[16] = "feed ";
-    strncat(name, conf->name, sizeof name - 6);
+    char name[16]; /* what the kernel keeps */
+    snprintf(name, sizeof name, "feed %.10s", conf->name);
     pthread_setname_np(f->thread, name);
     *out = f;
     return 0;

@@ -56,8 +56,8 @@ static off_t end_of_lines(int fd, off_t size)
 static int open_file(struct sink *s, struct note *note)
 {
     struct stat is;
-    s->fd = open(s->conf->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-                 0640);
+    s->fd =
+        open(s->conf->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
     if (s->fd < 0 || fstat(s->fd, &is) != 0)
         return fail(s, "opening", note);
     if (!S_ISREG(is.st_mode)) { /* a pipe nobody reads would hold the thread */

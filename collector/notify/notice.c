@@ -60,10 +60,8 @@ static json_t *whole(const struct notice_row *row, json_t *document)
 
 int notice_init(struct notice *n, const struct notice_row *row)
 {
-    *n = (struct notice){.event_id = row->event_id,
-                         .alert_id = row->alert_id,
-                         .at = row->at,
-                         .peak = row->peak};
+    *n = (struct notice){
+        .event_id = row->event_id, .alert_id = row->alert_id, .at = row->at, .peak = row->peak};
     json_t *document = read_document(row);
     if (document != NULL)
         n->alert = whole(row, document);

@@ -109,8 +109,7 @@ int notify_change(struct notify *n, const struct feed_conf *feeds, size_t count,
     return err;
 }
 
-int notify_open(const struct feed_conf *feeds, size_t count, const struct journal_ops *journal,
-                struct notify **out, struct note *note)
+int notify_open(const struct journal_ops *journal, struct notify **out, struct note *note)
 {
     /* before the threads that use it */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
@@ -121,25 +120,25 @@ int notify_open(const struct feed_conf *feeds, size_t count, const struct journa
     memset(n, 0, sizeof *n);
     n->journal = *journal;
     pthread_mutex_init(&n->lock, NULL);
-    int err = notify_change(n, feeds, count, note);
-    if (err < 0) {
-        notify_close(n);
-        return err;
-    }
     *out = n;
     return 0;
 }
 
-void notify_close(struct notify *n)
+void notify_stop(struct notify *n)
 {
-    if (n == NULL)
-        return;
     for (size_t i = 0; i < SLOTS; i++) /* all at once, then one after the other */
         if (n->feeds[i] != NULL)
             feed_stop(n->feeds[i]);
     for (size_t i = 0; i < SLOTS; i++)
         if (n->feeds[i] != NULL)
             remove_slot(n, i);
+}
+
+void notify_close(struct notify *n)
+{
+    if (n == NULL)
+        return;
+    notify_stop(n);
     pthread_mutex_destroy(&n->lock);
     free(n);
     curl_global_cleanup();
@@ -165,9 +164,10 @@ void notify_print(struct notify *n, FILE *out, const char *program)
         if (n->feeds[i] != NULL && !n->is_leaving[i])
             fprintf(out, "penstock_feed_up{program=\"%s\",feed=\"%s\"} %d\n", program,
                     n->feeds[i]->conf.name, atomic_load(&n->feeds[i]->is_up));
-    fputs("# HELP penstock_feed_event_id the last announced alert state that the feed is done with\n"
-          "# TYPE penstock_feed_event_id gauge\n",
-          out);
+    fputs(
+        "# HELP penstock_feed_event_id the last announced alert state that the feed is done with\n"
+        "# TYPE penstock_feed_event_id gauge\n",
+        out);
     for (size_t i = 0; i < SLOTS; i++)
         if (n->feeds[i] != NULL && !n->is_leaving[i])
             fprintf(out, "penstock_feed_event_id{program=\"%s\",feed=\"%s\"} %" PRIu64 "\n",

@@ -48,9 +48,9 @@ static void put_parameter(FILE *out, const char *name, const char *value)
 
 static void put_data(FILE *out, const struct notice *n)
 {
-    static const char *const keys[] = {"kind",   "severity", "state",     "fingerprint", "prefix",
-                                       "pop",    "router",   "interface", "peer_as",     "confidence",
-                                       "rule"};
+    static const char *const keys[] = {"kind",    "severity",   "state",  "fingerprint",
+                                       "prefix",  "pop",        "router", "interface",
+                                       "peer_as", "confidence", "sensor"};
     fprintf(out, "[penstock@32473 event_id=\"%" PRIu64 "\" alert_id=\"%" PRIu64 "\"", n->event_id,
             n->alert_id);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {

@@ -25,10 +25,11 @@ struct past_answer {
 };
 struct past {
     void *ctx;
-    /* The states after since that the feed wants, in order, from the next so many of the journal. */
+    /* The states after since that the feed wants, in order, from the next so many of the journal.
+     */
     int (*read)(void *ctx, uint64_t since, unsigned limit,
-                int (*each)(void *arg, const struct notice *n), void *arg,
-                struct past_answer *out, struct note *note);
+                int (*each)(void *arg, const struct notice *n), void *arg, struct past_answer *out,
+                struct note *note);
 };
 
 struct sink;
@@ -45,8 +46,8 @@ struct sink_ops {
      * the receiver is away. Both with a note. */
     int (*send)(struct sink *s, const struct notice *list, size_t n, size_t *done,
                 struct note *note);
-    /* What is due by itself: repeats, heartbeats, questions. *wait_ms is lowered to when it wants to
-     * be called again. NULL: nothing is. Errors as of send. */
+    /* What is due by itself: repeats, heartbeats, questions. *wait_ms is lowered to when it wants
+     * to be called again. NULL: nothing is. Errors as of send. */
     int (*tick)(struct sink *s, uint64_t now_ns, int *wait_ms, struct note *note);
     int (*fd)(struct sink *s);      /* wakes the feed when readable; NULL: none */
     void (*reopen)(struct sink *s); /* SIGHUP: somebody may have moved the file; NULL: no matter */

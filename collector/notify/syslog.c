@@ -1,10 +1,10 @@
 /* Syslog (RFC 5424) to a Unix datagram socket (/dev/log), over UDP (RFC 5426) or over TCP with
  * octet counting (RFC 6587).
  *
- * How sure it is: a Unix socket takes a message or says no. UDP says mostly nothing. TCP waits until
- * the receiver's machine has acknowledged all bytes before the cursor moves, and looks whether the
- * receiver has closed before it writes; what stood in the receiver's kernel when its process was
- * killed is lost. */
+ * How sure it is: a Unix socket takes a message or says no. UDP says mostly nothing. TCP waits
+ * until the receiver's machine has acknowledged all bytes before the cursor moves, and looks
+ * whether the receiver has closed before it writes; what stood in the receiver's kernel when its
+ * process was killed is lost. */
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netdb.h>

@@ -4,8 +4,8 @@
  * webhook's repeat, from the last state told. Its labels are the alert's identity there; when they
  * change (its severity rose), the old ones are ended in the same message.
  *
- * Which answers say that the document is to blame: 4xx, but not those that speak of the address, the
- * token or the moment (401, 403, 404, 405, 407, 408, 421, 423, 425, 429), for with those every
+ * Which answers say that the document is to blame: 4xx, but not those that speak of the address,
+ * the token or the moment (401, 403, 404, 405, 407, 408, 421, 423, 425, 429), for with those every
  * document would be refused, and skipped. They and 3xx, 5xx are an outage. */
 #include <curl/curl.h>
 #include <errno.h>
@@ -19,11 +19,11 @@
 #include "collector/notify/sink.h"
 #include "shared/base/clock.h"
 
-#define ANSWER_KEPT   256 /* of what the receiver says, for the log */
-#define HEADERS_MAX   16
-#define REPEATS       256 /* alerts per message */
-#define CONNECT_MS    5000
-#define CONTENT       "Content-Type: application/json"
+#define ANSWER_KEPT 256 /* of what the receiver says, for the log */
+#define HEADERS_MAX 16
+#define REPEATS     256 /* alerts per message */
+#define CONNECT_MS  5000
+#define CONTENT     "Content-Type: application/json"
 
 struct sink {
     const struct feed_conf *conf;
@@ -32,7 +32,7 @@ struct sink {
     struct curl_slist *headers;
     char answer[ANSWER_KEPT], error[CURL_ERROR_SIZE];
     size_t answer_len;
-    json_t *standing;  /* alert_id: alert in Alertmanager's shape */
+    json_t *standing;   /* alert_id: alert in Alertmanager's shape */
     uint64_t repeat_at; /* mono */
 };
 
@@ -105,7 +105,7 @@ static int webhook_standing(struct sink *s, const struct notice *n)
         return 0;
     json_t *alert = alertmanager_alert(n, s->conf);
     return alert != NULL && json_object_set_new(s->standing, key_of(n, key), alert) == 0 ? 0
-                                                                                        : -ENOMEM;
+                                                                                         : -ENOMEM;
 }
 
 /* The notice's alert, and before it the end of what it was known as. */
@@ -272,8 +272,8 @@ static int webhook_open(const struct feed_conf *conf, const struct stop *stop,
     struct sink *s = calloc(1, sizeof *s);
     if (s == NULL)
         return note_set(note, -ENOMEM, "out of memory");
-    *s = (struct sink){.conf = conf, .stop = stop, .curl = curl_easy_init(),
-                       .standing = json_object()};
+    *s = (struct sink){
+        .conf = conf, .stop = stop, .curl = curl_easy_init(), .standing = json_object()};
     int err = s->curl == NULL || s->standing == NULL ? note_set(note, -ENOMEM, "out of memory")
                                                      : read_headers(s, note);
     if (err < 0) {

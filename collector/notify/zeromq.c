@@ -53,7 +53,8 @@ static int zeromq_send(struct sink *s, const struct notice *list, size_t n, size
     int err = 0;
     for (*done = 0; err == 0 && *done < n; *done += err == 0) {
         const struct notice *one = &list[*done];
-        int set = json_object_set_new(one->alert, "previous", json_integer((json_int_t)s->previous));
+        int set =
+            json_object_set_new(one->alert, "previous", json_integer((json_int_t)s->previous));
         char *text = set == 0 ? notice_json(one) : NULL;
         err = text == NULL ? note_set(note, -ENOMEM, "out of memory")
                            : publish(s, one->kind[0] != '\0' ? one->kind : "alert", text, note);

@@ -15,8 +15,8 @@ struct journal {
 /* What a row is made of; e is penstock.alert_event. */
 #define RANK(document) \
     "CASE " document "->>'severity' WHEN 'critical' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END"
-#define ROW                                                                                     \
-    "SELECT e.event_id, e.alert_id, e.at, e.state, e.document::text, (SELECT max(" RANK(        \
+#define ROW                                                                                    \
+    "SELECT e.event_id, e.alert_id, e.at, e.state, e.document::text, (SELECT max(" RANK(       \
         "p.document") ")::bigint FROM penstock.alert_event AS p WHERE p.alert_id = e.alert_id" \
                       " AND p.event_id <= e.event_id)"
 
@@ -24,9 +24,9 @@ static int claim(struct journal *j, struct note *note)
 {
     PGresult *res;
     field_text(session_parameters(j->store), j->feed);
-    int err = session_ask(j->store,
-                          "SELECT pg_try_advisory_lock(hashtextextended('penstock.feed.' || $1, 0))",
-                          "claiming a feed", &res, note);
+    int err = session_ask(
+        j->store, "SELECT pg_try_advisory_lock(hashtextextended('penstock.feed.' || $1, 0))",
+        "claiming a feed", &res, note);
     if (err != 0)
         return err;
     bool is_ours = column_boolean(&(struct columns){.result = res});
@@ -138,8 +138,7 @@ int journal_ends(struct journal *j, uint64_t *oldest, uint64_t *newest, struct n
 {
     PGresult *res;
     session_parameters(j->store);
-    int err = session_ask(j->store,
-                          "SELECT min(event_id), max(event_id) FROM penstock.alert_event",
+    int err = session_ask(j->store, "SELECT min(event_id), max(event_id) FROM penstock.alert_event",
                           "looking at the journal of alerts", &res, note);
     if (err != 0)
         return err;
@@ -160,7 +159,8 @@ int journal_save(struct journal *j, uint64_t cursor, uint64_t sent, uint64_t ski
     field_bigint(p, skipped);
     field_boolean(p, works);
     return session_run(j->store,
-                       "UPDATE penstock.alert_feed AS f SET event_id = $2, updated_at = clock_timestamp(), sent = f.sent + $3,"
+                       "UPDATE penstock.alert_feed AS f SET event_id = $2, updated_at = "
+                       "clock_timestamp(), sent = f.sent + $3,"
                        " skipped = f.skipped + $4, failing_since = CASE WHEN $5 THEN NULL ELSE"
                        " f.failing_since END WHERE name = $1",
                        "saving a feed's cursor", note);
