@@ -90,6 +90,9 @@ int store_put_event(struct store *s, const char *sensor, const char *pop, const 
 int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note);
 int store_put_epoch(struct store *s, const struct epoch_row *row, struct note *note);
 int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note);
+/* A map entry that is no more is deleted; before the entries that are put in the same transaction,
+ * so that one that ended and came again is there. */
+int store_drop_ingress(struct store *s, const struct ingress_row *row, struct note *note);
 int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
 /* announce: also a row of the journal penstock.alert_event, and NOTIFY penstock_alert with the
  * alert_id, seen by listeners when this commits; not if a person's word that the collector has not

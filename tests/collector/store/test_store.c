@@ -380,7 +380,7 @@ static const char *const contract[][2] = {
     {"ingress_map",
      "prefix pop router interface vlan mac peer_as state genuine_probability genuine_fraction"
      " genuine_low genuine_high share packets bytes expected expected_by tests first_seen last_seen"
-     " last_test_at"},
+     " last_test_at bgp rpki origin_as genuine_share genuine_since bundle"},
     {"penny_test",
      "test_id sensor pop prefix router interface mode started_at ended_at verdict"
      " genuine_probability genuine_fraction genuine_low genuine_high flows droppable drops"
@@ -426,7 +426,7 @@ static void contract_columns_have_the_contract_s_types(void **state)
         ask(f->client,
             "SELECT table_name, column_name, data_type FROM information_schema.columns"
             " WHERE table_schema = 'penstock' AND data_type <> CASE"
-            " WHEN column_name ~ '(_at|_seen)$|^at$' THEN 'timestamp with time zone'"
+            " WHEN column_name ~ '(_at|_seen|_since)$|^at$' THEN 'timestamp with time zone'"
             " WHEN column_name = 'prefix' THEN 'cidr'"
             " WHEN column_name IN ('src', 'dst') THEN 'inet'"
             " WHEN column_name IN ('peer_as', 'epoch', 'last_seq', 'seq') THEN 'bigint'"
@@ -1029,6 +1029,14 @@ static void same_entry(const struct ingress_row *a, const struct ingress_row *b)
     assert_string_equal(a->expected_by, b->expected_by);
     assert_true(a->first_seen == b->first_seen && a->last_seen == b->last_seen);
     assert_true(a->last_test_at == b->last_test_at);
+    assert_int_equal(a->bgp, b->bgp);
+    assert_int_equal(a->rpki, b->rpki);
+    assert_int_equal(a->origin_as, b->origin_as);
+    assert_true(a->evidence_genuine == b->evidence_genuine);
+    assert_true(a->evidence_spoofed == b->evidence_spoofed);
+    assert_true(a->evidence_at == b->evidence_at && a->untestable_at == b->untestable_at);
+    assert_true(a->genuine_since == b->genuine_since && a->genuine_share == b->genuine_share);
+    assert_string_equal(a->bundle, b->bundle);
 }
 
 static void same_alert(const struct alert_row *a, const struct alert_row *b)
@@ -1142,7 +1150,17 @@ static struct ingress_row entry(const char *src, const struct ingress *at)
                                 .tests = 3,
                                 .first_seen = NOV2026 - SECOND,
                                 .last_seen = NOV2026,
-                                .last_test_at = NOV2026 - 1000};
+                                .last_test_at = NOV2026 - 1000,
+                                .bgp = BGP_ALTERNATIVE,
+                                .rpki = RPKI_NOT_FOUND,
+                                .origin_as = UINT32_MAX,
+                                .evidence_genuine = 11.5,
+                                .evidence_spoofed = 0.25,
+                                .evidence_at = NOV2026 - 2000,
+                                .untestable_at = NOV2026 - 3000,
+                                .genuine_since = NOV2026 - 4000,
+                                .genuine_share = 0.0625,
+                                .bundle = "ams1-r1 ae0"};
 }
 
 static void put_entry(struct fixture *f, const struct ingress_row *row)
@@ -1164,6 +1182,11 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
     v6.last_test_at = 0;
     v6.state = STATE_TESTING;
     snprintf(v6.testing_by, sizeof v6.testing_by, "ams1");
+    v6.bgp = BGP_UNKNOWN;
+    v6.rpki = RPKI_UNKNOWN;
+    v6.origin_as = 0;
+    v6.evidence_at = v6.untestable_at = v6.genuine_since = 0;
+    memset(v6.bundle, 0, sizeof v6.bundle);
     put_entry(f, &v4);
     put_entry(f, &v6);
     struct loaded l = {0};
@@ -1175,10 +1198,41 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
         ask(f->client, "SELECT * FROM penstock.ingress_map ORDER BY prefix"),
         "203.0.113.0/24|AMS|ams1-r1|xe-0/0/1|101|02:00:00:00:00:07|4294967295|mixed|0.9375|0.5|0.25"
         "|0.75|0.125|1234567890123|9223372036854775807|f|policy|3|2026-11-21 08:59:59+00"
-        "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00\n"
+        "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00"
+        "|alternative|not_found|4294967295|0.0625|2026-11-21 08:59:59.999996+00|ams1-r1 ae0\n"
         "2001:db8:77::/"
         "48|AMS|r|~|~|~|~|testing|~|~|~|~|0.125|1234567890123|9223372036854775807|~|~|3"
-        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~");
+        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~|~|~|~|0.0625|~|~");
+}
+
+static const char *prefixes_in_the_map(struct fixture *f)
+{
+    return ask(f->client, "SELECT string_agg(prefix || ' ' || tests, ',' ORDER BY prefix)"
+                          " FROM penstock.ingress_map");
+}
+
+static void an_entry_that_ended_is_deleted_and_its_neighbours_are_not(void **state)
+{
+    struct fixture *f = *state;
+    struct ingress_row wide = entry("203.0.112.0/23", &place);
+    struct ingress_row half = entry("203.0.112.0/24", &place);
+    struct ingress_row other = entry("203.0.112.0/23", &(struct ingress){.router = "r"});
+    put_entry(f, &wide);
+    put_entry(f, &other);
+    other.tests = 7;
+    ok(store_begin(f->store, &note));
+    ok(store_put_ingress(f->store, &half, &note));
+    ok(store_drop_ingress(f->store, &wide, &note));
+    ok(store_put_ingress(f->store, &other, &note));
+    ok(store_drop_ingress(f->store, &(struct ingress_row){.pop = "no prefix"}, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(prefixes_in_the_map(f), "203.0.112.0/23 7,203.0.112.0/24 3");
+    ok(store_begin(f->store, &note)); /* one that was never there */
+    ok(store_drop_ingress(f->store, &wide, &note));
+    ok(store_drop_ingress(f->store, &half, &note));
+    ok(store_put_ingress(f->store, &half, &note)); /* and one that comes again */
+    ok(store_commit(f->store, &note));
+    assert_string_equal(prefixes_in_the_map(f), "203.0.112.0/23 7,203.0.112.0/24 3");
 }
 
 static void the_last_of_several_rows_of_one_entry_wins(void **state)
@@ -1371,7 +1425,8 @@ static const char *rights_of(struct fixture *f, const char *role, const char *pr
 static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
 {
     struct fixture *f = *state;
-    assert_string_equal(rights_of(f, "collector", "DELETE"), "alert alert_event sensor_epoch");
+    assert_string_equal(rights_of(f, "collector", "DELETE"),
+                        "alert alert_event ingress_entry sensor_epoch");
     assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "");
     assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
     assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");
@@ -2370,6 +2425,7 @@ int main(void)
         on_schema(a_load_stops_at_the_first_refusal_and_the_store_stays_usable),
         on_schema(gaps_show_and_an_unknown_end_is_null),
         on_schema(map_entries_of_both_families_are_loaded_as_they_were_put),
+        on_schema(an_entry_that_ended_is_deleted_and_its_neighbours_are_not),
         on_schema(the_last_of_several_rows_of_one_entry_wins),
         on_schema(an_entry_changes_in_place_over_transactions),
         on_schema(open_alerts_are_loaded_and_ended_ones_only_counted),
