@@ -384,7 +384,7 @@ static const char *const contract[][2] = {
     {"penny_test",
      "test_id sensor pop prefix router interface mode started_at ended_at verdict"
      " genuine_probability genuine_fraction genuine_low genuine_high flows droppable drops"
-     " retransmitted unanswered duplicates reason"},
+     " retransmitted unanswered duplicates reason order_id packets data"},
     {"penny_drop",
      "test_id src dst src_port dst_port seq length dropped_at outcome answered_after"},
     {"scan_window", "sensor pop started_at ended_at direction total_entropy bin_entropy probes "
@@ -393,6 +393,9 @@ static const char *const contract[][2] = {
      "test_id sensor pop src dst src_port dst_port started_at ended_at start_reason end_reason data"
      " pure_ack keep_alives in_order out_of_order duplicates gaps gaps_late gaps_open"
      " gaps_forgotten bytes unseen coverage rst syn_only"},
+    {"test_order",
+     "order_id prefix pop sensor mode requested_by reason state requested_at started_at ended_at"
+     " test_id verdict result detail max_drops drops packets data lease_until"},
     {"sensor", "name pop version first_seen last_seen epoch last_seq state"},
     {"sensor_gap", "sensor from_seq to_seq reason at"},
     {"alert",
@@ -766,7 +769,10 @@ static struct event test_ended(uint64_t seq, const char *src)
                                              .unanswered = 4,
                                              .invalid = 1,
                                              .controls = 228,
-                                             .duplicates = 2};
+                                             .duplicates = 2,
+                                             .packets = 900,
+                                             .data = 800,
+                                             .order_id = 7};
     return e;
 }
 
@@ -787,7 +793,7 @@ static void a_test_is_one_row_from_its_beginning_to_its_end(void **state)
         ask(f->client, "SELECT * FROM penstock.penny_test"),
         "ab000000-0000-0000-0000-000000000001|ams1|AMS|2001:db8:77::/48|ams1-r1|xe-0/0/1|active"
         "|2026-11-21 09:00:00+00|2026-11-21 09:00:05+00|mixed|0.999|0.5|0.25|0.75|4|240|12|7|4|2"
-        "|7 of 12");
+        "|7 of 12|7|900|800");
     assert_string_equal(ask(f->client, "SELECT vlan, mac, peer_as, rule, genuine_evidence,"
                                        " open_evidence, invalid, controls"
                                        " FROM penstock.penny_test_entry"),
