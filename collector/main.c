@@ -10,7 +10,9 @@
 
 #include "collector/conf/collector_conf.h"
 #include "collector/conf/policy.h"
+#include "collector/feeds.h"
 #include "collector/loop/loop.h"
+#include "collector/notify/notify.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/stage.h"
@@ -37,10 +39,12 @@ struct collector {
     const char *ended_by;       /* the signal that ends it; NULL: none yet */
     _Atomic enum phase phase;
     struct expect expect;
+    struct tables *tables;
     struct counters counters;
     struct store *store;
     struct receive *receive;
     struct loop loop;
+    struct notify *notify;
     struct http *http;
 };
 
@@ -58,6 +62,25 @@ static void policy_down(void *ctx)
     expect_clear(&c->expect);
 }
 
+/* ---- tables: what routing and RPKI expect. Read before the map is loaded, so that no row changes
+ * its mind twice; a file that is not there or not good is told, and waited for no longer ---- */
+
+static int tables_up(void *ctx, struct note *note);
+
+static void tables_down(void *ctx)
+{
+    struct collector *c = ctx;
+    c->expect.rib = NULL;
+    c->expect.vrps = NULL;
+    tables_close(c->tables);
+    c->tables = NULL;
+}
+
+static bool look_at_tables(struct collector *c)
+{
+    return tables_look(c->tables, clock_mono_ns(), clock_wall_ns(), &c->expect);
+}
+
 /* ---- signals: SIGHUP reads the configuration again; true when one asks for the end ---- */
 
 static void reload(struct collector *c);
@@ -73,6 +96,25 @@ static bool is_told_to_end(struct collector *c, time_t wait_s)
     else if (signal == SIGINT)
         c->ended_by = "SIGINT";
     return c->ended_by != NULL;
+}
+
+#define LOOK_NS 20000000 /* while the tables are read */
+
+static int tables_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    int err = tables_open(&c->conf.tables, &c->tables);
+    if (err < 0)
+        return note_set(note, err, "no memory for the tables");
+    for (look_at_tables(c); !tables_are_read(c->tables); look_at_tables(c)) {
+        const struct timespec pause = {.tv_nsec = LOOK_NS};
+        if (is_told_to_end(c, 0)) {
+            tables_down(c);
+            return ERR_END;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return 0;
 }
 
 /* ---- database: ours alone, and of this version; then all it knows. Both wait for what may heal:
@@ -192,13 +234,44 @@ static void receive_down(void *ctx)
     receive_close(c->receive);
 }
 
+/* ---- feeds: who is told of alerts. Each lives in its own thread, with its own session. The page
+ * of metrics shows them, so they are there before it, and begin when the database is ready ---- */
+
+static int notify_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    const struct journal_ops journal = feeds_journal(&c->conf.store);
+    return notify_open(&journal, &c->notify, note);
+}
+
+static void notify_down(void *ctx)
+{
+    struct collector *c = ctx;
+    notify_close(c->notify);
+}
+
+static int feeds_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    return notify_change(c->notify, c->conf.feeds, c->conf.feed_count, note);
+}
+
+static void feeds_down(void *ctx)
+{
+    struct collector *c = ctx;
+    notify_stop(c->notify);
+}
+
 /* ---- http: metrics and health ---- */
 
 static void print_metrics(void *ctx, FILE *out)
 {
     struct collector *c = ctx;
-    const struct counters *sets[] = {&c->counters};
-    metrics_print(out, PROGRAM, sets, 1);
+    struct counters feeds = {0};
+    const struct counters *sets[] = {&c->counters, &feeds};
+    notify_count(c->notify, &feeds);
+    metrics_print(out, PROGRAM, sets, 2);
+    notify_print(c->notify, out, PROGRAM);
 }
 
 static bool is_healthy(void *ctx, char *reason, size_t size)
@@ -233,9 +306,12 @@ static void http_down(void *ctx)
 static const struct stage stages[] = {
     {"policy", policy_up, policy_down},
     {"certificates", certificates_up, NULL},
+    {"tables", tables_up, tables_down},
+    {"notify", notify_up, notify_down},
     {"http", http_up, http_down}, /* first: it tells what the next two wait for */
     {"database", database_up, database_down},
     {"load", load_up, load_down},
+    {"feeds", feeds_up, feeds_down},
     {"receive", receive_up, receive_down},
 };
 #define STAGES (sizeof stages / sizeof stages[0])
@@ -248,21 +324,36 @@ static struct collector_conf without_live(const struct collector_conf *conf)
     struct collector_conf c;
     memcpy(&c, conf, sizeof c);
     memset(c.policy_file, 0, sizeof c.policy_file);
+    memset(&c.tables, 0, sizeof c.tables);
+    memset(c.feeds, 0, sizeof c.feeds);
+    c.feed_count = 0;
     c.log_level = LOG_LEVEL_INFO;
     c.ingress.seed = c.alert.seed = c.roster.seed = 0;
     return c;
+}
+
+static void change_feeds(struct collector *c, const struct collector_conf *wanted)
+{
+    struct note note = {0}, text;
+    if (notify_change(c->notify, wanted->feeds, wanted->feed_count, &note) != 0)
+        log_error("event=reload_failed reason="
+                  "\"%s\" hint=\"some feeds have not begun\"",
+                  log_quotable(note.text, text.text, sizeof text.text));
 }
 
 static void adopt(struct collector *c, const struct collector_conf *wanted, struct expect *policy)
 {
     expect_list_clear(&c->expect.file);
     c->expect.file = policy->file;
+    tables_again(c->tables, &wanted->tables);
     loop_expect_changed(&c->loop);
     log_level_set(wanted->log_level);
+    change_feeds(c, wanted);
     struct collector_conf now = without_live(&c->conf), then = without_live(wanted);
     if (memcmp(&now, &then, sizeof now) != 0)
-        log_warn("event=reload_partial reason=\"only policy.file and log.level change live; the "
-                 "rest needs a restart\"");
+        log_warn(
+            "event=reload_partial reason=\"only policy, alerts.feeds and log.level change live; "
+            "the rest needs a restart\"");
     log_info("event=reload policy_prefixes=%zu", c->expect.file.entry_count);
 }
 
@@ -329,8 +420,9 @@ static int run(struct collector *c)
     pthread_sigmask(SIG_BLOCK, &c->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 
-    const struct rights none = {.keep = 0}; /* and all files: libpq reads where it wants */
-    int err = rights_reduce(&none, &note);
+    /* all files: libpq reads where it wants; programs: bgpdump reads the routing table */
+    const struct rights few = {.may_execute = c->conf.tables.rib.path[0] != '\0'};
+    int err = rights_reduce(&few, &note);
     if (err == 0)
         err = draw_seeds(c, &note);
     if (err == 0)
@@ -343,8 +435,11 @@ static int run(struct collector *c)
         return complain(err, &note);
     log_info("event=started name=%s listen=%s policy_prefixes=%zu", c->conf.name,
              receive_endpoint(c->receive), c->expect.file.entry_count);
-    while (!is_told_to_end(c, 0))
+    while (!is_told_to_end(c, 0)) {
+        if (look_at_tables(c))
+            loop_expect_changed(&c->loop);
         loop_turn(&c->loop, TURN_MS);
+    }
     log_info("event=stopping reason=%s", c->ended_by);
     stage_down(stages, STAGES, c);
     log_info("event=stopped");
@@ -375,6 +470,8 @@ static int check(struct collector *c)
     struct note note = {0};
     int err = policy_up(c, &note);
     policy_down(c);
+    if (err == 0)
+        err = tables_check(&c->conf.tables, clock_wall_ns(), &note);
     if (err == 0)
         err = receive_check(&c->conf.receive, &note);
     return err < 0 ? complain(err, &note) : 0;
@@ -407,9 +504,9 @@ static const char about[] =
     "alerts. The database is brought to this version at start if its role owns the schema; while\n"
     "the database is away, or another collector writes to it, it waits. SIGTERM ends it cleanly; "
     "SIGHUP\n"
-    "reads the configuration again: policy.file (and what stands in it) and log.level change "
-    "live,\n"
-    "the rest needs a restart.";
+    "reads the configuration again: policy (and what stands in its files), alerts.feeds and "
+    "log.level\n"
+    "change live, the rest needs a restart.";
 
 static const char synopsis[] = "-c FILE [--set KEY=VALUE …]\n"
                                "-c FILE --check\n"
