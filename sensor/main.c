@@ -20,8 +20,16 @@
 
 #define PROGRAM "penstock-sensor"
 
-/* How often the main thread looks whether a worker has ended by itself. */
-#define LOOK_NS (250 * NS_PER_MS)
+/* How often the main thread looks whether a worker has ended by itself, and whether an order of the
+ * collector is to be watched for, or no longer. */
+#define LOOK_NS (50 * NS_PER_MS)
+
+/* What is watched: the configuration's prefixes, and those of the collector's orders. */
+struct watch_list {
+    struct prefix prefixes[PENNY_PREFIXES_MAX + CONTROL_ORDERS_MAX];
+    uint32_t limits[PENNY_PREFIXES_MAX + CONTROL_ORDERS_MAX];
+    size_t count;
+};
 
 struct sensor {
     struct cli cli;
@@ -37,6 +45,11 @@ struct sensor {
     struct publish *publish;
     struct counters publish_counters;
     struct http *http;
+    struct prefix home[PENNY_PREFIXES_MAX]; /* watched by configuration, as it is now */
+    size_t home_count;
+    uint64_t watch_version; /* of the orders that are watched for */
+    uint64_t watch_until;   /* mono ns; then one of them is to be let go; 0: none is watched for */
+    bool is_watch_taken;    /* by every worker, and the publisher knows */
     const char *stop_reason;
     int result; /* of the workers: 0, or the first error */
 };
@@ -139,9 +152,26 @@ static int workers_up(void *ctx, struct note *note)
 
 /* ---- publisher: reads the rings, delivers to the collector ---- */
 
+/* Why this sensor can run no order; NULL: it can. */
+static const char *why_no_orders(const struct sensor_conf *conf)
+{
+    if (conf->penny.mode != PENNY_ACTIVE)
+        return "penny.mode is not active";
+    return conf->penny.rule == PENNY_PAPER ? "penny.rule is paper" : NULL;
+}
+
 static int publisher_up(void *ctx, struct note *note)
 {
     struct sensor *s = ctx;
+    s->home_count = s->conf.penny.mode == PENNY_OFF ? 0 : s->conf.penny.prefix_count;
+    memcpy(s->home, s->conf.penny.prefixes, s->home_count * sizeof s->home[0]);
+    s->conf.control.why_not = why_no_orders(&s->conf);
+    s->conf.control.home = s->home;
+    s->conf.control.home_count = s->home_count;
+    s->conf.publish.control = &s->conf.control;
+    int err = random_seed(&s->conf.publish.seed, note);
+    if (err < 0)
+        return err;
     return publish_open(&s->conf.publish, s->rings, s->count, &s->publish_counters, &s->publish,
                         note);
 }
@@ -261,6 +291,11 @@ static void blank_live(struct sensor_conf *c)
     c->source.watched = NULL;
     c->source.watched_count = 0;
     c->publish.credentials = NULL;
+    c->publish.control = NULL;
+    c->publish.seed = 0;
+    c->control.why_not = NULL;
+    c->control.home = NULL;
+    c->control.home_count = 0;
     c->log_level = LOG_LEVEL_INFO;
 }
 
@@ -280,19 +315,92 @@ static bool needs_restart(const struct sensor_conf *running, const struct sensor
     return differs;
 }
 
+static void count_home(const struct sensor *s, struct watch_list *list)
+{
+    memcpy(list->prefixes, s->home, s->home_count * sizeof s->home[0]);
+    list->count = s->home_count;
+}
+
+/* An order's drops are shared out evenly: queues do not know of each other. What is over is left
+ * out here, too, so that a lease ends even if the publisher's thread hangs. */
+static void add_ordered(struct sensor *s, const struct control_watch *ordered, size_t n,
+                        struct watch_list *list, uint64_t now)
+{
+    s->watch_until = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (ordered[i].until_ns <= now)
+            continue;
+        uint64_t share = ordered[i].drops / s->count;
+        list->prefixes[list->count] = ordered[i].prefix;
+        list->limits[list->count++] = share == 0 ? 1 : (uint32_t)(share > 10000 ? 10000 : share);
+        if (s->watch_until == 0 || ordered[i].until_ns < s->watch_until)
+            s->watch_until = ordered[i].until_ns;
+    }
+}
+
 /* Workers first: a packet that the kernel hands over finds its prefix known. */
-static void watch(struct sensor *s, const struct prefix *prefixes, size_t n)
+static void watch_now(struct sensor *s, const struct watch_list *list)
 {
     struct note note = {0};
     char reason[sizeof note.text];
     for (unsigned i = 0; i < s->count; i++)
-        if (worker_watch(s->workers[i], prefixes, n) != 0)
+        if (worker_watch(s->workers[i], list->prefixes, list->limits, list->count) != 0)
             log_error("event=watch_failed queue=%u reason=\"no memory\"", i);
-    if (s->ops->watch(s->group, prefixes, n, &note) != 0)
+    if (s->ops->watch(s->group, list->prefixes, list->count, &note) != 0)
         log_error("event=watch_failed reason=\"%s\"",
                   log_quotable(note.text, reason, sizeof reason));
     else
-        log_info("event=watch prefixes=%zu", n);
+        log_info("event=watch prefixes=%zu", list->count);
+}
+
+/* The configuration's prefixes and the orders'. */
+static void watch(struct sensor *s)
+{
+    struct control_watch ordered[CONTROL_ORDERS_MAX];
+    struct watch_list *list = calloc(1, sizeof *list);
+    if (list == NULL) {
+        log_error("event=watch_failed reason=\"no memory\"");
+        return;
+    }
+    size_t n = publish_ordered(s->publish, ordered, &s->watch_version);
+    count_home(s, list);
+    add_ordered(s, ordered, n, list, clock_mono_ns());
+    watch_now(s, list);
+    s->is_watch_taken = false;
+    free(list);
+}
+
+static bool have_taken(const struct sensor *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (!worker_has_watch(s->workers[i]))
+            return false;
+    return true;
+}
+
+/* Orders that came, went or are over since the last look. */
+static void look_at_orders(struct sensor *s)
+{
+    struct control_watch ordered[CONTROL_ORDERS_MAX];
+    uint64_t version;
+    publish_ordered(s->publish, ordered, &version);
+    if (version != s->watch_version || (s->watch_until != 0 && clock_mono_ns() >= s->watch_until))
+        watch(s);
+    if (s->is_watch_taken || !have_taken(s))
+        return;
+    publish_watched(s->publish, s->watch_version);
+    s->is_watch_taken = true;
+}
+
+static void watch_home(struct sensor *s, const struct prefix *prefixes, size_t n)
+{
+    if (publish_home(s->publish, prefixes, n) < 0) {
+        log_error("event=watch_failed reason=\"no memory\"");
+        return;
+    }
+    memcpy(s->home, prefixes, n * sizeof *prefixes);
+    s->home_count = n;
+    watch(s);
 }
 
 static void reload(struct sensor *s)
@@ -311,7 +419,7 @@ static void reload(struct sensor *s)
     } else {
         log_level_set(wanted->log_level);
         if (s->conf.penny.mode != PENNY_OFF) /* else nobody would test what is handed over */
-            watch(s, wanted->penny.prefixes, wanted->penny.prefix_count);
+            watch_home(s, wanted->penny.prefixes, wanted->penny.prefix_count);
         if (needs_restart(&s->conf, wanted))
             log_warn("event=reload_partial reason=\"only penny.prefixes and log.level change "
                      "live; the rest needs a restart\"");
@@ -340,7 +448,7 @@ static void wait_for_end(struct sensor *s, const sigset_t *signals)
         } else if (signal == SIGTERM || signal == SIGINT) {
             s->stop_reason = signal == SIGTERM ? "SIGTERM" : "SIGINT";
             return;
-        } else if (is_over(s)) {
+        } else if (look_at_orders(s), is_over(s)) {
             s->stop_reason = s->conf.source.driver == SOURCE_PCAP ? "end of capture"
                                                                   : "the packet source failed";
             return;

@@ -253,6 +253,8 @@ static int take(struct receive *r, struct wire_message *m, char sensor[static WI
     case WIRE_ACK:
     case WIRE_AGAIN:
     case WIRE_REFUSE:
+    case WIRE_ORDER:
+    case WIRE_STOP:
         break; /* ours to say, not a sensor's */
     }
     counter_add(r->counters, COUNTER_messages_malformed, 1);

@@ -45,11 +45,12 @@ static int put_test_started(struct store *s, const char *sensor, const char *pop
     field_text_or_null(p, WORD_OF(test_mode_words, t->mode));
     field_text(p, t->rule);
     field_time(p, t->started_at);
+    field_bigint_or_null(p, t->order_id);
     return session_run(s,
                        "INSERT INTO penstock.penny_test_entry"
                        " (test_id, sensor, pop, prefix, router, interface, vlan, mac, peer_as,"
-                       " mode, rule, started_at)"
-                       " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+                       " mode, rule, started_at, order_id)"
+                       " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
                        " ON CONFLICT (sensor, test_id) DO NOTHING",
                        "writing a test that began", note);
 }
@@ -70,6 +71,9 @@ static void test_numbers(struct record *p, const struct event_test_ended *t)
     field_bigint(p, t->invalid);
     field_bigint(p, t->controls);
     field_bigint(p, t->duplicates);
+    field_bigint_or_null(p, t->packets);
+    field_bigint_or_null(p, t->data);
+    field_bigint_or_null(p, t->order_id);
 }
 
 /* Stands on its own: the event of its beginning may be among those that a sensor gave up. */
@@ -95,9 +99,9 @@ static int put_test_ended(struct store *s, const char *sensor, const char *pop,
         " (test_id, sensor, pop, prefix, router, interface, vlan, mac, peer_as, mode, rule,"
         " started_at, ended_at, verdict, reason, genuine_probability, genuine_fraction,"
         " genuine_low, genuine_high, genuine_evidence, open_evidence, flows, droppable, drops,"
-        " retransmitted, unanswered, invalid, controls, duplicates)"
+        " retransmitted, unanswered, invalid, controls, duplicates, packets, data, order_id)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-        " $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)"
+        " $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)"
         " ON CONFLICT (sensor, test_id) DO UPDATE SET"
         " ended_at = excluded.ended_at, verdict = excluded.verdict, reason = excluded.reason,"
         " genuine_probability = excluded.genuine_probability,"
@@ -107,7 +111,8 @@ static int put_test_ended(struct store *s, const char *sensor, const char *pop,
         " droppable = excluded.droppable, drops = excluded.drops,"
         " retransmitted = excluded.retransmitted, unanswered = excluded.unanswered,"
         " invalid = excluded.invalid, controls = excluded.controls,"
-        " duplicates = excluded.duplicates",
+        " duplicates = excluded.duplicates, packets = excluded.packets, data = excluded.data,"
+        " order_id = excluded.order_id",
         "writing a test that ended", note);
 }
 

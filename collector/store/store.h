@@ -51,6 +51,19 @@ bool store_is_away(const struct store *s);
  * store_begin do the same on a new one. ERR_BUSY: another is; the note says who. ERR_DATABASE. */
 int store_claim(struct store *s, struct note *note);
 
+/* What was said in SQL, on the channel of that name. */
+enum store_heard {
+    HEARD_ORDER = 1,       /* penstock_order: penstock.test_order changed */
+    HEARD_EXPECTATION = 2, /* penstock_expectation: penstock.expectation changed */
+    HEARD_ALERT_WORD = 4   /* penstock_alert_word: somebody said a word on an alert */
+};
+/* Listens from now on, also after the connection was made again. The first store_heard after either
+ * says all three, for nobody knows what was said before. ERR_DATABASE. */
+int store_listen(struct store *s, struct note *note);
+/* What others said since it was asked last (a set of store_heard); never waits. ERR_DATABASE: the
+ * session ended, and this is how a collector with nothing to write finds out. */
+int store_heard(struct store *s, unsigned *what, struct note *note);
+
 /* Brings the schema to this version, as its owner; several at once are serialised. *applied: steps
  * done. */
 int store_migrate(struct store *s, unsigned *applied, struct note *note);
@@ -90,6 +103,9 @@ int store_put_event(struct store *s, const char *sensor, const char *pop, const 
 int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note);
 int store_put_epoch(struct store *s, const struct epoch_row *row, struct note *note);
 int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note);
+/* A map entry that is no more is deleted; before the entries that are put in the same transaction,
+ * so that one that ended and came again is there. */
+int store_drop_ingress(struct store *s, const struct ingress_row *row, struct note *note);
 int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
 /* announce: also a row of the journal penstock.alert_event, and NOTIFY penstock_alert with the
  * alert_id, seen by listeners when this commits; not if a person's word that the collector has not

@@ -157,6 +157,17 @@ static const struct conf_row rows[] = {
     {"tally.max_cells", CONF_UNSIGNED, AT(conf.tally.max_cells), .value = "65536", .min = 1, .max = 16777216, .unit = "cells",
      .help = "Most pairs of prefix and ingress per interval; packets beyond are counted as overflow."},
 
+    {"control.enabled", CONF_BOOL, AT(conf.control.enabled), .value = "true",
+     .help = "Whether the collector may order tests here (docs/orders.md). Every limit of penny holds for them, too; without penny.mode active there are none."},
+    {"control.max_orders", CONF_UNSIGNED, AT(conf.control.max_orders), .value = "16", .min = 1, .max = CONTROL_ORDERS_MAX, .unit = "orders",
+     .help = "Most orders at once; one more is refused."},
+    {"control.min_v4_length", CONF_UNSIGNED, AT(conf.control.min_v4), .value = "16", .min = 0, .max = 32, .unit = "bits",
+     .help = "Shortest IPv4 prefix that may be ordered: all its traffic passes the workers while it is tested."},
+    {"control.min_v6_length", CONF_UNSIGNED, AT(conf.control.min_v6), .value = "32", .min = 0, .max = 128, .unit = "bits",
+     .help = "Shortest IPv6 prefix that may be ordered."},
+    {"control.max_lease", CONF_DURATION, AT(conf.control.max_lease_ns), .value = "10m", .min = SECONDS(1), .max = SECONDS(86400),
+     .help = "Longest that an order lasts, whatever the collector says."},
+
     {"publish.endpoint", CONF_TEXT, AT(conf.publish.endpoint), .example = "tcp://192.0.2.10:5560",
      .help = "The collector's address. Required, except with --capture."},
     {"publish.certificate", CONF_TEXT, AT(conf.publish.certificate), .example = "/etc/penstock/ams1.cert",

@@ -1,6 +1,7 @@
 /* The sensor's whole configuration: each module's own struct, side by side. */
 #pragma once
 
+#include "sensor/control/control.h"
 #include "sensor/packet/ingress_table.h"
 #include "sensor/penny/penny.h"
 #include "sensor/publish/publish.h"
@@ -22,7 +23,8 @@ struct sensor_conf {
     struct scan_conf scan;
     struct tally_conf tally;
     struct publish_conf publish;
-    char metrics_listen[128]; /* "": none */
+    struct control_conf control; /* main() fills in why_not and home */
+    char metrics_listen[128];    /* "": none */
     enum log_level log_level;
 };
 

@@ -77,7 +77,8 @@ struct test {
     uint32_t repeats_drawn;  /* units of depth 1 and beyond */
     uint64_t droppable, came;
     uint64_t heavy_at; /* verdict.all_segments when a heavy flow, not tested yet, sent its last */
-    uint64_t rest_until_ns;    /* no flow is asked for a segment before */
+    uint64_t rest_until_ns;           /* no flow is asked for a segment before */
+    uint64_t packets_seen, data_seen; /* all that came, and of it TCP with payload */
     uint64_t data, disordered; /* segments with data; of those, not at the end of what was seen */
     bool is_blind;             /* packets went past unseen: it ends for that */
 };
@@ -90,6 +91,7 @@ struct penny {
     struct lpm watched;
     struct prefix *prefixes; /* sorted */
     uint32_t prefix_count, watch;
+    uint32_t *left; /* of each prefix: what may still be withheld for it; PENNY_NO_LIMIT */
     struct aggregate *aggregates; /* prefix index times ingresses, plus ingress index */
     struct flow_table flows;
     uint32_t sample_hand, sample_left; /* next flow to look at; looks until the round is over */

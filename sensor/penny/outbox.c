@@ -93,6 +93,8 @@ struct event_test_ended *outbox_ended_add(struct penny *p, const struct test *t,
     e->started_at = (int64_t)t->started_ns;
     e->ended_at = (int64_t)p->now_ns;
     e->verdict = (uint8_t)word;
+    e->packets = t->packets_seen;
+    e->data = t->data_seen;
     snprintf(e->reason, sizeof e->reason, "%s", reason);
     return e;
 }

@@ -103,6 +103,7 @@ void penny_free(struct penny *p)
     handshakes_clear(&p->handshakes);
     paper_free(p);
     free(p->prefixes);
+    free(p->left);
     free(p->aggregates);
     free(p->units);
     free(p->events);
@@ -310,6 +311,7 @@ static enum verdict_frame draw(struct penny *p, struct test *t, struct flow *flo
     if (serial == t->policy.next) {
         p->event_reserved++;
         test_rate_spend(p);
+        test_limit_spend(p, t);
     }
     bool is_dropped = drop_policy_take(&t->policy, serial, &flow->turn, p->now_ns);
     struct unit *u = unit_new(p, t, flow, serial);
@@ -415,6 +417,10 @@ enum verdict_frame penny_packet(struct penny *p, const struct packet *packet, ui
         flow = NULL;
     }
     struct test *t = aggregate_test(p, aggregate);
+    if (t != NULL) {
+        t->packets_seen++;
+        t->data_seen += is_tcp && is_data(packet);
+    }
     if (flow != NULL)
         return flow_packet(p, flow, t, packet);
     if (t == NULL || !is_tcp || !is_taken_in(p, packet, aggregate, hash))

@@ -42,6 +42,7 @@ enum penny_rule { PENNY_RANDOMISED, PENNY_PAPER };
 
 #define PENNY_PREFIXES_MAX 1024
 #define PAPER_DROPS_MAX    12 /* the paper's rule judges over as many */
+#define PENNY_NO_LIMIT     UINT32_MAX
 
 struct penny_conf {
     enum penny_mode mode;
@@ -81,6 +82,12 @@ void penny_free(struct penny *p); /* NULL is fine */
 /* Replaces the watched prefixes; tests of prefixes that are gone end as inconclusive. 0 or -ENOMEM.
  */
 int penny_watch(struct penny *p, const struct prefix *prefixes, size_t n);
+
+/* At most so many segments are withheld for that watched prefix, by all its tests together, while
+ * it stays watched; each test keeps penny_conf's limits as well. Counts from the first call:
+ * another for a prefix that has a limit changes nothing, except PENNY_NO_LIMIT, which takes it
+ * away. Not for PENNY_PAPER, which counts for itself. */
+void penny_limit(struct penny *p, const struct prefix *prefix, uint32_t drops);
 
 /* Touches the cache lines that penny_packet will need; for the first pass over a burst. The packet
  * stays where and as it is until it is decided; packets are decided in this order. */

@@ -147,16 +147,34 @@ static uint32_t budget_of(const struct penny_conf *c)
     return c->budget > c->max_drops ? c->budget : c->max_drops;
 }
 
+static uint32_t *left_of(const struct penny *p, const struct test *t)
+{
+    return &p->left[t->aggregate / p->ingress->count];
+}
+
+void test_limit_spend(struct penny *p, const struct test *t)
+{
+    uint32_t *left = left_of(p, t);
+    if (*left != PENNY_NO_LIMIT && *left > 0)
+        --*left;
+}
+
 /* A repeat that took part in a draw counts as a drop, whatever its coin: so the budget holds, and
  * its rest tells nothing. Where some drops are long unanswered, those will tell: no more are needed
  * until then. */
-uint32_t test_blocks_limit(const struct penny *p, const struct test *t)
+static uint32_t own_limit(const struct penny *p, const struct test *t)
 {
     bool is_proven = t->verdict.genuine >= t->verdict.log_threshold;
     if (t->policy.old >= (is_proven ? WAIT_FOR : WAIT_FOR_ALL))
         return t->policy.next - 1;
     uint32_t limit = is_nothing_against(t) ? p->conf->max_drops : budget_of(p->conf);
     return limit > t->repeats_drawn ? limit - t->repeats_drawn : 0;
+}
+
+uint32_t test_blocks_limit(const struct penny *p, const struct test *t)
+{
+    uint32_t own = own_limit(p, t), left = *left_of(p, t), drawn = t->policy.next - 1;
+    return left < own - (own < drawn ? own : drawn) ? drawn + left : own;
 }
 
 bool test_rate_allows(const struct penny *p)
@@ -175,8 +193,8 @@ void test_rate_spend(struct penny *p)
 
 bool test_may_draw_repeat(const struct penny *p, const struct test *t)
 {
-    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && test_rate_allows(p) &&
-           units_have_room(p) && outbox_room(p) > 0;
+    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && *left_of(p, t) > 0 &&
+           test_rate_allows(p) && units_have_room(p) && outbox_room(p) > 0;
 }
 
 /* It would have sent some of the last segments. */

@@ -33,6 +33,9 @@ static inline bool test_flow_is_spent(const struct penny *p, const struct flow *
 bool test_rate_allows(const struct penny *p);
 void test_rate_spend(struct penny *p);
 
+/* A draw also costs one of what may be withheld for the prefix, where that is limited. */
+void test_limit_spend(struct penny *p, const struct test *t);
+
 /* Has the budget, and all memory, room for one more repeat that may be withheld? */
 bool test_may_draw_repeat(const struct penny *p, const struct test *t);
 

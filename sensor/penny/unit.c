@@ -277,6 +277,7 @@ static bool draw_repeat(struct penny *p, struct test *t, struct flow *flow, cons
     t->repeats_drawn++;
     flow->turn.draws++;
     test_rate_spend(p);
+    test_limit_spend(p, t);
     t->droppable++;
     t->last_unit_ns = p->now_ns;
     verdict_draw(&t->verdict, depth, u->is_dropped);

@@ -27,15 +27,18 @@ static uint32_t sort_prefixes(struct prefix *list, size_t n)
 static int build_watch(struct penny *p, struct penny *next, const struct prefix *list, size_t n)
 {
     *next = (struct penny){.prefixes = malloc((n + 1) * sizeof *next->prefixes)};
+    next->left = malloc((n + 1) * sizeof *next->left);
     next->aggregates = calloc((n + 1) * p->ingress->count, sizeof *next->aggregates);
     int err = lpm_init(&next->watched);
-    if (next->prefixes == NULL || next->aggregates == NULL || err != 0)
+    if (next->prefixes == NULL || next->left == NULL || next->aggregates == NULL || err != 0)
         return -ENOMEM;
     if (n > 0)
         memcpy(next->prefixes, list, n * sizeof *list);
     next->prefix_count = sort_prefixes(next->prefixes, n);
     for (uint32_t i = 0; i < next->prefix_count && err == 0; i++)
         err = lpm_set(&next->watched, &next->prefixes[i], i);
+    for (uint32_t i = 0; i < next->prefix_count && err == 0; i++)
+        next->left[i] = PENNY_NO_LIMIT;
     for (uint32_t i = 0; i < next->prefix_count * p->ingress->count; i++)
         next->aggregates[i].test = NONE;
     return err;
@@ -57,6 +60,8 @@ static void move_aggregates(struct penny *p, struct penny *next)
         while (at < next->prefix_count && prefix_compare(&next->prefixes[at], &p->prefixes[i]) < 0)
             at++;
         bool stays = at < next->prefix_count && prefix_equal(&next->prefixes[at], &p->prefixes[i]);
+        if (stays)
+            next->left[at] = p->left[i];
         for (uint32_t j = 0; j < ingresses; j++) {
             struct aggregate *old = &p->aggregates[i * ingresses + j];
             if (old->test != NONE && !stays)
@@ -79,6 +84,7 @@ int penny_watch(struct penny *p, const struct prefix *prefixes, size_t n)
         struct penny old = *p;
         p->watched = next.watched;
         p->prefixes = next.prefixes;
+        p->left = next.left;
         p->aggregates = next.aggregates;
         p->prefix_count = next.prefix_count;
         p->watch++;
@@ -86,6 +92,20 @@ int penny_watch(struct penny *p, const struct prefix *prefixes, size_t n)
     }
     lpm_clear(&next.watched);
     free(next.prefixes);
+    free(next.left);
     free(next.aggregates);
     return err;
+}
+
+void penny_limit(struct penny *p, const struct prefix *prefix, uint32_t drops)
+{
+    const struct prefix *found =
+        p->prefix_count == 0
+            ? NULL
+            : bsearch(prefix, p->prefixes, p->prefix_count, sizeof *prefix, compare_prefixes);
+    if (found == NULL)
+        return;
+    uint32_t left = p->left[found - p->prefixes];
+    if (left == PENNY_NO_LIMIT || drops == PENNY_NO_LIMIT)
+        p->left[found - p->prefixes] = drops;
 }

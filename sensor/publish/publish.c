@@ -42,6 +42,9 @@ struct publish {
     unsigned on_the_way;
     uint64_t greeted_seq; /* first_seq of our last hello */
     bool said_goodbye;
+    /* the collector's orders: this thread feeds them, main() watches for them */
+    pthread_mutex_t ordering;
+    struct control *control; /* NULL: none are taken */
     /* set by publish_close, read by the thread: the rest is written before `stopping` is */
     uint64_t stop_before;
     char stop_reason[64];
@@ -58,12 +61,65 @@ static void spool_event(struct publish *p, const struct event *e, uint64_t now)
     }
 }
 
+/* Tests of ordered prefixes get their order's number. The many other events need no lock. */
+static const struct event *ordered_event(struct publish *p, const struct event *e,
+                                         struct event *copy, uint64_t now)
+{
+    if (p->control == NULL || (e->type != EVENT_test_started && e->type != EVENT_test_ended))
+        return e;
+    *copy = *e;
+    pthread_mutex_lock(&p->ordering);
+    control_event(p->control, copy, now);
+    pthread_mutex_unlock(&p->ordering);
+    return copy;
+}
+
+/* Orders that are over are told behind the ends of their tests. */
+static void tend_orders(struct publish *p, bool is_end, uint64_t now)
+{
+    struct event e;
+    if (p->control == NULL)
+        return;
+    pthread_mutex_lock(&p->ordering);
+    control_tick(p->control, now);
+    if (is_end)
+        control_finish(p->control);
+    while (spool_has_room(p->spool) && control_take(p->control, &e)) {
+        e.at = clock_wall_ns();
+        spool_event(p, &e, now);
+        log_info("event=order_ended order=%" PRIu64 " reason=%s", e.order_ended.order_id,
+                 event_word("order_reason", e.order_ended.reason));
+    }
+    pthread_mutex_unlock(&p->ordering);
+}
+
+static void take_order(struct publish *p, const struct wire_message *m, uint64_t now)
+{
+    char prefix[PREFIX_TEXT] = "-";
+    if (p->control == NULL || p->said_goodbye)
+        return;
+    if (m->kind == WIRE_ORDER)
+        prefix_format(&m->prefix, prefix);
+    log_debug("event=%s order=%" PRIu64 " prefix=%s", m->kind == WIRE_ORDER ? "order" : "stop",
+              m->order_id, prefix);
+    pthread_mutex_lock(&p->ordering);
+    control_message(p->control, m, now);
+    pthread_mutex_unlock(&p->ordering);
+}
+
+/* Fixed after publish_open, as the scale of the stamps is: no lock. */
+static uint64_t stamp(const struct publish *p, uint64_t now)
+{
+    return p->control == NULL ? 0 : control_stamp(p->control, now);
+}
+
 static bool take_from(struct publish *p, struct ring *ring, uint64_t now)
 {
     const struct event *e;
+    struct event copy;
     unsigned taken = 0;
     while (taken < TAKE_AT_ONCE && spool_has_room(p->spool) && (e = ring_front(ring)) != NULL) {
-        spool_event(p, e, now);
+        spool_event(p, ordered_event(p, e, &copy, now), now);
         ring_release(ring);
         taken++;
     }
@@ -237,6 +293,10 @@ static void take_message(struct publish *p, const struct wire_message *m, uint64
     case WIRE_REFUSE:
         take_refuse(p, m, now);
         return;
+    case WIRE_ORDER:
+    case WIRE_STOP:
+        take_order(p, m, now);
+        return;
     case WIRE_HELLO:
     case WIRE_BATCH:
         break; /* ours to say, not the collector's */
@@ -266,7 +326,9 @@ static void say_hello(struct publish *p, uint64_t now)
     struct wire_message m = {.kind = WIRE_HELLO,
                              .version = WIRE_VERSION,
                              .epoch = spool_epoch(p->spool),
-                             .next_seq = spool_next(p->spool)};
+                             .next_seq = spool_next(p->spool),
+                             .orders = p->control == NULL ? 0 : control_number(p->control),
+                             .stamp = stamp(p, now)};
     if (spool_first(p->spool, &m.first_seq) < 0)
         return;
     snprintf(m.name, sizeof m.name, "%s", p->conf.sensor);
@@ -316,6 +378,7 @@ static bool send_batch(struct publish *p, const struct record *r)
                              .epoch = spool_epoch(p->spool),
                              .first_seq = r->first,
                              .count = r->count,
+                             .stamp = stamp(p, clock_mono_ns()),
                              .events = r->events,
                              .events_len = r->len};
     if (p->may_zip)
@@ -358,8 +421,10 @@ static bool is_finished(struct publish *p, bool rings_empty, uint64_t now)
 {
     if (!atomic_load_explicit(&p->stopping, memory_order_acquire))
         return false;
-    if (rings_empty && !p->said_goodbye && spool_has_room(p->spool))
+    if (rings_empty && !p->said_goodbye && spool_has_room(p->spool)) {
+        tend_orders(p, true, now);
         say_stopped(p, now);
+    }
     if (p->said_goodbye && is_delivered(p))
         return true;
     if (now < p->stop_before)
@@ -388,6 +453,8 @@ static void *publish_main(void *arg)
         bool is_open = connected && p->link.state == LINK_OPEN;
         bool may_send = spool_let_out(p->spool, is_open, now) == 0 && is_open;
         bool busy = take_events(p, now);
+        if (!p->said_goodbye)
+            tend_orders(p, false, now);
         commit(p, now);
         if (is_finished(p, !busy && rings_are_empty(p), now))
             return NULL;
@@ -424,6 +491,8 @@ static void publish_free(struct publish *p)
     credentials_forget(&p->credentials);
     spool_close(p->spool);
     wire_zip_free(p->zip);
+    control_free(p->control);
+    pthread_mutex_destroy(&p->ordering);
     free(p->rings);
     free(p);
 }
@@ -440,6 +509,7 @@ static int publish_new(const struct publish_conf *conf, struct ring *const *ring
     }
     for (size_t i = 0; i < n; i++)
         copy[i] = rings[i];
+    pthread_mutex_init(&p->ordering, NULL);
     p->conf = *conf;
     p->rings = copy;
     p->ring_count = n;
@@ -462,6 +532,12 @@ int publish_open(const struct publish_conf *conf, struct ring *const *rings, siz
     err = publish_new(conf, rings, n, counters, &p);
     if (err < 0)
         return note_set(note, err, "no memory for the publisher");
+    if (conf->control != NULL)
+        err = control_new(conf->control, conf->seed, clock_mono_ns(), &p->control);
+    if (err < 0) {
+        publish_free(p);
+        return note_set(note, err, "no memory for orders");
+    }
     if (conf->credentials != NULL)
         p->credentials = *conf->credentials;
     else
@@ -529,4 +605,35 @@ uint64_t publish_close(struct publish *p, const char *reason)
         log_info("event=spooled count=%" PRIu64 " reason=\"not acknowledged yet\"", held);
     publish_free(p);
     return lost;
+}
+
+int publish_home(struct publish *p, const struct prefix *prefixes, size_t n)
+{
+    if (p->control == NULL)
+        return 0;
+    pthread_mutex_lock(&p->ordering);
+    int err = control_home(p->control, prefixes, n, clock_mono_ns());
+    pthread_mutex_unlock(&p->ordering);
+    return err;
+}
+
+size_t publish_ordered(struct publish *p, struct control_watch out[static CONTROL_ORDERS_MAX],
+                       uint64_t *version)
+{
+    *version = 0;
+    if (p->control == NULL)
+        return 0;
+    pthread_mutex_lock(&p->ordering);
+    size_t n = control_watch(p->control, out, version);
+    pthread_mutex_unlock(&p->ordering);
+    return n;
+}
+
+void publish_watched(struct publish *p, uint64_t version)
+{
+    if (p->control == NULL)
+        return;
+    pthread_mutex_lock(&p->ordering);
+    control_watched(p->control, version, clock_mono_ns());
+    pthread_mutex_unlock(&p->ordering);
 }

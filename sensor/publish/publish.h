@@ -9,6 +9,7 @@
  * is lost silently, intervals only get longer. */
 #pragma once
 
+#include "sensor/control/control.h"
 #include "sensor/publish/credentials.h"
 #include "shared/base/err.h"
 #include "shared/base/metrics.h"
@@ -29,6 +30,8 @@ struct publish_conf {
     uint64_t stop_wait_ns; /* on stop: wait so long for the last acknowledgement */
     uint64_t ping_ns;      /* silence after which the collector is asked for a sign; 0: 1 s */
     uint64_t dead_ns;      /* silence after which the connection is made anew; 0: 15 s */
+    const struct control_conf *control; /* borrowed until publish_open returns; NULL: no orders */
+    uint64_t seed;                      /* for control_new */
 };
 
 struct publish;
@@ -41,6 +44,14 @@ struct publish;
  * ERR_CONF, ERR_BUSY, ERR_NETWORK, -errno with a note. */
 int publish_open(const struct publish_conf *conf, struct ring *const *rings, size_t n,
                  struct counters *counters, struct publish **out, struct note *note);
+
+/* The collector's orders (sensor/control/). Any thread; none of these waits for the network.
+ * publish_home: the configuration's prefixes changed. publish_ordered: what is to be watched
+ * besides; *version tells whether that changed. publish_watched: that list is in force. */
+int publish_home(struct publish *p, const struct prefix *prefixes, size_t n);
+size_t publish_ordered(struct publish *p, struct control_watch out[static CONTROL_ORDERS_MAX],
+                       uint64_t *version);
+void publish_watched(struct publish *p, uint64_t version);
 
 /* Drains the rings (their writers must have ended), says sensor_stopped, waits up to stop_wait_ns
  * for the last acknowledgement and ends the thread. What is not acknowledged stays in the spool,

@@ -34,6 +34,7 @@ enum event_class event_class(unsigned type)
     case EVENT_test_started:
     case EVENT_drop:
     case EVENT_test_ended:
+    case EVENT_order_ended:
     case EVENT_passive_total:
         return CLASS_EVIDENCE;
     default:

@@ -56,8 +56,10 @@
 #define DRAIN_NS (2 * NS_PER_S)
 
 struct watch {
+    unsigned number;
     size_t count;
-    struct prefix prefixes[];
+    struct prefix *prefixes; /* behind the limits, in the same memory */
+    uint32_t limits[];       /* of each prefix; 0: none */
 };
 
 struct worker {
@@ -92,6 +94,7 @@ struct worker {
     struct counters counters;
     /* shared with the thread that started us */
     alignas(64) struct watch *_Atomic watch; /* the next list; NULL: taken */
+    atomic_uint watches_given, watches_taken;
     atomic_bool must_stop, has_ended;
     pthread_t thread;
     sem_t opened;
@@ -301,6 +304,10 @@ static void take_watch(struct worker *w)
         return;
     if (w->penny != NULL && penny_watch(w->penny, next->prefixes, next->count) != 0)
         log_error("event=watch_failed queue=%u reason=\"no memory\"", w->conf.queue);
+    for (size_t i = 0; w->penny != NULL && i < next->count; i++)
+        penny_limit(w->penny, &next->prefixes[i],
+                    next->limits[i] == 0 ? PENNY_NO_LIMIT : next->limits[i]);
+    atomic_store(&w->watches_taken, next->number);
     free(next);
 }
 
@@ -612,16 +619,25 @@ int worker_join(struct worker *w)
     return w->result;
 }
 
-int worker_watch(struct worker *w, const struct prefix *prefixes, size_t n)
+int worker_watch(struct worker *w, const struct prefix *prefixes, const uint32_t *limits, size_t n)
 {
-    struct watch *next = malloc(sizeof *next + n * sizeof *prefixes);
+    struct watch *next = calloc(1, sizeof *next + n * (sizeof *prefixes + sizeof *limits));
     if (next == NULL)
         return -ENOMEM;
     next->count = n;
+    next->prefixes = (struct prefix *)(void *)&next->limits[n];
     if (n != 0)
         memcpy(next->prefixes, prefixes, n * sizeof *prefixes);
+    if (n != 0 && limits != NULL)
+        memcpy(next->limits, limits, n * sizeof *limits);
+    next->number = atomic_fetch_add(&w->watches_given, 1) + 1;
     free(atomic_exchange(&w->watch, next)); /* one that was never taken is out of date */
     return 0;
+}
+
+bool worker_has_watch(const struct worker *w)
+{
+    return atomic_load(&w->watches_taken) == atomic_load(&w->watches_given);
 }
 
 /* ---- life ---- */

@@ -53,7 +53,17 @@ enum {
     PASSIVE_REPLACED,
     PASSIVE_STOPPED,
     PASSIVE_SHUTDOWN
-}; /* words: passive_end */
+};                                  /* words: passive_end */
+enum { ORDER_ENDED, ORDER_FAILED }; /* words: order_state */
+enum {
+    REASON_ENDED,           /* its tests ran to their verdicts */
+    REASON_NO_TRAFFIC,      /* no packet of the prefix came in time */
+    REASON_NO_TCP,          /* packets came, and none that could be tested */
+    REASON_LEASE_OVER,      /* the time that the collector gave was over first */
+    REASON_STOPPED,         /* the collector said stop, or the sensor was stopped */
+    REASON_REFUSED,         /* not begun: a limit, a mode, a length */
+    REASON_ALREADY_WATCHED, /* not begun: the prefix, or one that overlaps it, is watched */
+};                          /* words: order_reason */
 
 /* Member declarations by type. */
 #define EVENT_MEMBER_U64(name, arg)                   uint64_t name;

@@ -11,12 +11,19 @@
  *   ping     either -> other       answered by pong
  *   pong
  *   refuse   collector -> sensor   version or name not accepted; reason says why
+ *   order    collector -> sensor   test this prefix until the lease is over; the answer is an event
+ *   stop     collector -> sensor   end that order now
  *
  * Rules. A sensor keeps events until an ack covers them. On welcome {epoch, seq} it goes back to
  * seq+1 if the epoch is its own, to its first event otherwise. At most `credit` batches may be
  * without ack. The collector takes a sensor's events in order only; repeats are skipped and
  * acknowledged, a batch that starts beyond the next number is answered with `again`, unless it says
  * itself that the numbers between will never come.
+ *
+ * Orders. Only a sensor whose hello said `orders` gets them. The lease counts from `stamp`, the
+ * sensor's own clock as its last hello or batch told it: however long an order was on its way, the
+ * sensor ends it no later than the collector thinks. An order is sent again after a while and after
+ * every welcome; a sensor knows those that it has, or had, by order_id.
  *
  * Decoding never trusts a length: every count and string is checked against what is there and
  * against the limits below; nesting beyond WIRE_DEPTH is refused before it is parsed. */
@@ -46,7 +53,9 @@ enum wire_kind {
     WIRE_AGAIN,
     WIRE_PING,
     WIRE_PONG,
-    WIRE_REFUSE
+    WIRE_REFUSE,
+    WIRE_ORDER,
+    WIRE_STOP
 };
 
 struct wire_message {
@@ -67,6 +76,14 @@ struct wire_message {
     /* welcome: 1: batches may be compressed; batch: how long its events were before they were, 0:
      * they are not. 0 from who does not know the key, so who does not know it gets none (zip.h). */
     uint64_t zstd;
+    uint64_t orders;       /* hello: 0: takes no orders; else this process's number, by chance */
+    uint64_t stamp;        /* hello, batch: the sensor's steady clock, ns, from a start of its own;
+                              order: the latest that was heard, from which the lease counts */
+    uint64_t order_id;     /* order, stop */
+    struct prefix prefix;  /* order: the source prefix to test */
+    uint64_t lease;        /* order: ns that it may last */
+    uint64_t wait;         /* order: ns that it may wait for a first packet */
+    uint64_t drops;        /* order: most segments that may be withheld for it */
     uint32_t count;        /* batch: number of events */
     const uint8_t *events; /* batch, decoded: the encoded events, one after another; borrowed */
     size_t events_len;
@@ -91,6 +108,7 @@ int wire_encode(const struct wire_message *m, uint8_t *out, size_t room);
 
 /* Decodes a message; m->events points into data. 0, ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LONG. On 0 a
  * hello has 1 <= first_seq <= next_seq; a batch has 1 <= count <= WIRE_BATCH_EVENTS, first_seq >=
- * 1, after < first_seq, and no number of it beyond 2^63-1. Whether its events decode is seen one by
- * one. Compressed ones stay so: wire_unzip. */
+ * 1, after < first_seq, and no number of it beyond 2^63-1; an order has an order_id, a prefix
+ * without host bits, a lease and drops, a stop an order_id. Whether its events decode is seen one
+ * by one. Compressed ones stay so: wire_unzip. */
 int wire_decode(const uint8_t *data, size_t len, struct wire_message *m);

@@ -380,11 +380,11 @@ static const char *const contract[][2] = {
     {"ingress_map",
      "prefix pop router interface vlan mac peer_as state genuine_probability genuine_fraction"
      " genuine_low genuine_high share packets bytes expected expected_by tests first_seen last_seen"
-     " last_test_at"},
+     " last_test_at bgp rpki origin_as genuine_share genuine_since bundle"},
     {"penny_test",
      "test_id sensor pop prefix router interface mode started_at ended_at verdict"
      " genuine_probability genuine_fraction genuine_low genuine_high flows droppable drops"
-     " retransmitted unanswered duplicates reason"},
+     " retransmitted unanswered duplicates reason order_id packets data"},
     {"penny_drop",
      "test_id src dst src_port dst_port seq length dropped_at outcome answered_after"},
     {"scan_window", "sensor pop started_at ended_at direction total_entropy bin_entropy probes "
@@ -393,6 +393,9 @@ static const char *const contract[][2] = {
      "test_id sensor pop src dst src_port dst_port started_at ended_at start_reason end_reason data"
      " pure_ack keep_alives in_order out_of_order duplicates gaps gaps_late gaps_open"
      " gaps_forgotten bytes unseen coverage rst syn_only"},
+    {"test_order",
+     "order_id prefix pop sensor mode requested_by reason state requested_at started_at ended_at"
+     " test_id verdict result detail max_drops drops packets data lease_until"},
     {"sensor", "name pop version first_seen last_seen epoch last_seq state"},
     {"sensor_gap", "sensor from_seq to_seq reason at"},
     {"alert",
@@ -426,7 +429,7 @@ static void contract_columns_have_the_contract_s_types(void **state)
         ask(f->client,
             "SELECT table_name, column_name, data_type FROM information_schema.columns"
             " WHERE table_schema = 'penstock' AND data_type <> CASE"
-            " WHEN column_name ~ '(_at|_seen)$|^at$' THEN 'timestamp with time zone'"
+            " WHEN column_name ~ '(_at|_seen|_since)$|^at$' THEN 'timestamp with time zone'"
             " WHEN column_name = 'prefix' THEN 'cidr'"
             " WHEN column_name IN ('src', 'dst') THEN 'inet'"
             " WHEN column_name IN ('peer_as', 'epoch', 'last_seq', 'seq') THEN 'bigint'"
@@ -471,7 +474,8 @@ static void event_tables_have_brin_but_no_unique_index_and_no_default_partition(
     assert_string_equal(ask(f->client,
                             "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace ="
                             " 'penstock'::regnamespace ORDER BY 1"),
-                        "ingress_tally\npassive_flow_entry\npassive_total_entry\npenny_drop_entry\n"
+                        "ingress_change_entry\ningress_tally\npassive_flow_entry\npassive_total_"
+                        "entry\npenny_drop_entry\n"
                         "scan_window_entry\nsensor_status");
     assert_string_equal(
         ask(f->client,
@@ -766,7 +770,10 @@ static struct event test_ended(uint64_t seq, const char *src)
                                              .unanswered = 4,
                                              .invalid = 1,
                                              .controls = 228,
-                                             .duplicates = 2};
+                                             .duplicates = 2,
+                                             .packets = 900,
+                                             .data = 800,
+                                             .order_id = 7};
     return e;
 }
 
@@ -787,7 +794,7 @@ static void a_test_is_one_row_from_its_beginning_to_its_end(void **state)
         ask(f->client, "SELECT * FROM penstock.penny_test"),
         "ab000000-0000-0000-0000-000000000001|ams1|AMS|2001:db8:77::/48|ams1-r1|xe-0/0/1|active"
         "|2026-11-21 09:00:00+00|2026-11-21 09:00:05+00|mixed|0.999|0.5|0.25|0.75|4|240|12|7|4|2"
-        "|7 of 12");
+        "|7 of 12|7|900|800");
     assert_string_equal(ask(f->client, "SELECT vlan, mac, peer_as, rule, genuine_evidence,"
                                        " open_evidence, invalid, controls"
                                        " FROM penstock.penny_test_entry"),
@@ -1029,6 +1036,14 @@ static void same_entry(const struct ingress_row *a, const struct ingress_row *b)
     assert_string_equal(a->expected_by, b->expected_by);
     assert_true(a->first_seen == b->first_seen && a->last_seen == b->last_seen);
     assert_true(a->last_test_at == b->last_test_at);
+    assert_int_equal(a->bgp, b->bgp);
+    assert_int_equal(a->rpki, b->rpki);
+    assert_int_equal(a->origin_as, b->origin_as);
+    assert_true(a->evidence_genuine == b->evidence_genuine);
+    assert_true(a->evidence_spoofed == b->evidence_spoofed);
+    assert_true(a->evidence_at == b->evidence_at && a->untestable_at == b->untestable_at);
+    assert_true(a->genuine_since == b->genuine_since && a->genuine_share == b->genuine_share);
+    assert_string_equal(a->bundle, b->bundle);
 }
 
 static void same_alert(const struct alert_row *a, const struct alert_row *b)
@@ -1142,7 +1157,17 @@ static struct ingress_row entry(const char *src, const struct ingress *at)
                                 .tests = 3,
                                 .first_seen = NOV2026 - SECOND,
                                 .last_seen = NOV2026,
-                                .last_test_at = NOV2026 - 1000};
+                                .last_test_at = NOV2026 - 1000,
+                                .bgp = BGP_ALTERNATIVE,
+                                .rpki = RPKI_NOT_FOUND,
+                                .origin_as = UINT32_MAX,
+                                .evidence_genuine = 11.5,
+                                .evidence_spoofed = 0.25,
+                                .evidence_at = NOV2026 - 2000,
+                                .untestable_at = NOV2026 - 3000,
+                                .genuine_since = NOV2026 - 4000,
+                                .genuine_share = 0.0625,
+                                .bundle = "ams1-r1 ae0"};
 }
 
 static void put_entry(struct fixture *f, const struct ingress_row *row)
@@ -1164,6 +1189,11 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
     v6.last_test_at = 0;
     v6.state = STATE_TESTING;
     snprintf(v6.testing_by, sizeof v6.testing_by, "ams1");
+    v6.bgp = BGP_UNKNOWN;
+    v6.rpki = RPKI_UNKNOWN;
+    v6.origin_as = 0;
+    v6.evidence_at = v6.untestable_at = v6.genuine_since = 0;
+    memset(v6.bundle, 0, sizeof v6.bundle);
     put_entry(f, &v4);
     put_entry(f, &v6);
     struct loaded l = {0};
@@ -1175,10 +1205,41 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
         ask(f->client, "SELECT * FROM penstock.ingress_map ORDER BY prefix"),
         "203.0.113.0/24|AMS|ams1-r1|xe-0/0/1|101|02:00:00:00:00:07|4294967295|mixed|0.9375|0.5|0.25"
         "|0.75|0.125|1234567890123|9223372036854775807|f|policy|3|2026-11-21 08:59:59+00"
-        "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00\n"
+        "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00"
+        "|alternative|not_found|4294967295|0.0625|2026-11-21 08:59:59.999996+00|ams1-r1 ae0\n"
         "2001:db8:77::/"
         "48|AMS|r|~|~|~|~|testing|~|~|~|~|0.125|1234567890123|9223372036854775807|~|~|3"
-        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~");
+        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~|~|~|~|0.0625|~|~");
+}
+
+static const char *prefixes_in_the_map(struct fixture *f)
+{
+    return ask(f->client, "SELECT string_agg(prefix || ' ' || tests, ',' ORDER BY prefix)"
+                          " FROM penstock.ingress_map");
+}
+
+static void an_entry_that_ended_is_deleted_and_its_neighbours_are_not(void **state)
+{
+    struct fixture *f = *state;
+    struct ingress_row wide = entry("203.0.112.0/23", &place);
+    struct ingress_row half = entry("203.0.112.0/24", &place);
+    struct ingress_row other = entry("203.0.112.0/23", &(struct ingress){.router = "r"});
+    put_entry(f, &wide);
+    put_entry(f, &other);
+    other.tests = 7;
+    ok(store_begin(f->store, &note));
+    ok(store_put_ingress(f->store, &half, &note));
+    ok(store_drop_ingress(f->store, &wide, &note));
+    ok(store_put_ingress(f->store, &other, &note));
+    ok(store_drop_ingress(f->store, &(struct ingress_row){.pop = "no prefix"}, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(prefixes_in_the_map(f), "203.0.112.0/23 7,203.0.112.0/24 3");
+    ok(store_begin(f->store, &note)); /* one that was never there */
+    ok(store_drop_ingress(f->store, &wide, &note));
+    ok(store_drop_ingress(f->store, &half, &note));
+    ok(store_put_ingress(f->store, &half, &note)); /* and one that comes again */
+    ok(store_commit(f->store, &note));
+    assert_string_equal(prefixes_in_the_map(f), "203.0.112.0/23 7,203.0.112.0/24 3");
 }
 
 static void the_last_of_several_rows_of_one_entry_wins(void **state)
@@ -1371,8 +1432,9 @@ static const char *rights_of(struct fixture *f, const char *role, const char *pr
 static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
 {
     struct fixture *f = *state;
-    assert_string_equal(rights_of(f, "collector", "DELETE"), "alert alert_event sensor_epoch");
-    assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "");
+    assert_string_equal(rights_of(f, "collector", "DELETE"),
+                        "alert alert_event ingress_entry sensor_epoch");
+    assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "ingress_cell_0 ingress_cell_1");
     assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
     assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");
     assert_null(strstr(rights_of(f, "collector", "UPDATE"), "schema_version"));
@@ -1385,7 +1447,7 @@ static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
     assert_string_equal(refusal(c, "CREATE TABLE pg_temp.mine (x int)"), "42501");
     assert_string_equal(refusal(c, "DROP TABLE penstock.ingress_tally"), "42501");
     assert_string_equal(refusal(c, "ALTER TABLE penstock.alert ADD COLUMN x int"), "42501");
-    assert_string_equal(refusal(c, "SELECT * FROM penstock.ingress_tally"), "42501");
+    assert_string_equal(refusal(c, "SELECT * FROM penstock.sensor_status"), "42501");
     assert_string_equal(refusal(c, "SELECT penstock.grant_roles()"), "42501");
     PQfinish(c);
 }
@@ -1576,6 +1638,63 @@ static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
     assert_string_equal(ask(f->client, "SELECT prefix FROM penstock.ingress_of('11.0.7.7')"),
                         "11.0.7.0/24");
     print_lookup_time(f->client);
+}
+
+/* ---- what others say in SQL ---- */
+
+static unsigned heard(struct fixture *f)
+{
+    unsigned what;
+    ok(store_heard(f->store, &what, &note));
+    return what;
+}
+
+/* What the server says may take a moment to come. */
+static unsigned heard_in_time(struct fixture *f)
+{
+    unsigned what = 0;
+    for (int i = 0; i < 500 && what == 0; i++) {
+        what = heard(f);
+        poll(NULL, 0, 10);
+    }
+    return what;
+}
+
+static void a_notification_is_heard_once_and_only_on_our_channels(void **state)
+{
+    struct fixture *f = *state;
+    ok(store_listen(f->store, &note));
+    assert_int_equal(heard(f), HEARD_ORDER | HEARD_EXPECTATION | HEARD_ALERT_WORD);
+    assert_int_equal(heard(f), 0);
+    sql(f->client, "NOTIFY somebody_else; NOTIFY penstock_alert, '7'; NOTIFY penstock_order, '7'");
+    assert_int_equal(heard_in_time(f), HEARD_ORDER);
+    sql(f->client, "BEGIN; NOTIFY penstock_alert_word; NOTIFY penstock_expectation; COMMIT");
+    assert_int_equal(heard_in_time(f), HEARD_EXPECTATION | HEARD_ALERT_WORD);
+    assert_int_equal(heard(f), 0);
+    ok(store_begin(f->store, &note)); /* one that comes between statements is kept */
+    sql(f->client, "NOTIFY penstock_order");
+    ok(store_commit(f->store, &note));
+    assert_int_equal(heard_in_time(f), HEARD_ORDER);
+}
+
+static void a_session_that_ended_while_idle_is_noticed_by_listening(void **state)
+{
+    struct fixture *f = *state;
+    ok(store_load_begin(f->store, &note));
+    assert_int_equal(heard(f), HEARD_ORDER | HEARD_EXPECTATION | HEARD_ALERT_WORD);
+    sql(f->client, kill_others);
+    int err = 0;
+    for (int i = 0; i < 500 && err == 0; i++) {
+        unsigned what;
+        err = store_heard(f->store, &what, &note);
+        poll(NULL, 0, 10);
+    }
+    assert_int_equal(err, ERR_DATABASE);
+    assert_true(store_is_away(f->store));
+    ok(store_load_begin(f->store, &note));
+    assert_int_equal(heard(f), HEARD_ORDER | HEARD_EXPECTATION | HEARD_ALERT_WORD);
+    sql(f->client, "NOTIFY penstock_order");
+    assert_int_equal(heard_in_time(f), HEARD_ORDER);
 }
 
 /* ---- transactions ---- */
@@ -2370,6 +2489,9 @@ int main(void)
         on_schema(a_load_stops_at_the_first_refusal_and_the_store_stays_usable),
         on_schema(gaps_show_and_an_unknown_end_is_null),
         on_schema(map_entries_of_both_families_are_loaded_as_they_were_put),
+        on_schema(a_notification_is_heard_once_and_only_on_our_channels),
+        on_schema(a_session_that_ended_while_idle_is_noticed_by_listening),
+        on_schema(an_entry_that_ended_is_deleted_and_its_neighbours_are_not),
         on_schema(the_last_of_several_rows_of_one_entry_wins),
         on_schema(an_entry_changes_in_place_over_transactions),
         on_schema(open_alerts_are_loaded_and_ended_ones_only_counted),

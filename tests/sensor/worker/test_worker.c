@@ -976,8 +976,8 @@ static void watched_prefixes_can_be_replaced_while_the_worker_runs(void **state)
     assert_int_equal(counter(b, COUNTER_dropped), 0);
     assert_int_equal(count_of(b, EVENT_test_started), 0);
     /* The first list is never taken: the second replaces it. */
-    assert_int_equal(worker_watch(b->worker, NULL, 0), 0);
-    assert_int_equal(worker_watch(b->worker, &watched, 1), 0);
+    assert_int_equal(worker_watch(b->worker, NULL, NULL, 0), 0);
+    assert_int_equal(worker_watch(b->worker, &watched, NULL, 1), 0);
     while (worker_step(b->worker) == 0)
         drain(b);
     while (!worker_finish(b->worker))
@@ -985,6 +985,32 @@ static void watched_prefixes_can_be_replaced_while_the_worker_runs(void **state)
     drain(b);
     assert_int_equal(count_of(b, EVENT_test_started), 1);
     assert_true(counter(b, COUNTER_dropped) > 0);
+}
+
+static void a_watched_prefix_with_a_limit_loses_no_more_than_that(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    struct prefix watched;
+    const uint32_t limit = 3;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &watched), 0);
+    b->penny.mode = PENNY_ACTIVE;
+    b->penny.retest_after_ns = 0; /* test after test would go on withholding */
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, (uint16_t)(4000 + i % 4), 80, 1000 + i / 4 * 100, TCP_ACK, 100,
+                START + i * 50 * NS_PER_MS);
+    make(b, &plain, true);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    assert_int_equal(worker_watch(b->worker, &watched, &limit, 1), 0);
+    assert_false(worker_has_watch(b->worker));
+    while (worker_step(b->worker) == 0)
+        drain(b);
+    assert_true(worker_has_watch(b->worker));
+    while (!worker_finish(b->worker))
+        drain(b);
+    drain(b);
+    assert_true(counter(b, COUNTER_dropped) > 0);
+    assert_true(counter(b, COUNTER_dropped) <= limit);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1023,6 +1049,7 @@ int main(void)
         TEST(a_source_that_does_not_open_is_explained),
         TEST(a_source_that_fails_ends_its_worker_with_that_error),
         TEST(watched_prefixes_can_be_replaced_while_the_worker_runs),
+        TEST(a_watched_prefix_with_a_limit_loses_no_more_than_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

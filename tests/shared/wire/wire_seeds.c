@@ -51,13 +51,19 @@ int main(int argc, char **argv)
                              .seq = 4,
                              .credit = WIRE_CREDIT,
                              .reason = "not in order",
+                             .orders = 77,
+                             .stamp = 1234567890,
+                             .order_id = 12,
+                             .lease = 180000000000,
+                             .wait = 30000000000,
+                             .drops = 60,
                              .events = batch};
-    static const char *const names[] = {"",      "hello", "welcome", "batch", "ack",
-                                        "again", "ping",  "pong",    "refuse"};
-    if (argc != 2)
+    static const char *const names[] = {"",     "hello", "welcome", "batch", "ack", "again",
+                                        "ping", "pong",  "refuse",  "order", "stop"};
+    if (argc != 2 || prefix_parse("203.0.113.0/24", &m.prefix) != 0)
         return 2;
     int failed = write_events(argv[1], batch, &m.events_len, &m.count);
-    for (int kind = WIRE_HELLO; kind <= WIRE_REFUSE; kind++) {
+    for (int kind = WIRE_HELLO; kind <= WIRE_STOP; kind++) {
         m.kind = (enum wire_kind)kind;
         failed |=
             write_seed(argv[1], "fuzz_message", names[kind], out, wire_encode(&m, out, sizeof out));
