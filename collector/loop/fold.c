@@ -77,6 +77,8 @@ void fold_clock_jumped(struct fold *f, int64_t now)
     listens(f, now, true);
 }
 
+static void row_expected(void *arg, struct ingress_row *row);
+
 int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
               struct store *store, int64_t now, struct note *note)
 {
@@ -94,6 +96,7 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
         fold_clear(f);
         return err;
     }
+    ingress_map_expecting(f->map, row_expected, f);
     listens(f, now, false);
     fold_expect_all(f, now);
     return 0;
@@ -149,6 +152,12 @@ static bool expect_row(struct fold *f, struct ingress_row *row)
 {
     struct expect_answer answer = fold_judge(f, row);
     return expect_write(&answer, row);
+}
+
+/* For rows that the map makes itself. */
+static void row_expected(void *arg, struct ingress_row *row)
+{
+    expect_row(arg, row);
 }
 
 /* A place that was never seen: its expectation, and the evidence of a wider test there. */
