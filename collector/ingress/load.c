@@ -73,13 +73,18 @@ int ingress_map_replay(struct ingress_map *m, const char *pop, const struct even
 
 /* ---- the end ---- */
 
+static bool is_counted(const struct ingress_row *row)
+{
+    return row->packets > 0 || row->bytes > 0 || row->weight > 0;
+}
+
 /* Did leaves of that length stand in that range? It was counted, and is no leaf itself. */
 static bool took_in(const struct ingress_map *m, const struct range *r, unsigned length)
 {
-    bool is_counted = false;
-    for (uint32_t i = r->row; i != NONE && !is_counted; i = m->nodes[i].next)
-        is_counted = m->nodes[i].row.packets > 0;
-    return is_counted &&
+    bool has_count = false;
+    for (uint32_t i = r->row; i != NONE && !has_count; i = m->nodes[i].next)
+        has_count = is_counted(&m->nodes[i].row);
+    return has_count &&
            (r->is_joined ? r->leaf_length == length : leaf_find(m, &r->prefix) == NONE);
 }
 
@@ -136,7 +141,7 @@ static int cells_of_rows(struct ingress_map *m, uint32_t range)
     int err = 0;
     for (uint32_t i = m->ranges[range].row; i != NONE && err == 0; i = m->nodes[i].next) {
         struct node *n = &m->nodes[i];
-        if (!n->has_cells && n->row.packets > 0)
+        if (!n->has_cells && is_counted(&n->row))
             err = cell_of_row(m, range, n);
         n->half[0] = (double)n->row.packets; /* as loaded */
         n->half[1] = (double)n->row.last_seen;
