@@ -10,7 +10,9 @@
 
 #include "collector/conf/collector_conf.h"
 #include "collector/conf/policy.h"
+#include "collector/feeds.h"
 #include "collector/loop/loop.h"
+#include "collector/notify/notify.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/base/stage.h"
@@ -41,6 +43,7 @@ struct collector {
     struct store *store;
     struct receive *receive;
     struct loop loop;
+    struct notify *notify;
     struct http *http;
 };
 
@@ -192,13 +195,44 @@ static void receive_down(void *ctx)
     receive_close(c->receive);
 }
 
+/* ---- feeds: who is told of alerts. Each lives in its own thread, with its own session. The page
+ * of metrics shows them, so they are there before it, and begin when the database is ready ---- */
+
+static int notify_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    const struct journal_ops journal = feeds_journal(&c->conf.store);
+    return notify_open(&journal, &c->notify, note);
+}
+
+static void notify_down(void *ctx)
+{
+    struct collector *c = ctx;
+    notify_close(c->notify);
+}
+
+static int feeds_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    return notify_change(c->notify, c->conf.feeds, c->conf.feed_count, note);
+}
+
+static void feeds_down(void *ctx)
+{
+    struct collector *c = ctx;
+    notify_stop(c->notify);
+}
+
 /* ---- http: metrics and health ---- */
 
 static void print_metrics(void *ctx, FILE *out)
 {
     struct collector *c = ctx;
-    const struct counters *sets[] = {&c->counters};
-    metrics_print(out, PROGRAM, sets, 1);
+    struct counters feeds = {0};
+    const struct counters *sets[] = {&c->counters, &feeds};
+    notify_count(c->notify, &feeds);
+    metrics_print(out, PROGRAM, sets, 2);
+    notify_print(c->notify, out, PROGRAM);
 }
 
 static bool is_healthy(void *ctx, char *reason, size_t size)
@@ -233,9 +267,11 @@ static void http_down(void *ctx)
 static const struct stage stages[] = {
     {"policy", policy_up, policy_down},
     {"certificates", certificates_up, NULL},
+    {"notify", notify_up, notify_down},
     {"http", http_up, http_down}, /* first: it tells what the next two wait for */
     {"database", database_up, database_down},
     {"load", load_up, load_down},
+    {"feeds", feeds_up, feeds_down},
     {"receive", receive_up, receive_down},
 };
 #define STAGES (sizeof stages / sizeof stages[0])
@@ -248,22 +284,35 @@ static struct collector_conf without_live(const struct collector_conf *conf)
     struct collector_conf c;
     memcpy(&c, conf, sizeof c);
     memset(c.policy_file, 0, sizeof c.policy_file);
+    memset(c.feeds, 0, sizeof c.feeds);
+    c.feed_count = 0;
     c.log_level = LOG_LEVEL_INFO;
     c.ingress.seed = c.alert.seed = c.roster.seed = 0;
     return c;
 }
 
+static void change_feeds(struct collector *c, const struct collector_conf *wanted)
+{
+    struct note note = {0}, text;
+    if (notify_change(c->notify, wanted->feeds, wanted->feed_count, &note) != 0)
+        log_error("event=reload_failed reason="
+                  "\"%s\" hint=\"some feeds have not begun\"",
+                  log_quotable(note.text, text.text, sizeof text.text));
+}
+
 static void adopt(struct collector *c, const struct collector_conf *wanted, struct expect *policy)
 {
-    expect_clear(&c->expect);
-    c->expect = *policy;
+    expect_list_clear(&c->expect.file);
+    c->expect.file = policy->file;
     loop_expect_changed(&c->loop);
     log_level_set(wanted->log_level);
+    change_feeds(c, wanted);
     struct collector_conf now = without_live(&c->conf), then = without_live(wanted);
     if (memcmp(&now, &then, sizeof now) != 0)
-        log_warn("event=reload_partial reason=\"only policy.file and log.level change live; the "
-                 "rest needs a restart\"");
-    log_info("event=reload policy_prefixes=%zu", c->expect.entry_count);
+        log_warn(
+            "event=reload_partial reason=\"only policy.file, alerts.feeds and log.level change "
+            "live; the rest needs a restart\"");
+    log_info("event=reload policy_prefixes=%zu", c->expect.file.entry_count);
 }
 
 static void reload(struct collector *c)
@@ -342,7 +391,7 @@ static int run(struct collector *c)
     if (err < 0)
         return complain(err, &note);
     log_info("event=started name=%s listen=%s policy_prefixes=%zu", c->conf.name,
-             receive_endpoint(c->receive), c->expect.entry_count);
+             receive_endpoint(c->receive), c->expect.file.entry_count);
     while (!is_told_to_end(c, 0))
         loop_turn(&c->loop, TURN_MS);
     log_info("event=stopping reason=%s", c->ended_by);
@@ -407,9 +456,9 @@ static const char about[] =
     "alerts. The database is brought to this version at start if its role owns the schema; while\n"
     "the database is away, or another collector writes to it, it waits. SIGTERM ends it cleanly; "
     "SIGHUP\n"
-    "reads the configuration again: policy.file (and what stands in it) and log.level change "
-    "live,\n"
-    "the rest needs a restart.";
+    "reads the configuration again: policy.file (and what stands in it), alerts.feeds and "
+    "log.level\n"
+    "change live, the rest needs a restart.";
 
 static const char synopsis[] = "-c FILE [--set KEY=VALUE …]\n"
                                "-c FILE --check\n"

@@ -291,7 +291,8 @@ static int raise_new(struct alert *a, const struct ingress_row *row, const char 
                               .kind = KIND,
                               .prefix = row->prefix,
                               .at = row->at,
-                              .started_at = now};
+                              .started_at = now,
+                              .is_standing = true};
     memcpy(alert.fingerprint, fingerprint, sizeof alert.fingerprint);
     memcpy(alert.pop, row->pop, sizeof alert.pop);
     describe(&alert, row, expected);

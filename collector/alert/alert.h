@@ -44,6 +44,12 @@ struct alert_row {
     char evidence[1024];                         /* JSON: rule, state, probabilities, tests */
     int64_t started_at, updated_at, resolved_at; /* wall ns; 0: not */
     char acknowledged_by[64];
+    char sensor[64];        /* sensor that it is about; "": not about one */
+    bool is_standing;       /* its condition holds at present */
+    uint32_t flaps;         /* how often its condition went away lately */
+    char suppressed_by[64]; /* "routing", "maintenance N", or who; "": it is not */
+    char runbook[192];      /* the page that says what to do */
+    uint64_t words;         /* of people, on this alert, that the collector has heard */
 };
 
 struct alert_conf {

@@ -3,14 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "collector/conf/feeds_conf.h"
 #include "shared/conf/conf_table.h"
 
 enum orders_mode { ORDERS_AUTO, ORDERS_APPROVE, ORDERS_OFF };
-
-struct feed {
-    unsigned type, format;
-    char path[256], url[256], listen[128];
-};
 
 /* What the table fills: the configuration, and keys that this release reads only to refuse. */
 struct keys {
@@ -18,30 +14,17 @@ struct keys {
     enum orders_mode orders;
     unsigned max_per_sensor;
     char rib[256], vrps[256];
-    size_t feed_count;
-    struct feed feeds[8];
 };
 
 #define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
 #define AT(member)          CONF_AT(struct keys, member)
 #define LIST(member, count) CONF_LIST(struct keys, member, count)
-#define FEED(member)        CONF_AT(struct feed, member)
 #define SECONDS(n)          ((double)(n)*1e9)
 
 static const char *const orders_words[] = {"auto", "approve", "off", NULL};
-static const char *const feed_words[] = {"jsonl", "webhook", "syslog", "zeromq", NULL};
-static const char *const format_words[] = {"plain", "alertmanager", NULL};
 static const char *const log_words[] = {"error", "warn", "info", "debug", NULL};
 
 /* clang-format off */
-static const struct conf_row feed_rows[] = {
-    {"type", CONF_WORD, FEED(type), .words = feed_words, .is_required = true, .help = "Kind of feed."},
-    {"path", CONF_TEXT, FEED(path), .help = "File that jsonl appends to."},
-    {"url", CONF_TEXT, FEED(url), .help = "Address that webhook posts to."},
-    {"format", CONF_WORD, FEED(format), .words = format_words, .help = "Shape of what webhook posts."},
-    {"listen", CONF_TEXT, FEED(listen), .help = "Endpoint that zeromq publishes at."},
-};
-
 static const struct conf_row rows[] = {
     {"collector.name", CONF_TEXT, AT(conf.name), .value = "core",
      .help = "Name of this collector."},
@@ -90,8 +73,8 @@ static const struct conf_row rows[] = {
      .help = "An alert also ends when no traffic was seen for so long. When its cause is gone, it ends at once."},
     {"alerts.max", CONF_UNSIGNED, AT(conf.alert.max_alerts), .value = "10000", .min = 1, .max = 1000000, .unit = "alerts",
      .help = "Most alerts without an end."},
-    {"alerts.feeds", CONF_RECORDS, LIST(feeds, feed_count), .rows = feed_rows, .row_count = COUNT_OF(feed_rows),
-     .help = "Where alerts are told. Feeds come with a later release; until then listen to NOTIFY penstock_alert, or read the alert table."},
+    {"alerts.feeds", CONF_RECORDS, LIST(conf.feeds, conf.feed_count), .rows = feeds_conf_rows, .row_count = FEEDS_CONF_ROWS,
+     .help = "Where alerts are told, besides NOTIFY penstock_alert and the tables; docs/feeds.md."},
 
     {"http.listen", CONF_TEXT, AT(conf.http_listen), .value = "127.0.0.1:9560",
      .help = "Address and port of /metrics and /healthz; \"\" for none."},
@@ -130,10 +113,6 @@ static void check_release(struct conf *c, const struct keys *k)
         conf_wrong(c, "policy.rib", "routing tables are not read by this release; leave it out");
     if (k->vrps[0] != '\0')
         conf_wrong(c, "policy.vrps", "route origins are not read by this release; leave it out");
-    if (k->feed_count > 0)
-        conf_wrong(c, "alerts.feeds",
-                   "feeds are not in this release; listen to NOTIFY "
-                   "penstock_alert instead");
 }
 
 /* Below it an acknowledgement could wait longer than a sensor does (collector/receive/pace.h). */
@@ -167,6 +146,7 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
     check_dsn(&c, "database.dsn", keys->conf.store.dsn);
     check_dsn(&c, "database.owner_dsn", keys->conf.store.owner_dsn);
     check_release(&c, keys);
+    feeds_conf_check(&c, keys->conf.feeds, keys->conf.feed_count, keys->conf.receive.certificate);
     int err = conf_end(&c);
     *out = keys->conf;
     free(keys);

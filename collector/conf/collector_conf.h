@@ -4,6 +4,7 @@
 #include "collector/alert/alert.h"
 #include "collector/evidence/evidence.h"
 #include "collector/ingress/ingress.h"
+#include "collector/notify/feed_conf.h"
 #include "collector/receive/receive.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
@@ -17,6 +18,8 @@ struct collector_conf {
     struct ingress_conf ingress;
     struct evidence_conf evidence;
     struct alert_conf alert;
+    size_t feed_count;
+    struct feed_conf feeds[FEEDS_MAX];
     char policy_file[256]; /* "": no policy */
     char http_listen[128]; /* "": none */
     enum log_level log_level;

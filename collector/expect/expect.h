@@ -1,40 +1,59 @@
-/* Expectation: where traffic from a prefix is expected to enter. Of the four sources of
- * expectation this release has one, the operator's policy (collector/conf/policy.h reads it).
+/* Expectation: where traffic from a prefix is expected to enter. Four sources, asked in this order;
+ * the first that says yes or no is right:
  *
- * The longest prefix that covers a source prefix decides. A field of a place that is not given
- * matches anything; a prefix without an entry is unknown: neither expected nor not. Pure. */
+ *   policy   the operator's file and the operator's entries in SQL: prefixes with their places, and
+ *            the cones of peers (collector/expect/list.h)
+ *   bgp      a routing table: has this place's peer a valid path for the prefix?
+ *   rpki     a route origin authorisation makes the peer itself the origin
+ *   learned  genuine at this place for long, while nobody said no
+ *
+ * A no of BGP waits for RPKI's yes: who may originate a prefix may also send from it, whether or
+ * not he announces it here. Decision 24 says why. No source has anything to say: unknown, neither
+ * expected nor not. Pure. */
 #pragma once
 
-#include "collector/ingress/ingress.h"
-#include "shared/base/lpm.h"
+#include "collector/expect/list.h"
 
-struct expect_place {
-    char pop[32], router[32], interface[32]; /* "": any */
-    uint64_t vlan, peer_as;                  /* 0: any */
-};
-
-struct expect_entry {
-    struct prefix prefix;
-    size_t first, count; /* places[first .. first + count) */
-};
+struct rib;
+struct vrps;
 
 /* Zeroed is empty and usable: everything is unknown. */
 struct expect {
-    struct expect_entry *entries;
-    size_t entry_count;
-    struct expect_place *places;
-    size_t place_count;
-    struct lpm lpm; /* prefix -> index of its entry */
+    struct expect_list file; /* the operator's file; owned */
+    /* borrowed; NULL: that source has nothing to say */
+    const struct expect_list
+        *entries; /* the operator's, in SQL: what they allow, too, is allowed */
+    const struct expect_list *learned;
+    const struct rib *rib;
+    const struct vrps *vrps;
 };
 
-/* Adds an entry. A prefix that is there already: ERR_CONF. -ENOMEM. places are copied. */
+/* What is said about one prefix at one place. */
+struct expect_answer {
+    enum expected expected;
+    const char *by;       /* static: "policy", "bgp", "rpki", "learned"; "": nobody said */
+    bool is_uneven;       /* parts of the prefix are expected differently: then unknown */
+    bool outside_cone;    /* policy: the peer sends what lies outside its cone */
+    uint32_t cone_as;     /* then: whose */
+    enum bgp_state bgp;   /* valid paths only */
+    enum rpki_state rpki; /* of the origin that the table shows for this place, see rib.h */
+    uint32_t origin_as;   /* that origin; 0: not known */
+};
+
+/* Adds an entry of the operator's file. A prefix that is there already: ERR_CONF. -ENOMEM. places
+ * are copied. */
 int expect_add(struct expect *x, const struct prefix *prefix, const struct expect_place *places,
                size_t count);
-void expect_clear(struct expect *x);
+void expect_clear(struct expect *x); /* the borrowed are forgotten, not freed */
 
-enum expected expect_find(const struct expect *x, const struct prefix *src, const char *pop,
-                          const struct ingress *at);
+/* Of the row only prefix and place (pop, at) are read. A prefix that is wider than a tally's (/24,
+ * /48) is asked about part by part where any source tells parts of it apart. */
+struct expect_answer expect_judge(const struct expect *x, const struct ingress_row *row);
 
-/* The places for that prefix as a JSON array of objects ("[]" if it has none), cut to whole
- * elements that fit. Returns text. */
+/* Writes the answer to the row; true if the row says something else than before. */
+bool expect_write(const struct expect_answer *answer, struct ingress_row *row);
+
+/* Where that prefix is expected, as a JSON array of objects: the policy's places, or else the
+ * neighbours with a valid path ("[]" if there are none), cut to whole elements that fit. Returns
+ * text. */
 char *expect_json(const struct expect *x, const struct prefix *src, char *text, size_t size);

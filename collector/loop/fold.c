@@ -42,6 +42,8 @@ static int load_all(struct fold *f, struct store *store, struct note *note)
         err = store_load_epochs(store, load_epoch, f, note);
     if (err == 0)
         err = store_load_ingress(store, load_ingress, f, note);
+    if (err == 0)
+        err = ingress_map_load_end(f->map);
     if (err == ERR_FULL)
         return note_set(note, ERR_CONF,
                         "map.max_rows: the database has more rows than that; make it larger");
@@ -63,30 +65,11 @@ static bool not_after(int64_t *at, int64_t now)
     return true;
 }
 
-struct at {
-    struct fold *f;
-    int64_t now;
-};
-
-/* Else an entry that was seen by a clock that was ahead would stand in the future: newer traffic
- * would weigh nothing there, newer verdicts would not count. */
-static void row_not_after(void *arg, struct ingress_row *row)
-{
-    const struct at *at = arg;
-    bool is_changed = not_after(&row->first_seen, at->now);
-    is_changed |= not_after(&row->last_seen, at->now);
-    is_changed |= not_after(&row->weight_at, at->now);
-    is_changed |= not_after(&row->last_test_at, at->now);
-    if (is_changed)
-        ingress_map_changed(at->f->map, row);
-}
-
 static void listens(struct fold *f, int64_t now, bool has_jumped)
 {
-    struct at at = {.f = f, .now = now};
     roster_listens(f->roster, now);
     alert_listens(f->alert, now, has_jumped);
-    ingress_map_all(f->map, row_not_after, &at);
+    ingress_map_not_after(f->map, now);
 }
 
 void fold_clock_jumped(struct fold *f, int64_t now)
@@ -157,15 +140,15 @@ const char *fold_why_not(const struct event *e)
     }
 }
 
+struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
+{
+    return expect_judge(f->expect, row);
+}
+
 static bool expect_row(struct fold *f, struct ingress_row *row)
 {
-    enum expected expected = expect_find(f->expect, &row->prefix, row->pop, &row->at);
-    const char *by = expected == EXPECTED_UNKNOWN ? "" : "policy";
-    if (expected == row->expected && strcmp(by, row->expected_by) == 0)
-        return false;
-    row->expected = expected;
-    snprintf(row->expected_by, sizeof row->expected_by, "%s", by);
-    return true;
+    struct expect_answer answer = fold_judge(f, row);
+    return expect_write(&answer, row);
 }
 
 /* A place that was never seen: its expectation, and the evidence of a wider test there. */
@@ -233,6 +216,7 @@ void fold_tick(struct fold *f, int64_t now)
 {
     roster_tick(f->roster, now);
     tests_lost(f);
+    ingress_map_tick(f->map, now);
     alert_tick(f->alert, now);
 }
 

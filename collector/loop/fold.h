@@ -54,5 +54,9 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
 /* A row that changed, on its way to the database: does it matter to an alert? */
 void fold_row(struct fold *f, const struct ingress_row *row, int64_t now);
 
+/* What all sources say about that row's prefix at its place: also what the row has no field for (is
+ * it outside its peer's cone?). */
+struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row);
+
 /* Looks at the expectation and the alert of every row. */
 void fold_expect_all(struct fold *f, int64_t now);

@@ -20,7 +20,9 @@ enum { OID_FLOAT8 = 701, OID_MACADDR = 829, OID_TIMESTAMPTZ = 1184 };
 #define ENTRY_COLUMNS                                                                      \
     ENTRY_KEY ", state, genuine_probability, genuine_fraction, genuine_low, genuine_high," \
               " share, weight, weight_at, packets, bytes, expected, expected_by, tests,"   \
-              " first_seen, last_seen, last_test_at, testing_by"
+              " first_seen, last_seen, last_test_at, testing_by, bgp, rpki, origin_as,"    \
+              " evidence_genuine, evidence_spoofed, evidence_at, untestable_at,"           \
+              " genuine_since, genuine_share, bundle"
 #define SENSOR_COLUMNS "name, pop, version, first_seen, last_seen, epoch, last_seq, state"
 #define EPOCH_COLUMNS  "sensor, epoch, last_seq, first_seen, last_seen, is_open"
 
@@ -30,6 +32,39 @@ enum { OID_FLOAT8 = 701, OID_MACADDR = 829, OID_TIMESTAMPTZ = 1184 };
     "INSERT INTO penstock." table " (" columns ") SELECT DISTINCT ON (" key ") " columns \
     " FROM unnest(" arrays ") WITH ORDINALITY AS waiting (" columns ", ordinal)"         \
     " ORDER BY " key ", ordinal DESC ON CONFLICT (" key ") DO UPDATE SET "
+
+/* The arrays, in the order of the columns. */
+#define ENTRY_WAITING                                                             \
+    "unnest($1::cidr[], $2::text[], $3::text[], $4::text[], $5::integer[],"       \
+    " $6::macaddr[], $7::bigint[], $8::text[], $9::double precision[],"           \
+    " $10::double precision[], $11::double precision[], $12::double precision[]," \
+    " $13::double precision[], $14::double precision[], $15::timestamptz[],"      \
+    " $16::bigint[], $17::bigint[], $18::boolean[], $19::text[], $20::bigint[],"  \
+    " $21::timestamptz[], $22::timestamptz[], $23::timestamptz[], $24::text[],"   \
+    " $25::text[], $26::text[], $27::bigint[], $28::double precision[],"          \
+    " $29::double precision[], $30::timestamptz[], $31::timestamptz[],"           \
+    " $32::timestamptz[], $33::double precision[], $34::text[]) WITH ORDINALITY"  \
+    " AS waiting (" ENTRY_COLUMNS ", ordinal)"
+#define ENTRY_CONFLICT                                                                   \
+    " ON CONFLICT (" ENTRY_KEY ") DO UPDATE SET state = excluded.state,"                 \
+    " genuine_probability = excluded.genuine_probability,"                               \
+    " genuine_fraction = excluded.genuine_fraction, genuine_low = excluded.genuine_low," \
+    " genuine_high = excluded.genuine_high, share = excluded.share,"                     \
+    " weight = excluded.weight, weight_at = excluded.weight_at,"                         \
+    " packets = excluded.packets, bytes = excluded.bytes, expected = excluded.expected," \
+    " expected_by = excluded.expected_by, tests = excluded.tests,"                       \
+    " first_seen = excluded.first_seen, last_seen = excluded.last_seen,"                 \
+    " last_test_at = excluded.last_test_at, testing_by = excluded.testing_by,"           \
+    " bgp = excluded.bgp, rpki = excluded.rpki, origin_as = excluded.origin_as,"         \
+    " evidence_genuine = excluded.evidence_genuine,"                                     \
+    " evidence_spoofed = excluded.evidence_spoofed,"                                     \
+    " evidence_at = excluded.evidence_at, untestable_at = excluded.untestable_at,"       \
+    " genuine_since = excluded.genuine_since,"                                           \
+    " genuine_share = excluded.genuine_share, bundle = excluded.bundle"
+#define ENTRY_SAME                                                                  \
+    "x.prefix = gone.prefix AND x.pop = gone.pop AND x.router = gone.router AND"    \
+    " x.interface = gone.interface AND x.vlan = gone.vlan AND x.mac = gone.mac AND" \
+    " x.peer_as = gone.peer_as"
 
 static const struct bulk_table {
     const char *what;
@@ -62,32 +97,25 @@ static const struct bulk_table {
                                                                 "last_seen = excluded.last_seen,"
                                                                 " is_open = excluded.is_open",
                     {OID_TEXT, OID_INT8, OID_INT8, OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_BOOL}},
-    [BULK_ENTRY] =
-        {"writing map entries",
-         UPSERT("ingress_entry", ENTRY_COLUMNS, ENTRY_KEY,
-                "$1::cidr[], $2::text[], $3::text[], $4::text[], $5::integer[],"
-                " $6::macaddr[], $7::bigint[], $8::text[], $9::double precision[],"
-                " $10::double precision[], $11::double precision[],"
-                " $12::double precision[], $13::double precision[],"
-                " $14::double precision[], $15::timestamptz[], $16::bigint[],"
-                " $17::bigint[], $18::boolean[], $19::text[], $20::bigint[],"
-                " $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],"
-                " $24::text[]") "state = excluded.state,"
-                                " genuine_probability = excluded.genuine_probability,"
-                                " genuine_fraction = excluded.genuine_fraction,"
-                                " genuine_low = excluded.genuine_low, genuine_high = "
-                                "excluded.genuine_high,"
-                                " share = excluded.share, weight = excluded.weight,"
-                                " weight_at = excluded.weight_at, packets = excluded.packets,"
-                                " bytes = excluded.bytes, expected = excluded.expected,"
-                                " expected_by = excluded.expected_by, tests = excluded.tests,"
-                                " first_seen = excluded.first_seen, last_seen = excluded.last_seen,"
-                                " last_test_at = excluded.last_test_at, testing_by = "
-                                "excluded.testing_by",
-         {OID_CIDR,   OID_TEXT,   OID_TEXT,        OID_TEXT,        OID_INT4,        OID_MACADDR,
-          OID_INT8,   OID_TEXT,   OID_FLOAT8,      OID_FLOAT8,      OID_FLOAT8,      OID_FLOAT8,
-          OID_FLOAT8, OID_FLOAT8, OID_TIMESTAMPTZ, OID_INT8,        OID_INT8,        OID_BOOL,
-          OID_TEXT,   OID_INT8,   OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_TEXT}},
+    [BULK_ENTRY] = {"writing map entries",
+                    "INSERT INTO penstock.ingress_entry (" ENTRY_COLUMNS ")"
+                    " SELECT DISTINCT ON (" ENTRY_KEY ") " ENTRY_COLUMNS " FROM " ENTRY_WAITING
+                    " ORDER BY " ENTRY_KEY ", ordinal DESC" ENTRY_CONFLICT,
+                    {OID_CIDR,        OID_TEXT,        OID_TEXT,        OID_TEXT,   OID_INT4,
+                     OID_MACADDR,     OID_INT8,        OID_TEXT,        OID_FLOAT8, OID_FLOAT8,
+                     OID_FLOAT8,      OID_FLOAT8,      OID_FLOAT8,      OID_FLOAT8, OID_TIMESTAMPTZ,
+                     OID_INT8,        OID_INT8,        OID_BOOL,        OID_TEXT,   OID_INT8,
+                     OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_TEXT,   OID_TEXT,
+                     OID_TEXT,        OID_INT8,        OID_FLOAT8,      OID_FLOAT8, OID_TIMESTAMPTZ,
+                     OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_FLOAT8,      OID_TEXT}},
+    [BULK_GONE] = {"ending map entries",
+                   /* by row id, each looked up by its key: a join might read the whole table */
+                   "DELETE FROM penstock.ingress_entry WHERE ctid = ANY (ARRAY("
+                   "SELECT e.ctid FROM unnest($1::cidr[], $2::text[], $3::text[], $4::text[],"
+                   " $5::integer[], $6::macaddr[], $7::bigint[]) AS gone (" ENTRY_KEY "),"
+                   " LATERAL (SELECT ctid FROM penstock.ingress_entry AS x WHERE " ENTRY_SAME
+                   " OFFSET 0) AS e))",
+                   {OID_CIDR, OID_TEXT, OID_TEXT, OID_TEXT, OID_INT4, OID_MACADDR, OID_INT8}},
 };
 
 /* ---- rows: one field to each column, in its order ---- */
@@ -114,7 +142,7 @@ static void row_epoch(struct record *c, const struct epoch_row *x)
     field_boolean(c, x->is_open);
 }
 
-static void row_entry(struct record *c, const struct ingress_row *x)
+static struct record *row_key(struct record *c, const struct ingress_row *x)
 {
     field_prefix(c++, &x->prefix);
     field_text(c++, x->pop);
@@ -123,7 +151,11 @@ static void row_entry(struct record *c, const struct ingress_row *x)
     field_integer(c++, x->at.vlan);
     field_mac(c++, x->at.mac);
     field_bigint(c++, x->at.peer_as);
-    field_text_or_null(c++, WORD_OF(ingress_state_words, x->state));
+    return c;
+}
+
+static struct record *row_genuine(struct record *c, const struct ingress_row *x)
+{
     const double evidence[] = {x->genuine_probability, x->genuine_fraction, x->genuine_low,
                                x->genuine_high};
     for (size_t i = 0; i < 4; i++) {
@@ -132,11 +164,21 @@ static void row_entry(struct record *c, const struct ingress_row *x)
         else
             field_null(c++);
     }
+    return c;
+}
+
+static struct record *row_counts(struct record *c, const struct ingress_row *x)
+{
     field_probability(c++, x->share == x->share ? x->share : 0);
     field_real(c++, x->weight);
     field_time(c++, x->weight_at);
     field_bigint(c++, x->packets);
     field_bigint(c++, x->bytes);
+    return c;
+}
+
+static struct record *row_told(struct record *c, const struct ingress_row *x)
+{
     if (x->expected == EXPECTED_UNKNOWN)
         field_null(c++);
     else
@@ -146,7 +188,27 @@ static void row_entry(struct record *c, const struct ingress_row *x)
     field_time(c++, x->first_seen);
     field_time(c++, x->last_seen);
     field_time(c++, x->last_test_at);
-    field_text(c, x->testing_by);
+    field_text(c++, x->testing_by);
+    return c;
+}
+
+static void row_entry(struct record *c, const struct ingress_row *x)
+{
+    c = row_key(c, x);
+    field_text_or_null(c++, WORD_OF(ingress_state_words, x->state));
+    c = row_genuine(c, x);
+    c = row_counts(c, x);
+    c = row_told(c, x);
+    field_text(c++, x->bgp < WORD_COUNT(bgp_state_words) ? bgp_state_words[x->bgp] : "");
+    field_text(c++, x->rpki < WORD_COUNT(rpki_state_words) ? rpki_state_words[x->rpki] : "");
+    field_bigint(c++, x->origin_as);
+    field_real(c++, x->evidence_genuine);
+    field_real(c++, x->evidence_spoofed);
+    field_time(c++, x->evidence_at);
+    field_time(c++, x->untestable_at);
+    field_time(c++, x->genuine_since);
+    field_probability(c++, x->genuine_share == x->genuine_share ? x->genuine_share : 0);
+    field_text(c, x->bundle);
 }
 
 /* ---- what waits ---- */
@@ -175,7 +237,11 @@ static int flush(struct store *s, enum bulk_kind kind, struct note *note)
 static int added(struct store *s, enum bulk_kind kind, struct note *note)
 {
     s->bulks[kind].count++;
-    return s->bulks[kind].columns[0].len >= FLUSH_BYTES ? flush(s, kind, note) : 0;
+    if (s->bulks[kind].columns[0].len < FLUSH_BYTES)
+        return 0;
+    /* an entry that ended and came again must end first */
+    int err = kind == BULK_ENTRY ? flush(s, BULK_GONE, note) : 0;
+    return err == 0 ? flush(s, kind, note) : err;
 }
 
 int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note)
@@ -221,6 +287,15 @@ int store_put_ingress(struct store *s, const struct ingress_row *row, struct not
     }
     row_entry(s->bulks[BULK_ENTRY].columns, row);
     return added(s, BULK_ENTRY, note);
+}
+
+int store_drop_ingress(struct store *s, const struct ingress_row *row, struct note *note)
+{
+    int err = session_in_transaction(s, tables[BULK_GONE].what, note);
+    if (err != 0 || row->prefix.addr.family == 0)
+        return err;
+    row_key(s->bulks[BULK_GONE].columns, row);
+    return added(s, BULK_GONE, note);
 }
 
 int bulk_flush(struct store *s, struct note *note)

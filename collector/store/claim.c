@@ -34,10 +34,12 @@ static int keep_backend(void *arg, struct columns *c)
     return 0;
 }
 
+/* Which session it is; and triggers shall know the collector's writes from people's. */
 static int remember(struct store *s, struct note *note)
 {
     return session_each(s,
-                        "SELECT pid::bigint, backend_start FROM pg_stat_activity"
+                        "SELECT pid::bigint, backend_start,"
+                        " set_config('penstock.is_writer', 'on', false) FROM pg_stat_activity"
                         " WHERE pid = pg_backend_pid()",
                         "claiming it", keep_backend, &s->claimed, note);
 }

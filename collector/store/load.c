@@ -71,6 +71,20 @@ static enum expected load_expected(struct columns *c)
     return column_boolean(c) ? EXPECTED_YES : EXPECTED_NO;
 }
 
+static void load_ingress_more(struct columns *c, struct ingress_row *row)
+{
+    row->bgp = column_word(c, bgp_state_words, WORD_COUNT(bgp_state_words));
+    row->rpki = column_word(c, rpki_state_words, WORD_COUNT(rpki_state_words));
+    row->origin_as = (uint32_t)column_bigint(c);
+    row->evidence_genuine = column_real(c);
+    row->evidence_spoofed = column_real(c);
+    row->evidence_at = column_time(c);
+    row->untestable_at = column_time(c);
+    row->genuine_since = column_time(c);
+    row->genuine_share = column_real(c);
+    column_text(c, row->bundle, sizeof row->bundle);
+}
+
 static int load_ingress(void *arg, struct columns *c)
 {
     const struct ingress_load *load = arg;
@@ -95,6 +109,7 @@ static int load_ingress(void *arg, struct columns *c)
     row.last_seen = column_time(c);
     row.last_test_at = column_time(c);
     column_text(c, row.testing_by, sizeof row.testing_by);
+    load_ingress_more(c, &row);
     return load->each(load->arg, &row);
 }
 
@@ -105,7 +120,9 @@ static int load_entries(struct store *s, struct ingress_load *load, struct note 
         "SELECT prefix, pop, router, interface, vlan, mac, peer_as, state,"
         " genuine_probability, genuine_fraction, genuine_low, genuine_high, share,"
         " weight, weight_at, packets, bytes, expected, expected_by, tests,"
-        " first_seen, last_seen, last_test_at, testing_by FROM penstock.ingress_entry",
+        " first_seen, last_seen, last_test_at, testing_by, bgp, rpki, origin_as,"
+        " evidence_genuine, evidence_spoofed, evidence_at, untestable_at, genuine_since,"
+        " genuine_share, bundle FROM penstock.ingress_entry",
         "reading the map", load_ingress, load, note);
 }
 
@@ -150,6 +167,12 @@ static int load_alert(void *arg, struct columns *c)
     row.updated_at = column_time(c);
     row.resolved_at = column_time(c);
     column_text(c, row.acknowledged_by, sizeof row.acknowledged_by);
+    column_text(c, row.sensor, sizeof row.sensor);
+    row.is_standing = column_boolean(c);
+    row.flaps = (uint32_t)column_integer(c);
+    column_text(c, row.suppressed_by, sizeof row.suppressed_by);
+    column_text(c, row.runbook, sizeof row.runbook);
+    row.words = column_bigint(c);
     return load->each(load->arg, &row);
 }
 
@@ -158,7 +181,8 @@ static int load_open_alerts(struct store *s, struct alert_load *load, struct not
     return session_each(s,
                         "SELECT alert_id, fingerprint, kind, severity, confidence, state, prefix,"
                         " pop, router, interface, vlan, mac, peer_as, summary, expected::text,"
-                        " evidence::text, started_at, updated_at, resolved_at, acknowledged_by"
+                        " evidence::text, started_at, updated_at, resolved_at, acknowledged_by,"
+                        " sensor, is_standing, flaps, suppressed_by, runbook, words"
                         " FROM penstock.alert WHERE resolved_at IS NULL ORDER BY alert_id",
                         "reading the alerts", load_alert, load, note);
 }

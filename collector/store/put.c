@@ -132,12 +132,9 @@ int store_put_event(struct store *s, const char *sensor, const char *pop, const 
     return 0; /* the roster keeps what the others say */
 }
 
-/* *state_kept: a human's word stands against the new state. */
-static int put_alert_row(struct store *s, const struct alert_row *row, bool *state_kept,
-                         struct note *note)
+/* The parameters of an alert's row, in the order of its statement. */
+static void alert_fields(struct record *p, const struct alert_row *row)
 {
-    PGresult *res;
-    struct record *p = session_parameters(s);
     field_bigint(p, row->alert_id);
     field_text(p, row->fingerprint);
     field_text(p, row->kind);
@@ -158,24 +155,39 @@ static int put_alert_row(struct store *s, const struct alert_row *row, bool *sta
     field_text_or_null(p, row->acknowledged_by);
     field_integer_or_null(p, row->at.vlan);
     field_mac_or_null(p, row->at.mac);
+    field_text_or_null(p, row->sensor);
+    field_boolean(p, row->is_standing);
+    field_integer(p, row->flaps);
+    field_text_or_null(p, row->suppressed_by);
+    field_text_or_null(p, row->runbook);
+    field_bigint(p, row->words);
+}
+
+/* What a person said or took back meanwhile stands until the collector has heard it (words), or the
+ * alert ends; who said it is a person's column altogether. *state_kept: it stands against the new
+ * state. */
+static int put_alert_row(struct store *s, const struct alert_row *row, bool *state_kept,
+                         struct note *note)
+{
+    PGresult *res;
+    alert_fields(session_parameters(s), row);
     int err = session_ask(
         s,
         "INSERT INTO penstock.alert AS a (alert_id, fingerprint, kind, severity, confidence,"
         " state, prefix, pop, router, interface, peer_as, summary, expected, evidence,"
-        " started_at, updated_at, resolved_at, acknowledged_by, vlan, mac)"
+        " started_at, updated_at, resolved_at, acknowledged_by, vlan, mac, sensor, is_standing,"
+        " flaps, suppressed_by, runbook, words)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, penstock.jsonb_of($13),"
-        " penstock.jsonb_of($14), $15, $16, $17, $18, $19, $20)"
+        " penstock.jsonb_of($14), $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)"
         " ON CONFLICT (alert_id) DO UPDATE SET severity = excluded.severity,"
         " confidence = excluded.confidence,"
-        /* what a human said or took back here meanwhile stands until the alert's end; who said it
-         * is a human's column altogether */
-        " state = CASE WHEN excluded.state <> 'resolved' AND a.state <> 'resolved'"
-        " AND (a.state IN ('acknowledged', 'suppressed')"
-        " OR excluded.state IN ('acknowledged', 'suppressed'))"
+        " state = CASE WHEN excluded.state <> 'resolved' AND a.words <> excluded.words"
         " THEN a.state ELSE excluded.state END,"
-        " summary = excluded.summary,"
+        " summary = excluded.summary, sensor = excluded.sensor,"
         " expected = excluded.expected, evidence = excluded.evidence,"
-        " updated_at = excluded.updated_at, resolved_at = excluded.resolved_at"
+        " updated_at = excluded.updated_at, resolved_at = excluded.resolved_at,"
+        " is_standing = excluded.is_standing, flaps = excluded.flaps,"
+        " suppressed_by = excluded.suppressed_by, runbook = excluded.runbook"
         " RETURNING a.state <> $6",
         "writing an alert", &res, note);
     if (err != 0)
@@ -185,11 +197,18 @@ static int put_alert_row(struct store *s, const struct alert_row *row, bool *sta
     return 0;
 }
 
-static int notify_alert(struct store *s, uint64_t alert_id, struct note *note)
+/* Into the journal, and to who listens. */
+static int announce_alert(struct store *s, uint64_t alert_id, struct note *note)
 {
     struct record *p = session_parameters(s);
     field_bigint(p, alert_id);
-    return session_run(s, "SELECT pg_catalog.pg_notify('penstock_alert', ($1::bigint)::text)",
+    return session_run(s,
+                       "WITH told AS (INSERT INTO penstock.alert_event"
+                       " (alert_id, at, state, document)"
+                       " SELECT a.alert_id, a.updated_at, a.state, to_jsonb(a) - 'words'"
+                       " FROM penstock.alert AS a WHERE a.alert_id = $1::bigint"
+                       " RETURNING alert_id)"
+                       " SELECT pg_catalog.pg_notify('penstock_alert', alert_id::text) FROM told",
                        "announcing an alert", note);
 }
 
@@ -200,7 +219,7 @@ int store_put_alert(struct store *s, const struct alert_row *row, bool announce,
     if (err == 0)
         err = put_alert_row(s, row, &state_kept, note);
     if (err == 0 && announce && !state_kept)
-        err = notify_alert(s, row->alert_id, note);
+        err = announce_alert(s, row->alert_id, note);
     return err;
 }
 

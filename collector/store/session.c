@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PARAMETERS_MAX = 32, BINARY = 1 };
+enum { PARAMETERS_MAX = 40, BINARY = 1 };
 
 struct record *session_parameters(struct store *s)
 {

@@ -20,9 +20,9 @@ enum event_table {
 
 /* What is upserted in bulk, in the order in which it is: rows that wait as columns, count elements
  * each. */
-enum bulk_kind { BULK_SENSOR, BULK_EPOCH, BULK_ENTRY, BULK_COUNT };
+enum bulk_kind { BULK_SENSOR, BULK_EPOCH, BULK_GONE, BULK_ENTRY, BULK_COUNT };
 
-#define BULK_COLUMNS 24 /* of a map entry; others have fewer */
+#define BULK_COLUMNS 34 /* of a map entry; others have fewer */
 
 struct bulk {
     struct record columns[BULK_COLUMNS];

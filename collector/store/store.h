@@ -90,10 +90,13 @@ int store_put_event(struct store *s, const char *sensor, const char *pop, const 
 int store_put_sensor(struct store *s, const struct sensor_row *row, struct note *note);
 int store_put_epoch(struct store *s, const struct epoch_row *row, struct note *note);
 int store_put_ingress(struct store *s, const struct ingress_row *row, struct note *note);
+/* A map entry that is no more is deleted; before the entries that are put in the same transaction,
+ * so that one that ended and came again is there. */
+int store_drop_ingress(struct store *s, const struct ingress_row *row, struct note *note);
 int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
-/* announce: also NOTIFY penstock_alert with the alert_id, seen by listeners when this commits; not
- * if a human's word in the database (acknowledged, suppressed, or taken back) stands against the
- * new state. */
+/* announce: also a row of the journal penstock.alert_event, and NOTIFY penstock_alert with the
+ * alert_id, seen by listeners when this commits; not if a person's word that the collector has not
+ * heard (row->words) stands against the new state. */
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);
 /* An event or batch that could not be decoded, set aside with its bytes and reason. */
 int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,

@@ -10,6 +10,10 @@
 WORDS(ingress_state, [STATE_UNVERIFIED] = "unverified", [STATE_TESTING] = "testing",
       [STATE_GENUINE] = "genuine", [STATE_MIXED] = "mixed", [STATE_SPOOFED] = "spoofed",
       [STATE_INCONCLUSIVE] = "inconclusive", [STATE_UNVERIFIABLE] = "unverifiable")
+WORDS(bgp_state, [BGP_UNKNOWN] = "", [BGP_BEST] = "best", [BGP_ALTERNATIVE] = "alternative",
+      [BGP_NONE] = "none")
+WORDS(rpki_state, [RPKI_UNKNOWN] = "", [RPKI_VALID] = "valid", [RPKI_INVALID] = "invalid",
+      [RPKI_NOT_FOUND] = "not_found")
 WORDS(sensor_state, [SENSOR_UP] = "up", [SENSOR_SILENT] = "silent", [SENSOR_STOPPED] = "stopped")
 WORDS(alert_state, [ALERT_PENDING] = "pending", [ALERT_FIRING] = "firing",
       [ALERT_ACKNOWLEDGED] = "acknowledged", [ALERT_RESOLVED] = "resolved",

@@ -14,6 +14,7 @@
 lab_id='' lab='' lab_dsn='' lab_bin=''
 lab_namespaces=() lab_pids=() lab_pops=() lab_disks=()
 lab_driver=af_xdp # or dpdk: virtual devices on the same wires; set it before lab_pop
+lab_collector_yaml=$lab_root/configs/lab-collector.yaml lab_policy=$lab_root/configs/lab-expected.yaml
 lab_queues=1 # receive and transmit queues of each wire's ends; set it before lab_pop
 
 # lab_up BIN_DIR: makes the folder and the core namespace.
@@ -80,8 +81,8 @@ lab_port_for_dpdk() {
     lab_in "$1" sysctl -qw "net.ipv6.conf.$2.disable_ipv6=1"
 }
 
-# lab_pop NAME NUMBER: namespaces world, box and inside of one PoP, and its management link.
-lab_pop() {
+# lab_box NAME NUMBER: namespaces world, box and inside of one PoP, and its management link; no address yet.
+lab_box() {
     local pop=$1 n=$2
     lab_namespace "$pop-world"
     lab_namespace "$pop-box"
@@ -97,11 +98,17 @@ lab_pop() {
     lab_in core ip addr add "10.255.$n.1/30" dev "m$n"
     lab_in "$pop-box" ip link set m0 up
     lab_in core ip link set "m$n" up
+    lab_pops+=("$pop")
+}
+
+# lab_pop NAME NUMBER: one PoP with a server inside, and the way to it from the world.
+lab_pop() {
+    local pop=$1 n=$2
+    lab_box "$pop" "$n"
     lab_in "$pop-inside" ip addr add "198.18.$n.10/24" dev i0
     lab_in "$pop-inside" ip addr add "2001:db8:fff$n::10/64" dev i0 nodad
     lab_in "$pop-world" ip route add "198.18.$n.0/24" dev o0
     lab_in "$pop-world" ip route add "2001:db8:fff$n::/64" dev o0
-    lab_pops+=("$pop")
 }
 
 # lab_sender POP ADDRESS/LENGTH: a genuine host outside, and the way back to it.
@@ -164,9 +171,9 @@ lab_collector_spawn() {
     local log=$1
     shift
     lab_spawn "$log" nsenter --net="/run/netns/$lab_id-core" \
-        "$lab_bin/collector/penstock-collector" -c "$lab_root/configs/lab-collector.yaml" \
+        "$lab_bin/collector/penstock-collector" -c "$lab_collector_yaml" \
         --set "collector.certificate=$lab/keys/collector.cert" --set "collector.sensors=$lab/sensors.d" \
-        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_root/configs/lab-expected.yaml" "$@"
+        --set "database.dsn=$lab_dsn user=collector" --set "policy.file=$lab_policy" "$@"
 }
 
 # lab_collector [ARGUMENT…]: starts it and waits until it has loaded and listens.

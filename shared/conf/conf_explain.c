@@ -73,10 +73,16 @@ static void print_record_rows(FILE *out, const char *indent, const struct conf_r
 {
     for (size_t i = 0; i < row->row_count; i++) {
         const struct conf_row *r = &row->rows[i];
+        bool has_default = !r->is_required && r->value != NULL;
         char expect[CONF_EXPECT_TEXT], text[1000];
-        snprintf(text, sizeof text, "- %s: %s Takes %s; %s.", r->key, r->help,
-                 conf_is_list(r->type) ? "a list of maps" : conf_value_expect(r, expect),
-                 r->is_required ? "required" : "may be left out");
+        const char *taken = r->type == CONF_TEXTS   ? "a list of texts"
+                            : conf_is_list(r->type) ? "a list of maps"
+                                                    : conf_value_expect(r, expect);
+        snprintf(text, sizeof text, "- %s: %s Takes %s; %s%s.", r->key, r->help, taken,
+                 r->is_required ? "required"
+                 : has_default  ? "default: "
+                                : "may be left out",
+                 has_default ? r->value : "");
         print_folded(out, indent, 2, text);
     }
     if (row->example != NULL) {

@@ -59,8 +59,6 @@ static void what_this_release_cannot_do_is_refused_not_ignored(void **state)
                             "it out"},
         {"policy.vrps=/vrps", "--set: policy.vrps: route origins are not read by this release; "
                               "leave it out"},
-        {"alerts.feeds=[{type: syslog}]", "--set: alerts.feeds: feeds are not in this release; "
-                                          "listen to NOTIFY penstock_alert instead"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         int err = LOAD("collector.insecure=true", pairs[i][0]);

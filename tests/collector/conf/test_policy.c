@@ -26,11 +26,11 @@ static int load(const char *text, struct expect *out)
 static enum expected find(const struct expect *x, const char *text, const char *pop,
                           const char *router)
 {
-    struct prefix p;
-    struct ingress at = {.interface = "xe-0/0/1", .peer_as = 64501};
-    assert_int_equal(prefix_parse(text, &p), 0);
-    strcpy(at.router, router);
-    return expect_find(x, &p, pop, &at);
+    struct ingress_row row = {.at = {.interface = "xe-0/0/1", .peer_as = 64501}};
+    assert_int_equal(prefix_parse(text, &row.prefix), 0);
+    snprintf(row.pop, sizeof row.pop, "%s", pop);
+    snprintf(row.at.router, sizeof row.at.router, "%s", router);
+    return expect_judge(x, &row).expected;
 }
 
 static void entries_say_where_a_prefix_is_expected(void **state)
@@ -43,7 +43,7 @@ static void entries_say_where_a_prefix_is_expected(void **state)
              "- {prefix: 198.51.100.0/24, ingress: []}\n",
              &x),
         0);
-    assert_int_equal(x.entry_count, 3);
+    assert_int_equal(x.file.entry_count, 3);
     assert_int_equal(find(&x, "203.0.113.0/24", "AMS", "any"), EXPECTED_YES);
     assert_int_equal(find(&x, "203.0.113.0/24", "FRA", "fra1-r1"), EXPECTED_YES);
     assert_int_equal(find(&x, "203.0.113.0/24", "FRA", "other"), EXPECTED_NO);
@@ -58,7 +58,7 @@ static void no_file_is_an_empty_policy(void **state)
     (void)state;
     struct expect x;
     assert_int_equal(policy_load("", &x, &note), 0);
-    assert_int_equal(x.entry_count, 0);
+    assert_int_equal(x.file.entry_count, 0);
     assert_int_equal(find(&x, "192.0.2.0/24", "AMS", "any"), EXPECTED_UNKNOWN);
     expect_clear(&x);
 }
@@ -86,7 +86,7 @@ static void a_mistake_has_its_line_and_leaves_nothing(void **state)
         assert_int_equal(load(text, &x), ERR_CONF);
         if (strstr(note.text, pairs[i][1]) == NULL)
             fail_msg("\"%s\" does not say \"%s\"", note.text, pairs[i][1]);
-        assert_int_equal(x.entry_count, 0);
+        assert_int_equal(x.file.entry_count, 0);
         assert_int_equal(find(&x, "203.0.113.0/24", "AMS", "any"), EXPECTED_UNKNOWN);
     }
 }
@@ -106,7 +106,7 @@ static void the_shipped_example_is_taken(void **state)
     int err = policy_load(CONFIGS "/expected.yaml", &x, &note);
     assert_string_equal(note.text, "");
     assert_int_equal(err, 0);
-    assert_int_equal(x.entry_count, 3);
+    assert_int_equal(x.file.entry_count, 3);
     expect_clear(&x);
 }
 

@@ -99,6 +99,7 @@ static void numbers_that_are_none_do_not_enter_the_map(void **state)
     struct ingress_row row = {0};
     ended(&row, VERDICT_GENUINE, 10, NAN);
     assert_true(row.genuine_probability == 0 && row.genuine_low == 0);
+    row = (struct ingress_row){0};
     ended(&row, VERDICT_GENUINE, 11, INFINITY);
     assert_true(row.genuine_probability == 1);
 }

@@ -17,10 +17,10 @@ static struct prefix prefix(const char *text)
 static enum expected find(const struct expect *x, const char *src, const char *pop,
                           const char *router, uint64_t vlan)
 {
-    struct prefix p = prefix(src);
-    struct ingress at = {.vlan = vlan, .peer_as = 64501};
-    snprintf(at.router, sizeof at.router, "%s", router);
-    return expect_find(x, &p, pop, &at);
+    struct ingress_row row = {.prefix = prefix(src), .at = {.vlan = vlan, .peer_as = 64501}};
+    snprintf(row.pop, sizeof row.pop, "%s", pop);
+    snprintf(row.at.router, sizeof row.at.router, "%s", router);
+    return expect_judge(x, &row).expected;
 }
 
 static struct expect policy(void)

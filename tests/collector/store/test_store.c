@@ -380,7 +380,7 @@ static const char *const contract[][2] = {
     {"ingress_map",
      "prefix pop router interface vlan mac peer_as state genuine_probability genuine_fraction"
      " genuine_low genuine_high share packets bytes expected expected_by tests first_seen last_seen"
-     " last_test_at"},
+     " last_test_at bgp rpki origin_as genuine_share genuine_since bundle"},
     {"penny_test",
      "test_id sensor pop prefix router interface mode started_at ended_at verdict"
      " genuine_probability genuine_fraction genuine_low genuine_high flows droppable drops"
@@ -400,7 +400,11 @@ static const char *const contract[][2] = {
     {"sensor_gap", "sensor from_seq to_seq reason at"},
     {"alert",
      "alert_id fingerprint kind severity confidence state prefix pop router interface peer_as"
-     " summary expected evidence started_at updated_at resolved_at acknowledged_by vlan mac"},
+     " summary expected evidence started_at updated_at resolved_at acknowledged_by vlan mac sensor"
+     " is_standing flaps suppressed_by runbook words said_at"},
+    {"alert_event", "event_id alert_id at state document"},
+    {"maintenance", "maintenance_id starts_at ends_at kind pop router interface peer_as prefix"
+                    " sensor who why created_at"},
 };
 
 static void every_contract_relation_has_exactly_its_columns(void **state)
@@ -425,7 +429,7 @@ static void contract_columns_have_the_contract_s_types(void **state)
         ask(f->client,
             "SELECT table_name, column_name, data_type FROM information_schema.columns"
             " WHERE table_schema = 'penstock' AND data_type <> CASE"
-            " WHEN column_name ~ '(_at|_seen)$|^at$' THEN 'timestamp with time zone'"
+            " WHEN column_name ~ '(_at|_seen|_since)$|^at$' THEN 'timestamp with time zone'"
             " WHEN column_name = 'prefix' THEN 'cidr'"
             " WHEN column_name IN ('src', 'dst') THEN 'inet'"
             " WHEN column_name IN ('peer_as', 'epoch', 'last_seq', 'seq') THEN 'bigint'"
@@ -1031,6 +1035,14 @@ static void same_entry(const struct ingress_row *a, const struct ingress_row *b)
     assert_string_equal(a->expected_by, b->expected_by);
     assert_true(a->first_seen == b->first_seen && a->last_seen == b->last_seen);
     assert_true(a->last_test_at == b->last_test_at);
+    assert_int_equal(a->bgp, b->bgp);
+    assert_int_equal(a->rpki, b->rpki);
+    assert_int_equal(a->origin_as, b->origin_as);
+    assert_true(a->evidence_genuine == b->evidence_genuine);
+    assert_true(a->evidence_spoofed == b->evidence_spoofed);
+    assert_true(a->evidence_at == b->evidence_at && a->untestable_at == b->untestable_at);
+    assert_true(a->genuine_since == b->genuine_since && a->genuine_share == b->genuine_share);
+    assert_string_equal(a->bundle, b->bundle);
 }
 
 static void same_alert(const struct alert_row *a, const struct alert_row *b)
@@ -1144,7 +1156,17 @@ static struct ingress_row entry(const char *src, const struct ingress *at)
                                 .tests = 3,
                                 .first_seen = NOV2026 - SECOND,
                                 .last_seen = NOV2026,
-                                .last_test_at = NOV2026 - 1000};
+                                .last_test_at = NOV2026 - 1000,
+                                .bgp = BGP_ALTERNATIVE,
+                                .rpki = RPKI_NOT_FOUND,
+                                .origin_as = UINT32_MAX,
+                                .evidence_genuine = 11.5,
+                                .evidence_spoofed = 0.25,
+                                .evidence_at = NOV2026 - 2000,
+                                .untestable_at = NOV2026 - 3000,
+                                .genuine_since = NOV2026 - 4000,
+                                .genuine_share = 0.0625,
+                                .bundle = "ams1-r1 ae0"};
 }
 
 static void put_entry(struct fixture *f, const struct ingress_row *row)
@@ -1166,6 +1188,11 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
     v6.last_test_at = 0;
     v6.state = STATE_TESTING;
     snprintf(v6.testing_by, sizeof v6.testing_by, "ams1");
+    v6.bgp = BGP_UNKNOWN;
+    v6.rpki = RPKI_UNKNOWN;
+    v6.origin_as = 0;
+    v6.evidence_at = v6.untestable_at = v6.genuine_since = 0;
+    memset(v6.bundle, 0, sizeof v6.bundle);
     put_entry(f, &v4);
     put_entry(f, &v6);
     struct loaded l = {0};
@@ -1177,10 +1204,41 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
         ask(f->client, "SELECT * FROM penstock.ingress_map ORDER BY prefix"),
         "203.0.113.0/24|AMS|ams1-r1|xe-0/0/1|101|02:00:00:00:00:07|4294967295|mixed|0.9375|0.5|0.25"
         "|0.75|0.125|1234567890123|9223372036854775807|f|policy|3|2026-11-21 08:59:59+00"
-        "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00\n"
+        "|2026-11-21 09:00:00+00|2026-11-21 08:59:59.999999+00"
+        "|alternative|not_found|4294967295|0.0625|2026-11-21 08:59:59.999996+00|ams1-r1 ae0\n"
         "2001:db8:77::/"
         "48|AMS|r|~|~|~|~|testing|~|~|~|~|0.125|1234567890123|9223372036854775807|~|~|3"
-        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~");
+        "|2026-11-21 08:59:59+00|2026-11-21 09:00:00+00|~|~|~|~|0.0625|~|~");
+}
+
+static const char *prefixes_in_the_map(struct fixture *f)
+{
+    return ask(f->client, "SELECT string_agg(prefix || ' ' || tests, ',' ORDER BY prefix)"
+                          " FROM penstock.ingress_map");
+}
+
+static void an_entry_that_ended_is_deleted_and_its_neighbours_are_not(void **state)
+{
+    struct fixture *f = *state;
+    struct ingress_row wide = entry("203.0.112.0/23", &place);
+    struct ingress_row half = entry("203.0.112.0/24", &place);
+    struct ingress_row other = entry("203.0.112.0/23", &(struct ingress){.router = "r"});
+    put_entry(f, &wide);
+    put_entry(f, &other);
+    other.tests = 7;
+    ok(store_begin(f->store, &note));
+    ok(store_put_ingress(f->store, &half, &note));
+    ok(store_drop_ingress(f->store, &wide, &note));
+    ok(store_put_ingress(f->store, &other, &note));
+    ok(store_drop_ingress(f->store, &(struct ingress_row){.pop = "no prefix"}, &note));
+    ok(store_commit(f->store, &note));
+    assert_string_equal(prefixes_in_the_map(f), "203.0.112.0/23 7,203.0.112.0/24 3");
+    ok(store_begin(f->store, &note)); /* one that was never there */
+    ok(store_drop_ingress(f->store, &wide, &note));
+    ok(store_drop_ingress(f->store, &half, &note));
+    ok(store_put_ingress(f->store, &half, &note)); /* and one that comes again */
+    ok(store_commit(f->store, &note));
+    assert_string_equal(prefixes_in_the_map(f), "203.0.112.0/23 7,203.0.112.0/24 3");
 }
 
 static void the_last_of_several_rows_of_one_entry_wins(void **state)
@@ -1227,7 +1285,11 @@ static struct alert_row alert(uint64_t id)
                               .expected = "[]",
                               .evidence = "{\"drops\": 12}",
                               .started_at = NOV2026,
-                              .updated_at = NOV2026 + SECOND};
+                              .updated_at = NOV2026 + SECOND,
+                              .is_standing = true,
+                              .flaps = 2,
+                              .suppressed_by = "routing",
+                              .runbook = "docs/alerts/ingress_unexpected.md"};
 }
 
 static void open_alerts_are_loaded_and_ended_ones_only_counted(void **state)
@@ -1253,7 +1315,7 @@ static void open_alerts_are_loaded_and_ended_ones_only_counted(void **state)
         "42|00112233445566778899aabbccddeeff|ingress_unexpected|warning|0.75|resolved"
         "|2001:db8:77::/48|AMS|ams1-r1|xe-0/0/1|4294967295|genuine traffic at an unexpected ingress"
         "|[]|{\"drops\": 12}|2026-11-21 09:00:00+00|2026-11-21 09:00:01+00|2026-11-21 09:00:02+00|~"
-        "|101|02:00:00:00:00:07");
+        "|101|02:00:00:00:00:07|~|t|2|routing|docs/alerts/ingress_unexpected.md|0|~");
 }
 
 static void an_acknowledgement_by_sql_is_not_wiped_out(void **state)
@@ -1369,7 +1431,8 @@ static const char *rights_of(struct fixture *f, const char *role, const char *pr
 static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
 {
     struct fixture *f = *state;
-    assert_string_equal(rights_of(f, "collector", "DELETE"), "sensor_epoch");
+    assert_string_equal(rights_of(f, "collector", "DELETE"),
+                        "alert alert_event ingress_entry sensor_epoch");
     assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "");
     assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
     assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");
@@ -1420,9 +1483,9 @@ static void a_reader_reads_what_is_for_reports_and_writes_nothing(void **state)
 {
     struct fixture *f = *state;
     static const char *const reports[] = {
-        "ingress_map",   "ingress_tally", "penny_test",      "penny_drop",    "passive_flow",
-        "sensor",        "sensor_epoch",  "passive_total",   "scan_window",   "sensor_gap",
-        "sensor_status", "alert",         "malformed_event", "schema_version"};
+        "ingress_map",     "ingress_tally",  "penny_test",  "penny_drop", "passive_flow",  "sensor",
+        "sensor_epoch",    "passive_total",  "scan_window", "sensor_gap", "sensor_status", "alert",
+        "malformed_event", "schema_version", "alert_event", "maintenance"};
     static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "TRUNCATE"};
     struct ingress_row row = entry("203.0.113.0/24", &place);
     ok(store_begin(f->store, &note));
@@ -1467,6 +1530,20 @@ static void roles_that_are_made_later_are_granted_their_rights_by_the_owner(void
     store_close(s);
 }
 
+/* The schema as it was before there were roles, made by its owner. */
+static void back_to_step_8(PGconn *c)
+{
+    char applied[4096];
+    snprintf(applied, sizeof applied, "INSERT INTO penstock.schema_version VALUES %s",
+             ask(c, "SELECT string_agg(format('(%s, %L, now(), %L)', number, name, checksum), ', ')"
+                    " FROM penstock.schema_version WHERE number <= 8"));
+    sql(c, "DROP SCHEMA penstock CASCADE; SET ROLE owner");
+    for (size_t i = 0; i < 8; i++)
+        sql(c, schema_steps[i].sql);
+    sql(c, applied);
+    sql(c, "RESET ROLE");
+}
+
 static void what_a_superuser_migrates_belongs_to_the_schema_s_owner(void **state)
 {
     struct fixture *f = *state;
@@ -1478,13 +1555,7 @@ static void what_a_superuser_migrates_belongs_to_the_schema_s_owner(void **state
     sql(f->client, "DROP SCHEMA penstock");
     store_close(s);
     ok(store_migrate(f->store, &applied, &note));
-    PGconn *owner = client_of(f, "owner");
-    sql(owner, "CREATE TEMP TABLE kept AS SELECT * FROM penstock.schema_version WHERE number < 9;"
-               "DROP SCHEMA penstock CASCADE");
-    for (size_t i = 0; i < 8; i++) /* as a release before there were roles left it */
-        sql(owner, schema_steps[i].sql);
-    sql(owner, "INSERT INTO penstock.schema_version SELECT * FROM kept");
-    PQfinish(owner);
+    back_to_step_8(f->client);
     s = store_of(f, "postgres");
     ok(store_migrate(s, &applied, &note));
     assert_int_equal(applied, schema_step_count - 8);
@@ -2203,6 +2274,7 @@ static void what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced(
     assert_int_equal(notifications(f->client, 300, payload), 0);
     assert_string_equal(ask(f->client, said), "acknowledged|ann");
     row.state = ALERT_ACKNOWLEDGED; /* as loaded after a restart */
+    row.words = 1;
     snprintf(row.acknowledged_by, sizeof row.acknowledged_by, "ann");
     sql(f->client, "UPDATE penstock.alert SET state = 'firing', acknowledged_by = NULL");
     put_alert(f, &row, false);
@@ -2213,6 +2285,86 @@ static void what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced(
     put_alert(f, &row, true);
     assert_int_equal(notifications(f->client, 5000, payload), 1);
     assert_string_equal(ask(f->client, said), "resolved|bob");
+}
+
+static void an_announced_state_stands_in_the_journal_with_the_whole_alert(void **state)
+{
+    struct fixture *f = *state;
+    struct alert_row row = alert(80);
+    put_alert(f, &row, true);
+    put_alert(f, &row, false); /* new evidence, no new state */
+    row.state = ALERT_RESOLVED;
+    row.updated_at = row.resolved_at = NOV2026 + 2 * SECOND;
+    put_alert(f, &row, true);
+    assert_string_equal(
+        ask(f->client, "SELECT alert_id, at, state, document->>'state', document->>'prefix',"
+                       " document->'evidence'->>'drops', document->>'resolved_at'"
+                       " FROM penstock.alert_event ORDER BY event_id"),
+        "80|2026-11-21 09:00:01+00|firing|firing|2001:db8:77::/48|12|~\n"
+        "80|2026-11-21 "
+        "09:00:02+00|resolved|resolved|2001:db8:77::/48|12|2026-11-21T09:00:02+00:00");
+    assert_string_equal(ask(f->client, "SELECT (SELECT array_agg(k ORDER BY k) FROM"
+                                       " jsonb_object_keys(document) AS k) ="
+                                       " (SELECT array_agg(column_name::text ORDER BY"
+                                       " column_name::text) FROM information_schema.columns"
+                                       " WHERE table_schema = 'penstock' AND table_name = 'alert'"
+                                       " AND column_name <> 'words')"
+                                       " FROM penstock.alert_event LIMIT 1"),
+                        "t");
+}
+
+static void the_collector_s_state_is_written_once_it_heard_the_word(void **state)
+{
+    struct fixture *f = *state;
+    static const char said[] = "SELECT state, words FROM penstock.alert";
+    struct alert_row row = alert(81);
+    row.state = ALERT_SUPPRESSED; /* by a window: no word of a person */
+    put_alert(f, &row, true);
+    row.state = ALERT_FIRING; /* the window is over */
+    put_alert(f, &row, true);
+    assert_string_equal(ask(f->client, said), "firing|0");
+    sql(f->client, "UPDATE penstock.alert SET state = 'acknowledged', acknowledged_by = 'ann'");
+    row.state = ALERT_SUPPRESSED;
+    put_alert(f, &row, true);
+    assert_string_equal(ask(f->client, said), "acknowledged|1");
+    row.words = 1;
+    put_alert(f, &row, true);
+    assert_string_equal(ask(f->client, said), "suppressed|1");
+}
+
+static void people_s_words_and_windows_are_told_the_collector_s_own_are_not(void **state)
+{
+    struct fixture *f = *state;
+    char payload[32] = "";
+    PGconn *person = client_open(f->database);
+    struct alert_row row = alert(82);
+    sql(f->client, "LISTEN penstock_alert_word");
+    row.state = ALERT_PENDING;
+    put_alert(f, &row, true);
+    row.state = ALERT_FIRING;
+    put_alert(f, &row, true);
+    assert_int_equal(notifications(f->client, 300, payload), 0);
+    sql(person, "UPDATE penstock.alert SET state = 'suppressed', acknowledged_by = 'ann'");
+    assert_int_equal(notifications(f->client, 5000, payload), 1);
+    assert_string_equal(payload, "82");
+    sql(person, "INSERT INTO penstock.maintenance (starts_at, ends_at, pop, why)"
+                " VALUES (now(), now() + interval '1 h', 'AMS', 'new line card')");
+    assert_int_equal(notifications(f->client, 5000, payload), 1);
+    assert_string_equal(payload, "maintenance");
+    PQfinish(person);
+}
+
+static void a_person_neither_ends_an_alert_nor_wakes_one_that_is_over(void **state)
+{
+    struct fixture *f = *state;
+    struct alert_row row = alert(83);
+    put_alert(f, &row, true);
+    assert_string_equal(refusal(f->client, "UPDATE penstock.alert SET state = 'resolved'"),
+                        "23514");
+    row.state = ALERT_RESOLVED;
+    row.resolved_at = NOV2026 + 2 * SECOND;
+    put_alert(f, &row, true);
+    assert_string_equal(refusal(f->client, "UPDATE penstock.alert SET state = 'firing'"), "23514");
 }
 
 static int cluster_up(void **state)
@@ -2279,6 +2431,7 @@ int main(void)
         on_schema(a_load_stops_at_the_first_refusal_and_the_store_stays_usable),
         on_schema(gaps_show_and_an_unknown_end_is_null),
         on_schema(map_entries_of_both_families_are_loaded_as_they_were_put),
+        on_schema(an_entry_that_ended_is_deleted_and_its_neighbours_are_not),
         on_schema(the_last_of_several_rows_of_one_entry_wins),
         on_schema(an_entry_changes_in_place_over_transactions),
         on_schema(open_alerts_are_loaded_and_ended_ones_only_counted),
@@ -2316,6 +2469,10 @@ int main(void)
         on_schema(after_the_map_was_read_statements_have_their_limit_again),
         on_schema(the_session_commits_to_disk_even_where_the_server_s_default_does_not),
         on_schema(an_announced_alert_notifies_once_after_the_commit),
+        on_schema(an_announced_state_stands_in_the_journal_with_the_whole_alert),
+        on_schema(the_collector_s_state_is_written_once_it_heard_the_word),
+        on_schema(people_s_words_and_windows_are_told_the_collector_s_own_are_not),
+        on_schema(a_person_neither_ends_an_alert_nor_wakes_one_that_is_over),
         on_schema(what_a_human_says_stands_until_the_alert_s_end_and_is_not_announced),
         on_schema(neither_a_rollback_nor_an_unannounced_alert_notifies),
     };
