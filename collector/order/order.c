@@ -562,7 +562,7 @@ static void lease_over(struct orders *o, struct order *x, int64_t now)
     free_lease(x);
     if (x->row.state != STATUS_RUNNING)
         return;
-    if (s == NULL || s->heard_at < x->row.started_at)
+    if (s == NULL || now - s->heard_at >= SILENT_NS)
         over(x, STATUS_FAILED, "sensor_silent", "its sensor was not heard of again", now);
     else if (memcmp(x->row.test_id, none, 16) == 0)
         over(x, STATUS_FAILED, "no_answer", "its sensor said nothing about it", now);
