@@ -1,12 +1,25 @@
 /* penstockctl: the operator's hand. */
 #include "collector/ctl/command.h"
 #include "collector/ctl/database.h"
+#include "collector/ctl/explain.h"
+#include "collector/ctl/history.h"
 #include "collector/ctl/keys.h"
+#include "collector/ctl/map.h"
 #include "collector/ctl/sensors.h"
 
 static const struct command commands[] = {
+    {"map", "[PREFIX|ADDRESS]", 0, 1,
+     TAKES_DATABASE | TAKES(OPTION_POP) | TAKES(OPTION_STATE) | TAKES(OPTION_UNEXPECTED) |
+         TAKES(OPTION_LIMIT),
+     "where traffic from a prefix enters, and what is known of it", map_list},
+    {"history", "PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT),
+     "when the ingress of a prefix changed, from where to where", history_list},
+    {"explain", "ALERT|PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT),
+     "tell the story of an alert or a prefix, down to the segments that were withheld", explain},
     {"sensors", "", 0, 0, TAKES_DATABASE, "list the sensors, and what is missing from them",
      sensors_list},
+    {"scans", "", 0, 0, TAKES_DATABASE,
+     "sum up the last day's scan windows; single scans are for a later release", scans_list},
     {"keys new", "NAME", 1, 1, TAKES(OPTION_POP) | TAKES(OPTION_DIR) | TAKES(OPTION_FORCE),
      "make a key: NAME.cert with its secret, NAME.pub without", keys_new},
     {"keys show", "FILE", 1, 1, 0, "print what a certificate says", keys_show},

@@ -3,6 +3,26 @@
 #include "collector/ctl/database.h"
 #include "collector/ctl/show.h"
 
+static int list(const struct call *call,
+                int (*ask)(struct look *l, struct look_rows **out, struct note *note),
+                const struct show *columns, unsigned count)
+{
+    struct look *look;
+    struct look_rows *rows = NULL;
+    struct note note = {0};
+    int status = database_open(call, &look);
+    if (status != 0)
+        return status;
+    int err = ask(look, &rows, &note);
+    if (err != 0)
+        status = database_fail(err, &note);
+    else
+        show_rows(rows, columns, count, call->json);
+    look_rows_free(rows);
+    look_close(look);
+    return status;
+}
+
 int sensors_list(const struct call *call)
 {
     static const struct show columns[] = {
@@ -11,18 +31,16 @@ int sensors_list(const struct call *call)
         {"last_seen", "LAST SEEN"}, {"gaps", "GAPS"},
         {"last_seq", "EVENTS"},
     };
-    struct look *look;
-    struct look_rows *rows = NULL;
-    struct note note = {0};
-    int status = database_open(call, &look);
-    if (status != 0)
-        return status;
-    int err = look_sensors(look, &rows, &note);
-    if (err != 0)
-        status = database_fail(err, &note);
-    else
-        show_rows(rows, columns, sizeof columns / sizeof columns[0], call->json);
-    look_rows_free(rows);
-    look_close(look);
-    return status;
+    return list(call, look_sensors, columns, sizeof columns / sizeof columns[0]);
+}
+
+/* Single scans are for a later release: this one keeps the windows' entropy only. */
+int scans_list(const struct call *call)
+{
+    static const struct show columns[] = {
+        {"sensor", "SENSOR"},       {"pop", "POP"},           {"direction", "DIRECTION"},
+        {"windows", "WINDOWS"},     {"probes", "PROBES"},     {"mean_entropy", "ENTROPY"},
+        {"least_entropy", "LEAST"}, {"most_entropy", "MOST"}, {"last_ended_at", "LAST WINDOW"},
+    };
+    return list(call, look_scan_windows, columns, sizeof columns / sizeof columns[0]);
 }

@@ -29,7 +29,7 @@ const char *show_text(enum look_kind kind, const char *value, char text[static S
         return strcpy(text, "-");
     if (kind == LOOK_BOOLEAN)
         return strcpy(text, value[0] == 't' ? "yes" : "no");
-    if (kind == LOOK_NUMBER && strpbrk(value, ".eE") != NULL)
+    if (kind == LOOK_REAL)
         snprintf(text, SHOW_TEXT, "%.3f", strtod(value, NULL));
     else
         copy_clean(value, text);
@@ -80,6 +80,11 @@ static const char *cell(const struct table *t, const struct look_rows *rows, uns
     return show_text(look_kind_of(rows, column), look_value(rows, row, column), text);
 }
 
+static bool is_number(enum look_kind kind)
+{
+    return kind == LOOK_NUMBER || kind == LOOK_REAL;
+}
+
 static void measure(struct table *t, const struct look_rows *rows, const struct show *columns,
                     unsigned count)
 {
@@ -89,8 +94,7 @@ static void measure(struct table *t, const struct look_rows *rows, const struct 
     for (unsigned i = 0; i < t->count; i++) {
         t->column[i] = find_column(rows, columns[i].name);
         t->width[i] = width_of(columns[i].head);
-        t->is_right[i] =
-            t->column[i] >= 0 && look_kind_of(rows, (unsigned)t->column[i]) == LOOK_NUMBER;
+        t->is_right[i] = t->column[i] >= 0 && is_number(look_kind_of(rows, (unsigned)t->column[i]));
         for (unsigned row = 0; row < look_count(rows); row++) {
             int width = width_of(cell(t, rows, row, i, text));
             if (width > t->width[i])
@@ -187,7 +191,7 @@ void show_json_value(const struct look_rows *rows, unsigned row, unsigned column
     enum look_kind kind = look_kind_of(rows, column);
     if (value == NULL)
         printf("null");
-    else if (kind == LOOK_NUMBER)
+    else if (is_number(kind))
         json_number(value, strlen(value));
     else if (kind == LOOK_BOOLEAN)
         printf("%s", value[0] == 't' ? "true" : "false");

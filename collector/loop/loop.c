@@ -496,9 +496,21 @@ static int tick(struct loop *l, struct note *note)
 
 /* ---- the turn ---- */
 
+/* What people said in SQL; and whether the session is still there, when there is nothing to write.
+ */
+static int hear(struct loop *l, struct note *note)
+{
+    unsigned what = 0;
+    int err = store_heard(l->store, &what, note);
+    l->heard |= what;
+    return err;
+}
+
 static int turn(struct loop *l, int timeout_ms, struct note *note)
 {
-    int err = gather(l, timeout_ms, note);
+    int err = hear(l, note);
+    if (err == 0)
+        err = gather(l, timeout_ms, note);
     if (err < 0)
         return err;
     if (l->is_expect_new)

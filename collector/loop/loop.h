@@ -82,6 +82,7 @@ struct loop {
     struct fold fold;
     atomic_bool is_loaded; /* false: the database is away (read by /healthz, too) */
     bool is_expect_new;
+    unsigned heard;  /* what others said in SQL and nobody looked at yet: a set of store_heard */
     bool has_failed; /* no commit since the last failure */
     bool is_away;    /* the last attempt to load failed, too */
     bool is_busy;    /* because another collector writes */

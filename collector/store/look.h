@@ -22,7 +22,8 @@ void look_close(struct look *l); /* NULL: nothing */
 
 enum look_kind {
     LOOK_TEXT,
-    LOOK_NUMBER,
+    LOOK_NUMBER,  /* whole */
+    LOOK_REAL,    /* also NaN and Infinity */
     LOOK_BOOLEAN, /* "t" or "f" */
     LOOK_TIME,    /* UTC, "2026-11-22 11:49:02.123456+00" */
     LOOK_JSON,
@@ -47,5 +48,45 @@ bool look_is_true(const struct look_rows *rows, unsigned row, const char *name);
  * Each gives its rows in *out, which the caller frees. ERR_DATA: what was asked for is no prefix,
  * no number, no time; ERR_DATABASE. On failure *out is NULL. */
 
-/* Every sensor: columns of penstock.sensor, and its gaps and status of late. */
+/* Every sensor: columns of penstock.sensor, and how many gaps it has. */
 int look_sensors(struct look *l, struct look_rows **out, struct note *note);
+/* Scan windows that ended within the last day, summed up by sensor and direction. */
+int look_scan_windows(struct look *l, struct look_rows **out, struct note *note);
+
+/* Which entries of the map: all that is given must hold. Texts are as people type them. */
+struct look_entries {
+    const char *prefix; /* a prefix: what overlaps it; an address: its longest match; NULL: all */
+    const char *pop, *state; /* NULL: any */
+    bool is_unexpected;
+    unsigned limit; /* at most so many rows; 0: all */
+};
+/* All columns of penstock.ingress_map, in order of prefix, the largest share first. */
+int look_entries(struct look *l, const struct look_entries *which, struct look_rows **out,
+                 struct note *note);
+
+/* An alert: all columns, and expected_places, the places it says as one text. No row: no such. */
+int look_alert(struct look *l, const char *alert_id, struct look_rows **out, struct note *note);
+/* Alerts without an end whose prefix overlaps this one. */
+int look_alerts_of(struct look *l, const char *prefix, struct look_rows **out, struct note *note);
+/* Alerts without an end. */
+int look_alerts_open(struct look *l, struct look_rows **out, struct note *note);
+
+/* Tests, newest first, whose prefix overlaps this one; pop, router and interface NULL: any. */
+struct look_place {
+    const char *prefix, *pop, *router, *interface;
+};
+int look_tests_of(struct look *l, const struct look_place *at, unsigned limit,
+                  struct look_rows **out, struct note *note);
+/* The first segments that each of these tests (a PostgreSQL array of their ids) withheld. */
+int look_drops_of(struct look *l, const char *test_ids, unsigned limit, struct look_rows **out,
+                  struct note *note);
+/* Orders of tests of prefixes that overlap this one, newest first. */
+int look_orders_of(struct look *l, const char *prefix, unsigned limit, struct look_rows **out,
+                   struct note *note);
+/* When the ingress of prefixes that overlap this one changed, newest first. */
+int look_changes_of(struct look *l, const char *prefix, unsigned limit, struct look_rows **out,
+                    struct note *note);
+/* One sensor, and what is missing from it, newest first. */
+int look_sensor(struct look *l, const char *name, struct look_rows **out, struct note *note);
+int look_gaps_of(struct look *l, const char *name, unsigned limit, struct look_rows **out,
+                 struct note *note);

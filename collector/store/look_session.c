@@ -176,13 +176,14 @@ enum look_kind look_kind_of(const struct look_rows *rows, unsigned column)
     switch (PQftype(result_of(rows), (int)column)) {
     case 16:
         return LOOK_BOOLEAN;
-    case 20: /* bigint, smallint, integer, real, double precision, numeric */
+    case 20: /* bigint, smallint, integer */
     case 21:
     case 23:
-    case 700:
+        return LOOK_NUMBER;
+    case 700: /* real, double precision, numeric */
     case 701:
     case 1700:
-        return LOOK_NUMBER;
+        return LOOK_REAL;
     case 1184:
         return LOOK_TIME;
     case 114: /* json, jsonb */

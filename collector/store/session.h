@@ -49,10 +49,12 @@ struct store {
     bool was_warned;        /* the server sent a warning; store.c clears it */
     char failure[6];        /* SQLSTATE of the last failure; "": none, or the connection's */
     struct backend claimed; /* the session that took the lock last: this one, or a former one */
-    bool is_turn_known;     /* else whatever store_begin finds is right */
-    struct turn turn;       /* when the last of our transactions committed */
-    struct turn next;       /* when the one under way will have */
-    const char *copying;    /* what the open COPY writes; NULL: none is open */
+    bool is_listening;   /* to the channels of listen.c, on this connection and every later one */
+    unsigned heard;      /* there, and not told yet: a set of store_heard */
+    bool is_turn_known;  /* else whatever store_begin finds is right */
+    struct turn turn;    /* when the last of our transactions committed */
+    struct turn next;    /* when the one under way will have */
+    const char *copying; /* what the open COPY writes; NULL: none is open */
     /* what waits for the next flush */
     struct record events[TABLE_COUNT]; /* COPY BINARY rows */
     struct bulk bulks[BULK_COUNT];
@@ -64,6 +66,9 @@ struct store {
 /* claim.c: takes the lock of the one writer, if this connection does not hold it. 0, ERR_BUSY with
  * who holds it, ERR_DATABASE. */
 int session_claim(struct store *s, struct note *note);
+
+/* listen.c: listens on this connection. */
+int session_listen(struct store *s, struct note *note);
 
 #define SESSION_STATEMENT_TIMEOUT "SET statement_timeout = '60s';"
 

@@ -47,7 +47,8 @@ int session_set_up(struct store *s, struct note *note)
 {
     if (PQstatus(s->conn) != CONNECTION_OK)
         return session_fail(s, NULL, "connecting", note);
-    return session_script(s, session_setup, "setting up the session", note);
+    int err = session_script(s, session_setup, "setting up the session", note);
+    return err == 0 && s->is_listening ? session_listen(s, note) : err;
 }
 
 /* A password with '@' or '/' in a URL must be written %40, %2F; else what follows is taken for the
@@ -254,6 +255,8 @@ int store_load_begin(struct store *s, struct note *note)
         err = session_claim(s, note);
     if (err == 0)
         err = store_check_version(s, note);
+    if (err == 0)
+        err = store_listen(s, note);
     return err == 0 ? open_turn(s, note) : err;
 }
 

@@ -52,6 +52,19 @@ bool store_is_away(const struct store *s);
  * store_begin do the same on a new one. ERR_BUSY: another is; the note says who. ERR_DATABASE. */
 int store_claim(struct store *s, struct note *note);
 
+/* What was said in SQL, on the channel of that name. */
+enum store_heard {
+    HEARD_ORDER = 1,       /* penstock_order: penstock.test_order changed */
+    HEARD_EXPECTATION = 2, /* penstock_expectation: penstock.expectation changed */
+    HEARD_ALERT_WORD = 4   /* penstock_alert_word: somebody said a word on an alert */
+};
+/* Listens from now on, also after the connection was made again. The first store_heard after either
+ * says all three, for nobody knows what was said before. ERR_DATABASE. */
+int store_listen(struct store *s, struct note *note);
+/* What others said since it was asked last (a set of store_heard); never waits. ERR_DATABASE: the
+ * session ended, and this is how a collector with nothing to write finds out. */
+int store_heard(struct store *s, unsigned *what, struct note *note);
+
 /* Brings the schema to this version, as its owner; several at once are serialised. *applied: steps
  * done. */
 int store_migrate(struct store *s, unsigned *applied, struct note *note);

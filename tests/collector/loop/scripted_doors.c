@@ -13,6 +13,8 @@ bool db_is_taken, db_is_away, db_lose_commit, db_late_commit;
 bool (*db_refuses)(const char *sensor, const struct event *e);
 bool db_refuses_alerts, db_refuses_aside;
 struct order_conf doors_orders;
+unsigned db_heard;
+bool db_is_session_lost;
 
 static struct db work, late;
 static unsigned turn; /* that the collector knows */
@@ -41,6 +43,8 @@ void doors_reset(void)
                                        .expire_ns = 600 * NS_PER_S,
                                        .resend_ns = 5 * NS_PER_S,
                                        .max_orders = 64};
+    db_heard = 0;
+    db_is_session_lost = false;
     net_reset();
 }
 
@@ -58,6 +62,17 @@ int store_load_begin(struct store *s, struct note *note)
     if (db_is_taken)
         return note_set(note, ERR_BUSY, "the test writes");
     return called(note);
+}
+
+int store_heard(struct store *s, unsigned *what, struct note *note)
+{
+    (void)s;
+    *what = db_heard;
+    db_heard = 0;
+    if (!db_is_session_lost)
+        return 0;
+    db_is_session_lost = false;
+    return note_set(note, ERR_DATABASE, "the session ended");
 }
 
 int store_begin(struct store *s, struct note *note)

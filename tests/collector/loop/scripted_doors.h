@@ -57,6 +57,8 @@ extern bool db_late_commit; /* the next COMMIT says that it failed; db_late() le
 /* Commits with such an event are refused (ERR_DATA); NULL: none. */
 extern bool (*db_refuses)(const char *sensor, const struct event *e);
 extern bool db_refuses_alerts, db_refuses_aside; /* such rows */
+extern unsigned db_heard;                        /* what others said: a set of store_heard */
+extern bool db_is_session_lost;                  /* while nothing was to be written */
 
 extern struct order_conf doors_orders; /* of the next doors_loop; set by doors_reset */
 

@@ -254,6 +254,31 @@ static void while_another_collector_writes_who_comes_is_told_and_may_come_again(
     assert_true(last_answer.kind == WIRE_WELCOME && last_answer.seq == 0);
 }
 
+static void a_session_that_ends_while_nothing_is_written_is_noticed_in_the_next_turn(void **state)
+{
+    (void)state;
+    hello();
+    unsigned commits = db_commits;
+    db_is_session_lost = db_is_away = true;
+    loop_turn(&loop, 0);
+    assert_false(atomic_load(&loop.is_loaded)); /* what /healthz says */
+    db_is_away = false;
+    loop_turn(&loop, 0);
+    assert_true(atomic_load(&loop.is_loaded));
+    assert_int_equal(db_commits, commits);
+}
+
+static void what_others_say_in_sql_is_heard_each_turn_and_kept_until_it_is_looked_at(void **state)
+{
+    (void)state;
+    loop.heard = 0;
+    db_heard = HEARD_ORDER;
+    loop_turn(&loop, 0);
+    db_heard = HEARD_ALERT_WORD;
+    loop_turn(&loop, 0);
+    assert_int_equal(loop.heard, HEARD_ORDER | HEARD_ALERT_WORD);
+}
+
 static void nothing_is_answered_when_the_commit_fails(void **state)
 {
     (void)state;
@@ -1056,6 +1081,8 @@ int main(void)
         PROMISE(what_waits_is_committed_together),
         PROMISE(a_group_is_bounded),
         PROMISE(while_another_collector_writes_who_comes_is_told_and_may_come_again),
+        PROMISE(a_session_that_ends_while_nothing_is_written_is_noticed_in_the_next_turn),
+        PROMISE(what_others_say_in_sql_is_heard_each_turn_and_kept_until_it_is_looked_at),
         PROMISE(nothing_is_answered_when_the_commit_fails),
         PROMISE(a_commit_of_which_nobody_knows_counts_once),
         PROMISE(a_commit_that_takes_place_late_counts_once),

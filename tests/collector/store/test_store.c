@@ -474,7 +474,8 @@ static void event_tables_have_brin_but_no_unique_index_and_no_default_partition(
     assert_string_equal(ask(f->client,
                             "SELECT relname FROM pg_class WHERE relkind = 'p' AND relnamespace ="
                             " 'penstock'::regnamespace ORDER BY 1"),
-                        "ingress_tally\npassive_flow_entry\npassive_total_entry\npenny_drop_entry\n"
+                        "ingress_change_entry\ningress_tally\npassive_flow_entry\npassive_total_"
+                        "entry\npenny_drop_entry\n"
                         "scan_window_entry\nsensor_status");
     assert_string_equal(
         ask(f->client,
@@ -1433,7 +1434,7 @@ static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
     struct fixture *f = *state;
     assert_string_equal(rights_of(f, "collector", "DELETE"),
                         "alert alert_event ingress_entry sensor_epoch");
-    assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "");
+    assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "ingress_cell_0 ingress_cell_1");
     assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
     assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");
     assert_null(strstr(rights_of(f, "collector", "UPDATE"), "schema_version"));
@@ -1446,7 +1447,7 @@ static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
     assert_string_equal(refusal(c, "CREATE TABLE pg_temp.mine (x int)"), "42501");
     assert_string_equal(refusal(c, "DROP TABLE penstock.ingress_tally"), "42501");
     assert_string_equal(refusal(c, "ALTER TABLE penstock.alert ADD COLUMN x int"), "42501");
-    assert_string_equal(refusal(c, "SELECT * FROM penstock.ingress_tally"), "42501");
+    assert_string_equal(refusal(c, "SELECT * FROM penstock.sensor_status"), "42501");
     assert_string_equal(refusal(c, "SELECT penstock.grant_roles()"), "42501");
     PQfinish(c);
 }
@@ -1637,6 +1638,63 @@ static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
     assert_string_equal(ask(f->client, "SELECT prefix FROM penstock.ingress_of('11.0.7.7')"),
                         "11.0.7.0/24");
     print_lookup_time(f->client);
+}
+
+/* ---- what others say in SQL ---- */
+
+static unsigned heard(struct fixture *f)
+{
+    unsigned what;
+    ok(store_heard(f->store, &what, &note));
+    return what;
+}
+
+/* What the server says may take a moment to come. */
+static unsigned heard_in_time(struct fixture *f)
+{
+    unsigned what = 0;
+    for (int i = 0; i < 500 && what == 0; i++) {
+        what = heard(f);
+        poll(NULL, 0, 10);
+    }
+    return what;
+}
+
+static void a_notification_is_heard_once_and_only_on_our_channels(void **state)
+{
+    struct fixture *f = *state;
+    ok(store_listen(f->store, &note));
+    assert_int_equal(heard(f), HEARD_ORDER | HEARD_EXPECTATION | HEARD_ALERT_WORD);
+    assert_int_equal(heard(f), 0);
+    sql(f->client, "NOTIFY somebody_else; NOTIFY penstock_alert, '7'; NOTIFY penstock_order, '7'");
+    assert_int_equal(heard_in_time(f), HEARD_ORDER);
+    sql(f->client, "BEGIN; NOTIFY penstock_alert_word; NOTIFY penstock_expectation; COMMIT");
+    assert_int_equal(heard_in_time(f), HEARD_EXPECTATION | HEARD_ALERT_WORD);
+    assert_int_equal(heard(f), 0);
+    ok(store_begin(f->store, &note)); /* one that comes between statements is kept */
+    sql(f->client, "NOTIFY penstock_order");
+    ok(store_commit(f->store, &note));
+    assert_int_equal(heard_in_time(f), HEARD_ORDER);
+}
+
+static void a_session_that_ended_while_idle_is_noticed_by_listening(void **state)
+{
+    struct fixture *f = *state;
+    ok(store_load_begin(f->store, &note));
+    assert_int_equal(heard(f), HEARD_ORDER | HEARD_EXPECTATION | HEARD_ALERT_WORD);
+    sql(f->client, kill_others);
+    int err = 0;
+    for (int i = 0; i < 500 && err == 0; i++) {
+        unsigned what;
+        err = store_heard(f->store, &what, &note);
+        poll(NULL, 0, 10);
+    }
+    assert_int_equal(err, ERR_DATABASE);
+    assert_true(store_is_away(f->store));
+    ok(store_load_begin(f->store, &note));
+    assert_int_equal(heard(f), HEARD_ORDER | HEARD_EXPECTATION | HEARD_ALERT_WORD);
+    sql(f->client, "NOTIFY penstock_order");
+    assert_int_equal(heard_in_time(f), HEARD_ORDER);
 }
 
 /* ---- transactions ---- */
@@ -2431,6 +2489,8 @@ int main(void)
         on_schema(a_load_stops_at_the_first_refusal_and_the_store_stays_usable),
         on_schema(gaps_show_and_an_unknown_end_is_null),
         on_schema(map_entries_of_both_families_are_loaded_as_they_were_put),
+        on_schema(a_notification_is_heard_once_and_only_on_our_channels),
+        on_schema(a_session_that_ended_while_idle_is_noticed_by_listening),
         on_schema(an_entry_that_ended_is_deleted_and_its_neighbours_are_not),
         on_schema(the_last_of_several_rows_of_one_entry_wins),
         on_schema(an_entry_changes_in_place_over_transactions),
