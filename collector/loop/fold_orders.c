@@ -38,7 +38,9 @@ static int tell_order(void *arg, const struct order_row *row)
 int fold_told_orders(struct fold *f, struct store *store, int64_t now, struct note *note)
 {
     struct told told = {.f = f, .now = now};
-    return store_open_orders(store, tell_order, &told, note);
+    int err = store_open_orders(store, tell_order, &told, note);
+    orders_tick(f->orders, now);
+    return err;
 }
 
 void fold_heard(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now)

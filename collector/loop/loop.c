@@ -479,19 +479,23 @@ static void tell_no_room(struct loop *l)
     l->fold.map_refused = l->fold.alerts_refused = l->fold.sensors_refused = 0;
 }
 
-/* People's words about orders first: what they cancelled must not begin. */
-static int tick(struct loop *l, struct note *note)
+static void tick(struct loop *l)
 {
     int64_t now = look_at_clock(l);
     if (!is_tick_due(l, now))
-        return 0;
+        return;
     l->ticked_at = now;
-    int err = fold_told_orders(&l->fold, l->store, now, note);
-    if (err < 0)
-        return err;
     fold_tick(&l->fold, now);
     tell_no_room(l);
-    return 0;
+}
+
+/* Somebody ordered a test, approved one or cancelled one: at once, for people wait for it. */
+static int told_orders(struct loop *l, struct note *note)
+{
+    if ((l->heard & HEARD_ORDER) == 0)
+        return 0;
+    l->heard &= ~(unsigned)HEARD_ORDER;
+    return fold_told_orders(&l->fold, l->store, l->wall(), note);
 }
 
 /* ---- the turn ---- */
@@ -516,8 +520,10 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     if (l->is_expect_new)
         fold_expect_all(&l->fold, l->wall());
     l->is_expect_new = false;
-    if (l->doubt == NULL) /* it may have come due since must_wait() looked */
-        err = tick(l, note);
+    if (l->doubt == NULL) { /* it may have come due since must_wait() looked */
+        err = told_orders(l, note);
+        tick(l);
+    }
     if (err == 0)
         err = put_roster(l, note);
     if (err == 0)
