@@ -6,10 +6,9 @@
 #include "collector/conf/feeds_conf.h"
 #include "shared/conf/conf_table.h"
 
-/* What the table fills: the configuration, and keys that this release reads only to refuse. */
+/* What the table fills. */
 struct keys {
     struct collector_conf conf;
-    char rib[256], vrps[256];
 };
 
 #define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
@@ -86,10 +85,16 @@ static const struct conf_row rows[] = {
 
     {"policy.file", CONF_TEXT, AT(conf.policy_file),
      .help = "The operator's expectation: which prefixes should enter where (expected.yaml); \"\" for none."},
-    {"policy.rib", CONF_TEXT, AT(rib),
-     .help = "Expectation from a routing table; comes with a later release."},
-    {"policy.vrps", CONF_TEXT, AT(vrps),
-     .help = "Expectation from validated route origins; comes with a later release."},
+    {"policy.rib", CONF_TEXT, AT(conf.tables.rib.path), .example = "/var/lib/bird/rib.mrt",
+     .help = "Routing table to expect by: MRT (TABLE_DUMP_V2, BGP4MP; plain, .gz, .bz2), read through bgpdump, or a text file of bgpdump -m. Read again when it changes; \"\" for none."},
+    {"policy.own_as", CONF_UNSIGNED, AT(conf.tables.rib.own_as), .value = "0", .min = 0, .max = 4294967295.0,
+     .help = "Our own AS number: left out where an AS path begins with it; 0 if no path does."},
+    {"policy.max_paths", CONF_UNSIGNED, AT(conf.tables.rib.max_paths), .value = "20000000", .min = 1, .max = 1e9, .unit = "paths",
+     .help = "Most paths of policy.rib, 32 bytes each while it is read; with more it is refused."},
+    {"policy.read_timeout", CONF_DURATION, AT(conf.tables.rib.timeout_ns), .value = "5m", .min = SECONDS(1), .max = SECONDS(86400),
+     .help = "Longest that reading policy.rib may take."},
+    {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps), .example = "/var/db/rpki-client/json",
+     .help = "Validated ROA payloads, as rpki-client, Routinator or StayRTR write them (JSON or CSV). Read again when it changes, and every hour; \"\" for none."},
 
     {"alerts.hold_down", CONF_DURATION, AT(conf.alert.hold_down_ns), .value = "5s", .min = 0, .max = SECONDS(86400),
      .help = "An alert must hold for so long before it fires."},
@@ -123,15 +128,6 @@ static void require(struct conf *c, const char *key, const char *value)
 {
     if (value[0] == '\0')
         conf_wrong(c, key, "required, but empty");
-}
-
-/* What a later release will understand is refused, not ignored: nobody shall believe it works. */
-static void check_release(struct conf *c, const struct keys *k)
-{
-    if (k->rib[0] != '\0')
-        conf_wrong(c, "policy.rib", "routing tables are not read by this release; leave it out");
-    if (k->vrps[0] != '\0')
-        conf_wrong(c, "policy.vrps", "route origins are not read by this release; leave it out");
 }
 
 static void check_orders(struct conf *c, const struct order_conf *o)
@@ -175,7 +171,6 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
     check_dsn(&c, "database.dsn", keys->conf.store.dsn);
     check_dsn(&c, "database.owner_dsn", keys->conf.store.owner_dsn);
     check_orders(&c, &keys->conf.order);
-    check_release(&c, keys);
     feeds_conf_check(&c, keys->conf.feeds, keys->conf.feed_count, keys->conf.receive.certificate);
     int err = conf_end(&c);
     *out = keys->conf;
