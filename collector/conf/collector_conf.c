@@ -53,7 +53,7 @@ static const struct conf_row rows[] = {
      .help = "Most pairs of prefix and ingress point in the map."},
 
     {"evidence.half_life", CONF_DURATION, AT(conf.evidence.half_life_ns), .value = "24h", .min = SECONDS(1), .max = SECONDS(365 * 86400),
-     .help = "How long a conclusive test stands against an inconclusive newer one."},
+     .help = "Age at which a test counts half. So long, too, a conclusive test stands against an inconclusive newer one; what weighs less than one withheld segment is forgotten (docs/ingress.md)."},
 
     {"orders.mode", CONF_WORD, AT(orders), .value = "off", .words = orders_words,
      .help = "Who starts tests. This release gives sensors no orders: only off is taken."},
