@@ -149,7 +149,7 @@ scenario_show() {
             WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY alert_id"
     fi
     $scenario_is_told || return 0
-    for id in $(lab_value "SELECT alert_id FROM penstock.alert WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY alert_id LIMIT 2"); do
+    for id in $(lab_value "SELECT alert_id FROM penstock.alert WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY resolved_at IS NOT NULL, family(prefix), alert_id LIMIT 1"); do
         printf '  penstockctl explain %s:\n\n' "$id"
         "$lab_bin/collector/penstockctl" explain "$id" --dsn "$lab_dsn" | sed 's/^/    /'
     done
