@@ -27,6 +27,7 @@
 #define BULK           0.6   /* of recent traffic: carries the bulk */
 #define TAKES_OVER     0.5   /* of what the other usually carries */
 #define OVERTAKES      1.5   /* times the other's share: a move without haste */
+#define SETTLED        0.5   /* of recent traffic is usual: seen for some half a half-life */
 #define APPEARS        0.1   /* share from which a place is told of, */
 #define LEAVES         0.02  /* and below which it is told that it left */
 #define RANGE_LEAVES   65536 /* most leaves of a range: bounds what one split or join costs */
