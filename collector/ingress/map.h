@@ -148,6 +148,8 @@ void leaf_free(struct ingress_map *m, uint32_t leaf);              /* with its c
 struct cell *cell_find(struct ingress_map *m, uint32_t leaf, uint32_t place);
 struct cell *cell_make(struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now);
 void cell_free(struct ingress_map *m, uint32_t leaf, uint32_t cell);
+/* Times before 1970 and starts after the end say nothing. */
+struct event_tally tally_clean(const struct event_tally *t);
 void cell_count(const struct ingress_map *m, struct cell *c, const struct event_tally *t);
 
 /* What is left of a weight, by the slow or the fast half-life. */

@@ -346,14 +346,49 @@ static bool may_join(const struct ingress_map *m, const struct range *a, uint32_
            (double)leaves * 2 >= span(a, length) && has_room(m, a->rows + b->rows);
 }
 
+/* The nearest range around p with leaves of that length; NONE. */
+static uint32_t joined_above(const struct ingress_map *m, const struct prefix *p, unsigned length)
+{
+    uint32_t r = range_above(m, p);
+    while (r != NONE && !(m->ranges[r].is_joined && m->ranges[r].leaf_length == length))
+        r = range_above(m, &m->ranges[r].prefix);
+    return r;
+}
+
+static struct prefix leaf_number(const struct prefix *p, unsigned length, uint64_t n)
+{
+    struct prefix leaf = {.addr = p->addr, .length = (uint8_t)length};
+    for (unsigned bit = length; n > 0; n >>= 1) {
+        bit--;
+        leaf.addr.bytes[bit / 8] |= (uint8_t)((n & 1) << (7 - bit % 8));
+    }
+    return leaf;
+}
+
+/* Would a range of prefix p hide leaves that the range around it has? A lone leaf is a range by
+ * itself. p is not larger than twice the leaves that are to join, so this is bounded, too. */
+static bool hides(const struct ingress_map *m, const struct prefix *p, unsigned length)
+{
+    uint32_t above = joined_above(m, p, length);
+    if (above == NONE)
+        return false;
+    for (uint64_t n = 0; n < UINT64_C(1) << (length - p->length); n++) {
+        struct prefix leaf = leaf_number(p, length, n);
+        uint32_t id = leaf_find(m, &leaf);
+        if (id != NONE && m->leaves[id].range == above)
+            return true;
+    }
+    return false;
+}
+
 static bool join_neighbour(struct ingress_map *m, uint32_t range)
 {
     struct range *a = &m->ranges[range];
     unsigned shortest = a->prefix.addr.family == ADDR_V4 ? SHORTEST_V4 : SHORTEST_V6;
     struct prefix p, was = a->prefix;
     uint32_t other = neighbour(m, &a->prefix, shortest, &p), joined;
-    if (!may_join(m, a, other, p.length) || range_find(m, &p) != NONE ||
-        !are_alike(m, range, other, &p))
+    if (!may_join(m, a, other, p.length) || hides(m, &p, leaf_length(a)) ||
+        range_find(m, &p) != NONE || !are_alike(m, range, other, &p))
         return false;
     uint8_t length = (uint8_t)leaf_length(a);
     if (range_make(m, &p, &joined) < 0)
@@ -407,7 +442,7 @@ static bool is_plain(const struct ingress_map *m, const struct range *r)
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
         const struct node *n = &m->nodes[i];
         if (n->pins != 0 || n->row.tests > 0 || n->row.state != STATE_UNVERIFIED ||
-            n->row.expected != EXPECTED_UNKNOWN || n->is_present)
+            n->row.expected != EXPECTED_UNKNOWN)
             return false;
     }
     return true;
@@ -435,9 +470,14 @@ static bool gather(struct ingress_map *m, uint32_t range)
     if (!is_crowded(m) || r->is_joined || r->leaves != 1 || r->prefix.length <= shortest ||
         !is_plain(m, r) || weight_of(m, r, m->now) >= (double)m->conf.trickle)
         return false;
-    uint32_t leaf = r->leaf, into = gathering(m, r);
+    uint32_t leaf = r->leaf, above = joined_above(m, &r->prefix, r->prefix.length);
+    if (above != NONE && !m->ranges[above].is_gathered)
+        return false;
+    uint32_t into = gathering(m, r);
     if (into == NONE)
         return false;
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next)
+        change_left(m, &m->nodes[i], m->now);
     range_leave(m, leaf);
     range_adopt(m, into, leaf);
     for (uint32_t c = m->leaves[leaf].cell; c != NONE; c = m->cells[c].next) {
@@ -449,6 +489,8 @@ static bool gather(struct ingress_map *m, uint32_t range)
         row_counted(m, n);
     }
     range_free(m, range);
+    if (m->ranges[into].rows <= EAGER_ROWS)
+        range_share(m, into);
     m->counts.gathered++;
     return true;
 }
@@ -532,9 +574,11 @@ int range_carve(struct ingress_map *m, const struct prefix *p, uint32_t *range)
     *range = range_find(m, p);
     if (*range != NONE)
         return 0;
-    uint32_t above = range_over(m, p);
-    if (above != NONE && m->ranges[above].is_joined && !is_held(m, above) &&
-        m->ranges[above].leaf_length >= p->length && has_leaf_in(m, above, p))
+    uint32_t above = range_above(m, p);
+    while (above != NONE && !m->ranges[above].is_joined)
+        above = range_above(m, &m->ranges[above].prefix);
+    if (above != NONE && !is_held(m, above) && m->ranges[above].leaf_length >= p->length &&
+        has_leaf_in(m, above, p))
         return carve_out(m, above, p, range);
     return range_make(m, p, range);
 }
@@ -553,9 +597,7 @@ int range_for_leaf(struct ingress_map *m, const struct prefix *p, uint32_t *rang
     *range = range_find(m, p);
     if (*range != NONE)
         return 0;
-    uint32_t r = range_over(m, p);
-    while (r != NONE && !(m->ranges[r].is_joined && m->ranges[r].leaf_length == p->length))
-        r = range_above(m, &m->ranges[r].prefix);
+    uint32_t r = joined_above(m, p, p->length);
     if (r != NONE && is_home(m, &m->ranges[r])) {
         *range = r;
         return 0;
