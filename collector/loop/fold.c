@@ -77,6 +77,24 @@ void fold_clock_jumped(struct fold *f, int64_t now)
     listens(f, now, true);
 }
 
+struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
+{
+    struct expect all = *f->expect;
+    return expect_judge(&all, row);
+}
+
+static bool expect_row(struct fold *f, struct ingress_row *row)
+{
+    struct expect_answer answer = fold_judge(f, row);
+    return expect_write(&answer, row);
+}
+
+/* Of a row that the map makes itself. */
+static void expect_of_map(void *fold, struct ingress_row *row)
+{
+    expect_row(fold, row);
+}
+
 int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
               struct store *store, int64_t now, struct note *note)
 {
@@ -85,11 +103,15 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     if (err == 0)
         err = ingress_map_new(&conf->ingress, &f->map);
     if (err == 0)
+        ingress_map_expecting(f->map, expect_of_map, f);
+    if (err == 0)
         err = alert_new(&conf->alert, &f->alert);
     if (err < 0)
         note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
     else
         err = load_all(f, store, note);
+    if (err == 0)
+        err = fold_load_orders(f, &conf->order, store, note);
     if (err < 0) {
         fold_clear(f);
         return err;
@@ -104,6 +126,7 @@ void fold_clear(struct fold *f)
     roster_free(f->roster);
     ingress_map_free(f->map);
     alert_free(f->alert);
+    orders_free(f->orders);
     *f = (struct fold){0};
 }
 
@@ -135,20 +158,11 @@ const char *fold_why_not(const struct event *e)
         return place_why_not(&e->test_ended.prefix, &e->test_ended.ingress);
     case EVENT_passive_total:
         return place_why_not(&e->passive_total.prefix, &e->passive_total.ingress);
+    case EVENT_order_ended:
+        return prefix_why_not(&e->order_ended.prefix);
     default:
         return NULL;
     }
-}
-
-struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
-{
-    return expect_judge(f->expect, row);
-}
-
-static bool expect_row(struct fold *f, struct ingress_row *row)
-{
-    struct expect_answer answer = fold_judge(f, row);
-    return expect_write(&answer, row);
 }
 
 /* A place that was never seen: its expectation, and the evidence of a wider test there. */
@@ -201,6 +215,8 @@ int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m,
 {
     int err = roster_hello(f->roster, sensor, m, now, last_seq);
     tests_lost(f);
+    if (err == 0)
+        fold_heard(f, sensor, m, now);
     return err;
 }
 
@@ -209,6 +225,8 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
 {
     int answer = roster_batch(f->roster, sensor, m, room, now, share);
     tests_lost(f);
+    if (answer == ROSTER_TAKE || answer == ROSTER_REPEAT)
+        fold_heard(f, sensor, m, now);
     return answer;
 }
 
@@ -218,6 +236,7 @@ void fold_tick(struct fold *f, int64_t now)
     tests_lost(f);
     ingress_map_tick(f->map, now);
     alert_tick(f->alert, now);
+    orders_tick(f->orders, now);
 }
 
 struct test {
@@ -299,7 +318,7 @@ static bool is_passive(const struct event *e)
            (e->type == EVENT_test_ended && e->test_ended.mode == TEST_PASSIVE);
 }
 
-static int fold_map(struct fold *f, const char *sensor, const struct event *e)
+static int fold_map(struct fold *f, const char *sensor, const struct event *e, int64_t now)
 {
     const struct sensor_row *from = roster_find(f->roster, sensor);
     const char *pop = from == NULL ? "" : from->pop;
@@ -311,6 +330,8 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e)
     switch (e->type) {
     case EVENT_tally:
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
+        if (err == 0)
+            orders_seen(f->orders, sensor, row, &e->tally, now);
         return row_touched(f, err, row, is_new);
     case EVENT_test_started:
         return fold_test(f, sensor, pop, e, &e->test_started.prefix, &e->test_started.ingress,
@@ -329,10 +350,11 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     tests_lost(f);
     if (err < 0)
         return err;
+    orders_event(f->orders, sensor, e, now);
     if (!is_ahead(e, now))
-        return fold_map(f, sensor, e);
+        return fold_map(f, sensor, e, now);
     struct event back = drawn_back(e, now);
-    return fold_map(f, sensor, &back);
+    return fold_map(f, sensor, &back, now);
 }
 
 void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)

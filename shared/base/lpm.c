@@ -98,8 +98,13 @@ static int reserve(struct lpm *l)
 
 static uint32_t add(struct lpm *l, struct lpm_node node)
 {
-    l->nodes[l->used] = node;
-    return l->used++;
+    uint32_t at = l->spare;
+    if (at != 0)
+        l->spare = l->nodes[at].child[0];
+    else
+        at = l->used++;
+    l->nodes[at] = node;
+    return at;
 }
 
 /* The child leaves the path of k somewhere: a node in between, where they part (or k ends). */
@@ -152,14 +157,33 @@ static inline uint32_t best_of(const struct lpm *l, uint8_t family, struct key k
     return best;
 }
 
+/* A node that is no value and parts nothing is taken out of the way from its parent. */
+static bool prune(struct lpm *l, uint32_t parent, uint32_t at)
+{
+    struct lpm_node *node = &l->nodes[at];
+    if (at <= 1 || node->value != LPM_NONE || (node->child[0] != 0 && node->child[1] != 0))
+        return false;
+    uint32_t *link = l->nodes[parent].child;
+    link += link[1] == at;
+    *link = node->child[0] != 0 ? node->child[0] : node->child[1];
+    node->child[0] = l->spare;
+    l->spare = at;
+    return true;
+}
+
 void lpm_remove(struct lpm *l, const struct prefix *p)
 {
     struct key k = key_of(&p->addr, p->length);
-    struct lpm_node *node = &l->nodes[root_of(p->addr.family)];
-    for (uint32_t next; (next = step(l, node, k)) != 0;)
-        node = &l->nodes[next];
-    if (node->length == p->length)
-        node->value = LPM_NONE;
+    uint32_t at = root_of(p->addr.family), parent = at, above = at;
+    for (uint32_t next; (next = step(l, &l->nodes[at], k)) != 0; at = next) {
+        above = parent;
+        parent = at;
+    }
+    if (l->nodes[at].length != p->length)
+        return;
+    l->nodes[at].value = LPM_NONE;
+    if (prune(l, parent, at))
+        prune(l, above, parent);
 }
 
 uint32_t lpm_find(const struct lpm *l, const struct addr *a)
@@ -184,4 +208,34 @@ uint32_t lpm_below(const struct lpm *l, const struct prefix *p)
         return at;
     at = l->nodes[at].child[bit_at(k.high, k.low, l->nodes[at].length)]; /* may end beyond p */
     return at != 0 && is_inside(&l->nodes[at], k) ? at : LPM_NONE;
+}
+
+unsigned lpm_covers(const struct lpm *l, const struct prefix *p,
+                    uint32_t nodes[static LPM_COVERS_MAX])
+{
+    struct key k = key_of(&p->addr, p->length);
+    unsigned count = 0;
+    for (uint32_t at = root_of(p->addr.family);;) {
+        if (l->nodes[at].value != LPM_NONE)
+            nodes[count++] = at;
+        uint32_t next = step(l, &l->nodes[at], k);
+        if (next == 0)
+            break;
+        at = next;
+    }
+    for (unsigned i = 0; i < count / 2; i++) {
+        uint32_t swapped = nodes[i];
+        nodes[i] = nodes[count - 1 - i];
+        nodes[count - 1 - i] = swapped;
+    }
+    return count;
+}
+
+bool lpm_divides(const struct lpm *l, const struct prefix *p)
+{
+    uint32_t at = lpm_below(l, p);
+    if (at == LPM_NONE)
+        return false;
+    const struct lpm_node *node = &l->nodes[at];
+    return node->length > p->length || node->child[0] != 0 || node->child[1] != 0;
 }

@@ -6,6 +6,7 @@
  * of prefixes, one for a single prefix), not one per bit, without allocation. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ struct lpm_node {
 struct lpm {
     struct lpm_node *nodes;
     uint32_t used, room;
+    uint32_t spare; /* the first node that is free again, linked by child[0]; 0: none */
 };
 
 int lpm_init(struct lpm *l); /* 0 or -ENOMEM */
@@ -32,7 +34,8 @@ void lpm_clear(struct lpm *l);
 /* Adds or replaces. value must not be LPM_NONE. 0 or -ENOMEM (then nothing changed). */
 int lpm_set(struct lpm *l, const struct prefix *p, uint32_t value);
 
-/* Removes; nothing happens if it is not there. Nodes are kept for later use. */
+/* Removes; nothing happens if it is not there. Its nodes are used again: there are never more than
+ * two for each prefix that is there. */
 void lpm_remove(struct lpm *l, const struct prefix *p);
 
 /* Value of the longest prefix that contains a, or LPM_NONE. */
@@ -43,3 +46,12 @@ uint32_t lpm_below(const struct lpm *l, const struct prefix *p);
 
 /* Value of the longest prefix that covers all of p, or LPM_NONE. */
 uint32_t lpm_find_cover(const struct lpm *l, const struct prefix *p);
+
+/* The nodes of all prefixes that cover p, the longest first, as indices of nodes. At most
+ * LPM_COVERS_MAX; returns how many. */
+#define LPM_COVERS_MAX 129
+unsigned lpm_covers(const struct lpm *l, const struct prefix *p,
+                    uint32_t nodes[static LPM_COVERS_MAX]);
+
+/* Does any prefix lie inside p that is not p itself? Also true where all of them were removed. */
+bool lpm_divides(const struct lpm *l, const struct prefix *p);
