@@ -6,6 +6,7 @@
 #include "collector/ctl/keys.h"
 #include "collector/ctl/map.h"
 #include "collector/ctl/sensors.h"
+#include "collector/ctl/tests.h"
 
 static const struct command commands[] = {
     {"map", "[PREFIX|ADDRESS]", 0, 1,
@@ -16,6 +17,17 @@ static const struct command commands[] = {
      "when the ingress of a prefix changed, from where to where", history_list},
     {"explain", "ALERT|PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT),
      "tell the story of an alert or a prefix, down to the segments that were withheld", explain},
+    {"tests", "[PREFIX]", 0, 1, TAKES_DATABASE | TAKES(OPTION_POP) | TAKES(OPTION_LIMIT),
+     "list orders and tests, those that are not over first", tests_list},
+    {"test start", "PREFIX", 1, 1,
+     TAKES_DATABASE | TAKES(OPTION_POP) | TAKES(OPTION_REASON) | TAKES(OPTION_WAIT) |
+         TAKES(OPTION_TIMEOUT),
+     "order a test, at a point of presence or where most of the traffic enters; with --wait the"
+     " exit status is 0 for genuine, and 1 for everything else",
+     test_start},
+    {"test stop", "ORDER", 1, 1, TAKES_DATABASE, "cancel an order; a test that runs for it ends",
+     test_stop},
+    {"test approve", "ORDER", 1, 1, TAKES_DATABASE, "let a proposed order begin", test_approve},
     {"sensors", "", 0, 0, TAKES_DATABASE, "list the sensors, and what is missing from them",
      sensors_list},
     {"scans", "", 0, 0, TAKES_DATABASE,
