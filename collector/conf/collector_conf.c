@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "collector/conf/alerts_conf.h"
 #include "collector/conf/feeds_conf.h"
 #include "shared/conf/conf_table.h"
 
@@ -11,6 +12,7 @@ enum orders_mode { ORDERS_AUTO, ORDERS_APPROVE, ORDERS_OFF };
 /* What the table fills: the configuration, and keys that this release reads only to refuse. */
 struct keys {
     struct collector_conf conf;
+    struct alerts_conf alerts;
     enum orders_mode orders;
     unsigned max_per_sensor;
     char rib[256], vrps[256];
@@ -67,12 +69,7 @@ static const struct conf_row rows[] = {
     {"policy.vrps", CONF_TEXT, AT(vrps),
      .help = "Expectation from validated route origins; comes with a later release."},
 
-    {"alerts.hold_down", CONF_DURATION, AT(conf.alert.hold_down_ns), .value = "5s", .min = 0, .max = SECONDS(86400),
-     .help = "An alert must hold for so long before it fires."},
-    {"alerts.resolve_after", CONF_DURATION, AT(conf.alert.resolve_after_ns), .value = "10m", .min = SECONDS(1), .max = SECONDS(30 * 86400),
-     .help = "An alert also ends when no traffic was seen for so long. When its cause is gone, it ends at once."},
-    {"alerts.max", CONF_UNSIGNED, AT(conf.alert.max_alerts), .value = "10000", .min = 1, .max = 1000000, .unit = "alerts",
-     .help = "Most alerts without an end."},
+#include "collector/conf/alerts_rows.def"
     {"alerts.feeds", CONF_RECORDS, LIST(conf.feeds, conf.feed_count), .rows = feeds_conf_rows, .row_count = FEEDS_CONF_ROWS,
      .help = "Where alerts are told, besides NOTIFY penstock_alert and the tables; docs/feeds.md."},
 
@@ -147,6 +144,7 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
     check_dsn(&c, "database.owner_dsn", keys->conf.store.owner_dsn);
     check_release(&c, keys);
     feeds_conf_check(&c, keys->conf.feeds, keys->conf.feed_count, keys->conf.receive.certificate);
+    alerts_conf_finish(&c, &keys->alerts, keys->conf.ingress.half_life_ns, &keys->conf.alert);
     int err = conf_end(&c);
     *out = keys->conf;
     free(keys);

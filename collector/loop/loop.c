@@ -354,7 +354,7 @@ static int gather(struct loop *l, int timeout_ms, struct note *note)
 
 /* ---- what changed goes to the database ---- */
 
-static int put_roster(struct loop *l, struct note *note)
+static int put_roster(struct loop *l, int64_t now, struct note *note)
 {
     struct sensor_row sensor;
     struct epoch_row epoch;
@@ -363,6 +363,7 @@ static int put_roster(struct loop *l, struct note *note)
     unsigned gaps = 0;
     int err = 0;
     while (err == 0 && roster_take_sensor(l->fold.roster, &sensor)) {
+        fold_sensor(&l->fold, &sensor, now);
         err = transaction(l, note);
         if (err == 0)
             err = store_put_sensor(l->store, &sensor, note);
@@ -381,6 +382,7 @@ static int put_roster(struct loop *l, struct note *note)
             log_warn("event=gap sensor=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " reason=\"%s\"",
                      gap.sensor, gap.from_seq, gap.to_seq,
                      log_quotable(gap.reason, reason, sizeof reason));
+        fold_gap(&l->fold, &gap, now);
         err = transaction(l, note);
         if (err == 0)
             err = store_put_gap(l->store, &gap, note);
@@ -393,8 +395,11 @@ static int put_roster(struct loop *l, struct note *note)
 
 static int put_map(struct loop *l, int64_t now, struct note *note)
 {
+    struct ingress_change change;
     struct ingress_row row;
     int err = 0;
+    while (ingress_map_take_change(l->fold.map, &change))
+        fold_change(&l->fold, &change, now);
     while (err == 0 && ingress_map_take(l->fold.map, &row)) {
         fold_row(&l->fold, &row, now);
         err = transaction(l, note);
@@ -411,6 +416,7 @@ static int put_alerts(struct loop *l, struct note *note)
     bool announce;
     int err = 0;
     while (err == 0 && alert_take(l->fold.alert, &row, &announce)) {
+        fold_alert(&l->fold, &row);
         err = transaction(l, note);
         if (err == 0)
             err = store_put_alert(l->store, &row, announce, note);
@@ -475,7 +481,7 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     l->is_expect_new = false;
     if (l->doubt == NULL) /* it may have come due since must_wait() looked */
         tick(l);
-    err = put_roster(l, note);
+    err = put_roster(l, l->wall(), note);
     if (err == 0)
         err = put_map(l, l->wall(), note);
     if (err == 0)

@@ -155,6 +155,32 @@ int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert
     return err;
 }
 
+int store_load_ends(struct store *s,
+                    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at),
+                    void *arg, struct note *note)
+{
+    (void)s;
+    for (size_t i = 0; i < db.alert_count; i++)
+        if (db.alerts[i].resolved_at != 0)
+            each(arg, db.alerts[i].fingerprint, db.alerts[i].resolved_at);
+    return called(note);
+}
+
+int store_load_words(struct store *s, void (*each)(void *arg, const struct alert_said *said),
+                     void *arg, struct note *note)
+{
+    (void)s, (void)each, (void)arg;
+    return called(note);
+}
+
+int store_load_windows(struct store *s, struct alert_window *windows, size_t room, size_t *count,
+                       struct note *note)
+{
+    (void)s, (void)windows, (void)room;
+    *count = 0;
+    return called(note);
+}
+
 int store_put_event(struct store *s, const char *sensor, const char *pop, const struct event *e,
                     struct note *note)
 {
