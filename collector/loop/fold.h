@@ -14,6 +14,7 @@ struct fold_conf {
     struct ingress_conf ingress;
     struct evidence_conf evidence;
     struct alert_conf alert;
+    uint64_t alert_keep_ns; /* alerts that ended are deleted when they are so old; 0: never */
 };
 
 struct fold {

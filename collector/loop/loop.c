@@ -11,7 +11,8 @@
 
 _Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have room in doubt");
 
-#define TICK_NS ((int64_t)NS_PER_S)
+#define TICK_NS   ((int64_t)NS_PER_S)
+#define FORGET_NS (3600 * (int64_t)NS_PER_S)
 /* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
 #define GAPS_LOGGED 4
 
@@ -469,6 +470,26 @@ static int hear(struct loop *l, struct note *note)
     return err;
 }
 
+/* What people said of alerts, and windows of maintenance. */
+static int hear_words(struct loop *l, struct note *note)
+{
+    if ((l->heard & HEARD_ALERT_WORD) == 0)
+        return 0;
+    l->heard &= ~(unsigned)HEARD_ALERT_WORD;
+    return fold_alert_words(&l->fold, l->store, l->wall(), note);
+}
+
+/* Once an hour. */
+static int forget_alerts(struct loop *l, int64_t now, struct note *note)
+{
+    if (l->conf.alert_keep_ns == 0 || (now >= l->forgot_at && now - l->forgot_at < FORGET_NS))
+        return 0;
+    l->forgot_at = now;
+    int err = transaction(l, note);
+    return err == 0 ? store_forget_alerts(l->store, now - (int64_t)l->conf.alert_keep_ns, note)
+                    : err;
+}
+
 static int turn(struct loop *l, int timeout_ms, struct note *note)
 {
     int err = hear(l, note);
@@ -479,13 +500,18 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     if (l->is_expect_new)
         fold_expect_all(&l->fold, l->wall());
     l->is_expect_new = false;
-    if (l->doubt == NULL) /* it may have come due since must_wait() looked */
+    if (l->doubt == NULL) { /* it may have come due since must_wait() looked */
+        err = hear_words(l, note);
         tick(l);
-    err = put_roster(l, l->wall(), note);
+    }
+    if (err == 0)
+        err = put_roster(l, l->wall(), note);
     if (err == 0)
         err = put_map(l, l->wall(), note);
     if (err == 0)
         err = put_alerts(l, note);
+    if (err == 0 && l->doubt == NULL)
+        err = forget_alerts(l, l->wall(), note);
     return err == 0 ? commit(l, note) : err;
 }
 
@@ -588,7 +614,9 @@ static void wait_outside(struct loop *l)
 
 static int load(struct loop *l, struct note *note)
 {
-    int err = fold_load(&l->fold, &l->conf, l->expect, l->store, l->wall(), note);
+    int err = store_listen(l->store, note);
+    if (err == 0)
+        err = fold_load(&l->fold, &l->conf, l->expect, l->store, l->wall(), note);
     atomic_store(&l->is_loaded, err == 0);
     return err;
 }
