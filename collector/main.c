@@ -39,6 +39,7 @@ struct collector {
     const char *ended_by;       /* the signal that ends it; NULL: none yet */
     _Atomic enum phase phase;
     struct expect expect;
+    struct tables *tables;
     struct counters counters;
     struct store *store;
     struct receive *receive;
@@ -61,6 +62,25 @@ static void policy_down(void *ctx)
     expect_clear(&c->expect);
 }
 
+/* ---- tables: what routing and RPKI expect. Read before the map is loaded, so that no row changes
+ * its mind twice; a file that is not there or not good is told, and waited for no longer ---- */
+
+static int tables_up(void *ctx, struct note *note);
+
+static void tables_down(void *ctx)
+{
+    struct collector *c = ctx;
+    c->expect.rib = NULL;
+    c->expect.vrps = NULL;
+    tables_close(c->tables);
+    c->tables = NULL;
+}
+
+static bool look_at_tables(struct collector *c)
+{
+    return tables_look(c->tables, clock_mono_ns(), clock_wall_ns(), &c->expect);
+}
+
 /* ---- signals: SIGHUP reads the configuration again; true when one asks for the end ---- */
 
 static void reload(struct collector *c);
@@ -76,6 +96,25 @@ static bool is_told_to_end(struct collector *c, time_t wait_s)
     else if (signal == SIGINT)
         c->ended_by = "SIGINT";
     return c->ended_by != NULL;
+}
+
+#define LOOK_NS 20000000 /* while the tables are read */
+
+static int tables_up(void *ctx, struct note *note)
+{
+    struct collector *c = ctx;
+    int err = tables_open(&c->conf.tables, &c->tables);
+    if (err < 0)
+        return note_set(note, err, "no memory for the tables");
+    for (look_at_tables(c); !tables_are_read(c->tables); look_at_tables(c)) {
+        const struct timespec pause = {.tv_nsec = LOOK_NS};
+        if (is_told_to_end(c, 0)) {
+            tables_down(c);
+            return ERR_END;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return 0;
 }
 
 /* ---- database: ours alone, and of this version; then all it knows. Both wait for what may heal:
@@ -268,6 +307,7 @@ static void http_down(void *ctx)
 static const struct stage stages[] = {
     {"policy", policy_up, policy_down},
     {"certificates", certificates_up, NULL},
+    {"tables", tables_up, tables_down},
     {"notify", notify_up, notify_down},
     {"http", http_up, http_down}, /* first: it tells what the next two wait for */
     {"database", database_up, database_down},
@@ -285,6 +325,7 @@ static struct collector_conf without_live(const struct collector_conf *conf)
     struct collector_conf c;
     memcpy(&c, conf, sizeof c);
     memset(c.policy_file, 0, sizeof c.policy_file);
+    memset(&c.tables, 0, sizeof c.tables);
     memset(c.feeds, 0, sizeof c.feeds);
     c.feed_count = 0;
     c.log_level = LOG_LEVEL_INFO;
@@ -305,14 +346,15 @@ static void adopt(struct collector *c, const struct collector_conf *wanted, stru
 {
     expect_list_clear(&c->expect.file);
     c->expect.file = policy->file;
+    tables_again(c->tables, &wanted->tables);
     loop_expect_changed(&c->loop);
     log_level_set(wanted->log_level);
     change_feeds(c, wanted);
     struct collector_conf now = without_live(&c->conf), then = without_live(wanted);
     if (memcmp(&now, &then, sizeof now) != 0)
         log_warn(
-            "event=reload_partial reason=\"only policy.file, alerts.feeds and log.level change "
-            "live; the rest needs a restart\"");
+            "event=reload_partial reason=\"only policy, alerts.feeds and log.level change live; "
+            "the rest needs a restart\"");
     log_info("event=reload policy_prefixes=%zu", c->expect.file.entry_count);
 }
 
@@ -379,8 +421,9 @@ static int run(struct collector *c)
     pthread_sigmask(SIG_BLOCK, &c->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 
-    const struct rights none = {.keep = 0}; /* and all files: libpq reads where it wants */
-    int err = rights_reduce(&none, &note);
+    /* all files: libpq reads where it wants; programs: bgpdump reads the routing table */
+    const struct rights few = {.may_execute = c->conf.tables.rib.path[0] != '\0'};
+    int err = rights_reduce(&few, &note);
     if (err == 0)
         err = draw_seeds(c, &note);
     if (err == 0)
@@ -393,8 +436,11 @@ static int run(struct collector *c)
         return complain(err, &note);
     log_info("event=started name=%s listen=%s policy_prefixes=%zu", c->conf.name,
              receive_endpoint(c->receive), c->expect.file.entry_count);
-    while (!is_told_to_end(c, 0))
+    while (!is_told_to_end(c, 0)) {
+        if (look_at_tables(c))
+            loop_expect_changed(&c->loop);
         loop_turn(&c->loop, TURN_MS);
+    }
     log_info("event=stopping reason=%s", c->ended_by);
     stage_down(stages, STAGES, c);
     log_info("event=stopped");
@@ -425,6 +471,8 @@ static int check(struct collector *c)
     struct note note = {0};
     int err = policy_up(c, &note);
     policy_down(c);
+    if (err == 0)
+        err = tables_check(&c->conf.tables, clock_wall_ns(), &note);
     if (err == 0)
         err = receive_check(&c->conf.receive, &note);
     return err < 0 ? complain(err, &note) : 0;
@@ -457,7 +505,7 @@ static const char about[] =
     "alerts. The database is brought to this version at start if its role owns the schema; while\n"
     "the database is away, or another collector writes to it, it waits. SIGTERM ends it cleanly; "
     "SIGHUP\n"
-    "reads the configuration again: policy.file (and what stands in it), alerts.feeds and "
+    "reads the configuration again: policy (and what stands in its files), alerts.feeds and "
     "log.level\n"
     "change live, the rest needs a restart.";
 

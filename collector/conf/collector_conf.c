@@ -15,7 +15,6 @@ struct keys {
     struct alerts_conf alerts;
     enum orders_mode orders;
     unsigned max_per_sensor;
-    char rib[256], vrps[256];
 };
 
 #define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
@@ -64,10 +63,16 @@ static const struct conf_row rows[] = {
 
     {"policy.file", CONF_TEXT, AT(conf.policy_file),
      .help = "The operator's expectation: which prefixes should enter where (expected.yaml); \"\" for none."},
-    {"policy.rib", CONF_TEXT, AT(rib),
-     .help = "Expectation from a routing table; comes with a later release."},
-    {"policy.vrps", CONF_TEXT, AT(vrps),
-     .help = "Expectation from validated route origins; comes with a later release."},
+    {"policy.rib", CONF_TEXT, AT(conf.tables.rib.path), .example = "/var/lib/bird/rib.mrt",
+     .help = "Routing table to expect by: MRT (TABLE_DUMP_V2, BGP4MP; plain, .gz, .bz2), read through bgpdump, or a text file of bgpdump -m. Read again when it changes; \"\" for none."},
+    {"policy.own_as", CONF_UNSIGNED, AT(conf.tables.rib.own_as), .value = "0", .min = 0, .max = 4294967295.0,
+     .help = "Our own AS number: left out where an AS path begins with it; 0 if no path does."},
+    {"policy.max_paths", CONF_UNSIGNED, AT(conf.tables.rib.max_paths), .value = "20000000", .min = 1, .max = 1e9, .unit = "paths",
+     .help = "Most paths of policy.rib, 32 bytes each while it is read; with more it is refused."},
+    {"policy.read_timeout", CONF_DURATION, AT(conf.tables.rib.timeout_ns), .value = "5m", .min = SECONDS(1), .max = SECONDS(86400),
+     .help = "Longest that reading policy.rib may take."},
+    {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps), .example = "/var/db/rpki-client/json",
+     .help = "Validated ROA payloads, as rpki-client, Routinator or StayRTR write them (JSON or CSV). Read again when it changes, and every hour; \"\" for none."},
 
 #include "collector/conf/alerts_rows.def"
     {"alerts.feeds", CONF_RECORDS, LIST(conf.feeds, conf.feed_count), .rows = feeds_conf_rows, .row_count = FEEDS_CONF_ROWS,
@@ -106,10 +111,6 @@ static void check_release(struct conf *c, const struct keys *k)
                    "%s is not in this release, which gives sensors no orders; "
                    "use off",
                    orders_words[k->orders]);
-    if (k->rib[0] != '\0')
-        conf_wrong(c, "policy.rib", "routing tables are not read by this release; leave it out");
-    if (k->vrps[0] != '\0')
-        conf_wrong(c, "policy.vrps", "route origins are not read by this release; leave it out");
 }
 
 /* Below it an acknowledgement could wait longer than a sensor does (collector/receive/pace.h). */

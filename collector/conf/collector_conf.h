@@ -2,6 +2,7 @@
 #pragma once
 
 #include "collector/alert/alert.h"
+#include "collector/conf/tables.h"
 #include "collector/evidence/evidence.h"
 #include "collector/ingress/ingress.h"
 #include "collector/notify/feed_conf.h"
@@ -22,6 +23,7 @@ struct collector_conf {
     size_t feed_count;
     struct feed_conf feeds[FEEDS_MAX];
     char policy_file[256]; /* "": no policy */
+    struct tables_conf tables;
     char http_listen[128]; /* "": none */
     enum log_level log_level;
 };

@@ -1,6 +1,8 @@
 /* penstockctl: the operator's hand. */
 #include "collector/ctl/command.h"
 #include "collector/ctl/database.h"
+#include "collector/ctl/explain.h"
+#include "collector/ctl/history.h"
 #include "collector/ctl/keys.h"
 #include "collector/ctl/map.h"
 #include "collector/ctl/sensors.h"
@@ -10,6 +12,10 @@ static const struct command commands[] = {
      TAKES_DATABASE | TAKES(OPTION_POP) | TAKES(OPTION_STATE) | TAKES(OPTION_UNEXPECTED) |
          TAKES(OPTION_LIMIT),
      "where traffic from a prefix enters, and what is known of it", map_list},
+    {"history", "PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT),
+     "when the ingress of a prefix changed, from where to where", history_list},
+    {"explain", "ALERT|PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT),
+     "tell the story of an alert or a prefix, down to the segments that were withheld", explain},
     {"sensors", "", 0, 0, TAKES_DATABASE, "list the sensors, and what is missing from them",
      sensors_list},
     {"scans", "", 0, 0, TAKES_DATABASE,

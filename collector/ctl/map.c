@@ -1,11 +1,10 @@
 #include "collector/ctl/map.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "collector/ctl/database.h"
+#include "collector/ctl/numbers.h"
 #include "collector/ingress/ingress.h"
 
 #define LIMIT 1000 /* rows, unless asked for more: a map may have a million */
@@ -33,22 +32,6 @@ void map_table(const struct look_rows *rows)
         {"last_seen", "LAST SEEN"},
     };
     show_table(rows, columns, sizeof columns / sizeof columns[0]);
-}
-
-/* 0, or 2 after a complaint. */
-static int read_limit(const char *text, unsigned *limit)
-{
-    char *end;
-    if (text == NULL) {
-        *limit = LIMIT;
-        return 0;
-    }
-    errno = 0;
-    unsigned long n = strtoul(text, &end, 10);
-    if (errno != 0 || *end != '\0' || end == text || text[0] == '-' || n > 100000000)
-        return command_fail(2, "--limit: \"%s\" is no number of rows (0: all)", text);
-    *limit = (unsigned)n;
-    return 0;
 }
 
 static int check_state(const char *state)
@@ -91,7 +74,7 @@ int map_list(const struct call *call)
                                  .pop = call->option[OPTION_POP],
                                  .state = call->option[OPTION_STATE],
                                  .is_unexpected = call->option[OPTION_UNEXPECTED] != NULL};
-    int status = read_limit(call->option[OPTION_LIMIT], &which.limit);
+    int status = numbers_limit(call->option[OPTION_LIMIT], LIMIT, &which.limit);
     if (status == 0)
         status = check_state(which.state);
     if (status == 0)

@@ -1,7 +1,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "collector/expect/expect.h"
+#include "collector/expect/routes.h"
+
+#define NEIGHBOURS 16 /* that are shown */
 
 /* A text that remembers whether everything fitted. */
 struct json {
@@ -79,6 +81,10 @@ static void json_place(struct json *j, const struct expect_place *p)
     json_text_field(j, "interface", p->interface, &is_first);
     json_number_field(j, "vlan", p->vlan, &is_first);
     json_number_field(j, "peer_as", p->peer_as, &is_first);
+    static const uint8_t any[6];
+    char mac[MAC_TEXT];
+    if (memcmp(p->mac, any, 6) != 0)
+        json_text_field(j, "mac", mac_format(p->mac, mac), &is_first);
     json_byte(j, '}');
 }
 
@@ -102,7 +108,8 @@ static bool json_entry(struct json *j, const struct expect_list *l, const struct
     return e->more == 0 || json_entry(j, l, &l->entries[e->more - 1]);
 }
 
-static void json_policy(struct json *j, const struct expect *x, const struct prefix *src)
+/* False: no entry of the operator's covers src. */
+static bool json_policy(struct json *j, const struct expect *x, const struct prefix *src)
 {
     const struct expect_list *lists[] = {&x->file, x->entries};
     const struct expect_entry *found[2] = {0};
@@ -115,7 +122,20 @@ static void json_policy(struct json *j, const struct expect *x, const struct pre
     for (unsigned i = 0; i < 2; i++)
         if (found[i] != NULL && found[i]->prefix.length == longest &&
             !json_entry(j, lists[i], found[i]))
+            break;
+    return longest >= 0;
+}
+
+/* The neighbours that routing expects it from. */
+static void json_routes(struct json *j, const struct expect *x, const struct prefix *src)
+{
+    uint32_t neighbours[NEIGHBOURS];
+    unsigned n = routes_neighbours(x, src, neighbours, NEIGHBOURS);
+    for (unsigned i = 0; i < n; i++) {
+        struct expect_place place = {.peer_as = neighbours[i]};
+        if (!json_element(j, &place))
             return;
+    }
 }
 
 char *expect_json(const struct expect *x, const struct prefix *src, char *text, size_t size)
@@ -128,7 +148,8 @@ char *expect_json(const struct expect *x, const struct prefix *src, char *text, 
     /* One byte is kept back for the closing bracket. */
     struct json j = {.text = text, .size = size - 1};
     json_byte(&j, '[');
-    json_policy(&j, x, src);
+    if (!json_policy(&j, x, src))
+        json_routes(&j, x, src);
     text[j.len] = ']';
     text[j.len + 1] = '\0';
     return text;

@@ -80,7 +80,8 @@ const struct expect_cone *expect_list_cone_of(const struct expect_list *l, uint6
     return at < l->cone_count && l->cones[at].peer_as == peer_as ? &l->cones[at] : NULL;
 }
 
-int expect_list_cone(struct expect_list *l, uint32_t peer_as, const struct prefix *prefix)
+int expect_list_cone_add(struct expect_list *l, uint32_t peer_as, const struct prefix *prefixes,
+                         size_t count)
 {
     size_t at = cone_at(l, peer_as);
     if (at == l->cone_count || l->cones[at].peer_as != peer_as) {
@@ -92,9 +93,10 @@ int expect_list_cone(struct expect_list *l, uint32_t peer_as, const struct prefi
         l->cones[at] = cone;
         l->cone_count++;
     }
-    if (lpm_set(&l->cones[at].lpm, prefix, prefix->length) < 0)
-        return -ENOMEM;
-    l->cone_prefixes++;
+    for (size_t i = 0; i < count; i++)
+        if (lpm_set(&l->cones[at].lpm, &prefixes[i], prefixes[i].length) < 0)
+            return -ENOMEM;
+    l->cone_prefixes += count;
     return 0;
 }
 

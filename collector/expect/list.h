@@ -44,8 +44,9 @@ struct expect_list {
 int expect_list_add(struct expect_list *l, const struct prefix *prefix,
                     const struct expect_place *places, size_t count);
 
-/* Adds a prefix to the cone of a peer. -ENOMEM. */
-int expect_list_cone(struct expect_list *l, uint32_t peer_as, const struct prefix *prefix);
+/* Adds prefixes to the cone of a peer; none: it has a cone, though an empty one. -ENOMEM. */
+int expect_list_cone_add(struct expect_list *l, uint32_t peer_as, const struct prefix *prefixes,
+                         size_t count);
 
 /* Is there an entry of exactly that prefix? */
 bool expect_list_has(const struct expect_list *l, const struct prefix *prefix);

@@ -66,6 +66,24 @@ void fold_clock_jumped(struct fold *f, int64_t now)
     listens(f, now, true);
 }
 
+struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
+{
+    struct expect all = *f->expect;
+    return expect_judge(&all, row);
+}
+
+static bool expect_row(struct fold *f, struct ingress_row *row)
+{
+    struct expect_answer answer = fold_judge(f, row);
+    return expect_write(&answer, row);
+}
+
+/* Of a row that the map makes itself. */
+static void expect_of_map(void *fold, struct ingress_row *row)
+{
+    expect_row(fold, row);
+}
+
 int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
               struct store *store, int64_t now, struct note *note)
 {
@@ -73,6 +91,8 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     int err = roster_new(&conf->roster, &f->roster);
     if (err == 0)
         err = ingress_map_new(&conf->ingress, &f->map);
+    if (err == 0)
+        ingress_map_expecting(f->map, expect_of_map, f);
     if (err == 0)
         err = alert_new(&conf->alert, &f->alert);
     if (err < 0)
@@ -128,17 +148,6 @@ const char *fold_why_not(const struct event *e)
     default:
         return NULL;
     }
-}
-
-struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
-{
-    return expect_judge(f->expect, row);
-}
-
-static bool expect_row(struct fold *f, struct ingress_row *row)
-{
-    struct expect_answer answer = fold_judge(f, row);
-    return expect_write(&answer, row);
 }
 
 /* A place that was never seen: its expectation, and the evidence of a wider test there. */

@@ -135,3 +135,27 @@ int look_drops_of(struct look *l, const char *test_ids, unsigned limit, struct l
                     " WHERE $2::bigint IS NULL OR n <= $2::bigint ORDER BY test_id, n",
                     "reading the withheld segments", values, COUNT_OF(values), out, note);
 }
+
+/* ---- what was ordered, and what changed ---- */
+
+int look_orders_of(struct look *l, const char *prefix, unsigned limit, struct look_rows **out,
+                   struct note *note)
+{
+    char text[16];
+    const char *values[] = {prefix, limit_text(limit, text)};
+    return look_ask(l,
+                    "SELECT * FROM penstock.test_order WHERE prefix && $1::inet"
+                    " ORDER BY order_id DESC LIMIT $2::bigint",
+                    "reading the orders", values, COUNT_OF(values), out, note);
+}
+
+int look_changes_of(struct look *l, const char *prefix, unsigned limit, struct look_rows **out,
+                    struct note *note)
+{
+    char text[16];
+    const char *values[] = {prefix, limit_text(limit, text)};
+    return look_ask(l,
+                    "SELECT * FROM penstock.ingress_change WHERE prefix && $1::inet"
+                    " ORDER BY at DESC LIMIT $2::bigint",
+                    "reading the history", values, COUNT_OF(values), out, note);
+}

@@ -80,6 +80,12 @@ int look_tests_of(struct look *l, const struct look_place *at, unsigned limit,
 /* The first segments that each of these tests (a PostgreSQL array of their ids) withheld. */
 int look_drops_of(struct look *l, const char *test_ids, unsigned limit, struct look_rows **out,
                   struct note *note);
+/* Orders of tests of prefixes that overlap this one, newest first. */
+int look_orders_of(struct look *l, const char *prefix, unsigned limit, struct look_rows **out,
+                   struct note *note);
+/* When the ingress of prefixes that overlap this one changed, newest first. */
+int look_changes_of(struct look *l, const char *prefix, unsigned limit, struct look_rows **out,
+                    struct note *note);
 /* One sensor, and what is missing from it, newest first. */
 int look_sensor(struct look *l, const char *name, struct look_rows **out, struct note *note);
 int look_gaps_of(struct look *l, const char *name, unsigned limit, struct look_rows **out,

@@ -185,3 +185,33 @@ uint32_t lpm_below(const struct lpm *l, const struct prefix *p)
     at = l->nodes[at].child[bit_at(k.high, k.low, l->nodes[at].length)]; /* may end beyond p */
     return at != 0 && is_inside(&l->nodes[at], k) ? at : LPM_NONE;
 }
+
+unsigned lpm_covers(const struct lpm *l, const struct prefix *p,
+                    uint32_t nodes[static LPM_COVERS_MAX])
+{
+    struct key k = key_of(&p->addr, p->length);
+    unsigned count = 0;
+    for (uint32_t at = root_of(p->addr.family);;) {
+        if (l->nodes[at].value != LPM_NONE)
+            nodes[count++] = at;
+        uint32_t next = step(l, &l->nodes[at], k);
+        if (next == 0)
+            break;
+        at = next;
+    }
+    for (unsigned i = 0; i < count / 2; i++) {
+        uint32_t swapped = nodes[i];
+        nodes[i] = nodes[count - 1 - i];
+        nodes[count - 1 - i] = swapped;
+    }
+    return count;
+}
+
+bool lpm_divides(const struct lpm *l, const struct prefix *p)
+{
+    uint32_t at = lpm_below(l, p);
+    if (at == LPM_NONE)
+        return false;
+    const struct lpm_node *node = &l->nodes[at];
+    return node->length > p->length || node->child[0] != 0 || node->child[1] != 0;
+}

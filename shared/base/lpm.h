@@ -6,6 +6,7 @@
  * of prefixes, one for a single prefix), not one per bit, without allocation. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,3 +44,12 @@ uint32_t lpm_below(const struct lpm *l, const struct prefix *p);
 
 /* Value of the longest prefix that covers all of p, or LPM_NONE. */
 uint32_t lpm_find_cover(const struct lpm *l, const struct prefix *p);
+
+/* The nodes of all prefixes that cover p, the longest first, as indices of nodes. At most
+ * LPM_COVERS_MAX; returns how many. */
+#define LPM_COVERS_MAX 129
+unsigned lpm_covers(const struct lpm *l, const struct prefix *p,
+                    uint32_t nodes[static LPM_COVERS_MAX]);
+
+/* Does any prefix lie inside p that is not p itself? Also true where all of them were removed. */
+bool lpm_divides(const struct lpm *l, const struct prefix *p);

@@ -191,6 +191,25 @@ static void wrong_value(const struct scope *s, const struct conf_row *row, const
 
 static void walk_map(const struct scope *s, const struct yaml_node *map, const char *section);
 
+static bool has_key(const struct scope *s, const char *key)
+{
+    for (size_t i = 0; i < s->row_count; i++)
+        if (strcmp(s->rows[i].key, key) == 0)
+            return s->lines[i] != 0;
+    return false;
+}
+
+static void complain_if_missing(const struct scope *s, const struct yaml_node *n,
+                                const struct conf_row *row)
+{
+    if (row->is_required)
+        wrong_at(s, n->line, row->key, "missing; every entry must say it");
+    else if (row->with != NULL && has_key(s, row->with))
+        wrong_at(s, n->line, row->key, "missing; an entry with %s must say it", row->with);
+    else if (row->unless != NULL && !has_key(s, row->unless))
+        wrong_at(s, n->line, row->key, "missing; every entry must say it, or %s", row->unless);
+}
+
 static void read_record(const struct scope *s, const struct conf_row *row,
                         const struct yaml_node *n, size_t index, void *base)
 {
@@ -205,8 +224,8 @@ static void read_record(const struct scope *s, const struct conf_row *row,
     put_defaults(s->conf, row->rows, row->row_count, base);
     walk_map(&inner, n, "");
     for (size_t i = 0; i < row->row_count; i++)
-        if (row->rows[i].is_required && lines[i] == 0)
-            wrong_at(&inner, n->line, row->rows[i].key, "missing; every entry must say it");
+        if (lines[i] == 0)
+            complain_if_missing(&inner, n, &row->rows[i]);
 }
 
 static void read_prefix(const struct scope *s, const struct conf_row *row,

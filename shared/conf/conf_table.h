@@ -50,16 +50,17 @@ enum conf_type {
 struct conf_row {
     const char *key; /* "penny.max_drops"; in a record's rows "vlan" */
     enum conf_type type;
-    size_t offset, size;      /* of the member, in bytes: CONF_AT() */
-    const char *value;        /* default, as it would be written; NULL: the type's zero */
-    double min, max;          /* numbers, durations in ns, sizes in bytes: both included */
-    const char *zero;         /* a word that stands for 0 ("all"); NULL: none */
-    const char *const *words; /* CONF_WORD: allowed words, ended by NULL */
-    const char *unit;         /* "segments"; NULL: none */
-    const char *help;         /* one sentence */
-    const char *example;      /* what --explain shows where the default alone would not do */
-    bool is_required;         /* records only: every record must have it */
-    bool is_secret;           /* what stands there is not shown in messages */
+    size_t offset, size;       /* of the member, in bytes: CONF_AT() */
+    const char *value;         /* default, as it would be written; NULL: the type's zero */
+    double min, max;           /* numbers, durations in ns, sizes in bytes: both included */
+    const char *zero;          /* a word that stands for 0 ("all"); NULL: none */
+    const char *const *words;  /* CONF_WORD: allowed words, ended by NULL */
+    const char *unit;          /* "segments"; NULL: none */
+    const char *help;          /* one sentence */
+    const char *example;       /* what --explain shows where the default alone would not do */
+    bool is_required;          /* records only: every record must have it */
+    const char *with, *unless; /* the same: those that have `with`, those that lack `unless` */
+    bool is_secret;            /* what stands there is not shown in messages */
     /* lists only */
     size_t item_size;                /* bytes of an element: CONF_LIST() */
     size_t count_offset, count_size; /* the unsigned member that counts the elements */

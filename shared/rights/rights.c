@@ -219,9 +219,9 @@ static int bind_threads(int ruleset, struct note *note)
     return err;
 }
 
-static bool deny_calls(void)
+static bool deny_calls(bool may_execute)
 {
-    int err = seccomp_deny();
+    int err = seccomp_deny(may_execute);
     if (err < 0)
         log_warn("event=rights_partial without=seccomp reason=\"%s\"", err_text(err));
     return err == 0;
@@ -238,7 +238,7 @@ static int reduce(const struct rights *r, const struct passwd *user, int ruleset
         err = bind_threads(ruleset, note);
     if (err != 0)
         return err;
-    bool is_filtered = deny_calls();
+    bool is_filtered = deny_calls(r->may_execute);
     name_set(keep, names, sizeof names);
     log_info("event=rights uid=%u capabilities=\"%s\" landlock=%s seccomp=%s", (unsigned)geteuid(),
              names[0] != '\0' ? names + 1 : "none", ruleset >= 0 ? "yes" : "no",

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,7 @@ struct rights {
     const char *user; /* name of the user to become; NULL or "": stay */
     const struct rights_path *paths;
     size_t path_count; /* 0: Landlock is not used */
+    bool may_execute;  /* programs may be run, which inherit all the rest */
 };
 
 /* 0, or with a note -EPERM: this process may not become that user; ERR_CONF: there is no such user;

@@ -20,6 +20,8 @@
 
 #ifdef ARCH
 
+#define EXECUTING 2 /* of them, at the front */
+
 static const uint32_t denied[] = {
     /* other programs, and other processes' memory */
     SYS_execve,
@@ -129,11 +131,11 @@ static unsigned append(struct sock_filter *out, unsigned at, const struct sock_f
     return at;
 }
 
-int seccomp_deny(void)
+int seccomp_deny(bool may_execute)
 {
     struct sock_filter code[COUNT_OF(head) + 2 * COUNT_OF(denied) + COUNT_OF(tail)];
     unsigned n = append(code, 0, head, COUNT_OF(head));
-    for (size_t i = 0; i < COUNT_OF(denied); i++) {
+    for (size_t i = may_execute ? EXECUTING : 0; i < COUNT_OF(denied); i++) {
         const struct sock_filter one[] = {IF(BPF_JEQ, denied[i], 1), ANSWER(EPERM)};
         n = append(code, n, one, COUNT_OF(one));
     }
@@ -149,8 +151,9 @@ int seccomp_deny(void)
 
 #else
 
-int seccomp_deny(void)
+int seccomp_deny(bool may_execute)
 {
+    (void)may_execute;
     return -EOPNOTSUPP;
 }
 

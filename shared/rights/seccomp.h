@@ -3,6 +3,9 @@
  * dies of the next C library. */
 #pragma once
 
-/* Needs no_new_privs; gives it to all threads. 0 or -errno (-EOPNOTSUPP: no list for this machine).
+#include <stdbool.h>
+
+/* Needs no_new_privs; gives it to all threads. may_execute: other programs may be run, under the
+ * same list. 0 or -errno (-EOPNOTSUPP: no list for this machine).
  */
-int seccomp_deny(void);
+int seccomp_deny(bool may_execute);

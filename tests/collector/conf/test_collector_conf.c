@@ -55,10 +55,6 @@ static void what_this_release_cannot_do_is_refused_not_ignored(void **state)
                              "no orders; use off"},
         {"orders.mode=approve", "--set: orders.mode: approve is not in this release, which gives "
                                 "sensors no orders; use off"},
-        {"policy.rib=/rib", "--set: policy.rib: routing tables are not read by this release; leave "
-                            "it out"},
-        {"policy.vrps=/vrps", "--set: policy.vrps: route origins are not read by this release; "
-                              "leave it out"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         int err = LOAD("collector.insecure=true", pairs[i][0]);

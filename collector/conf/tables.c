@@ -1,0 +1,291 @@
+#include "collector/conf/tables.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "collector/conf/vrps_file.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+
+#define LOOK_NS  NS_PER_S
+#define REST_NS  ((int64_t)(3 * NS_PER_S)) /* coarser than any file system's clock that we know */
+#define AGAIN_NS ((int64_t)(3600 * NS_PER_S)) /* VRPs expire */
+
+/* A file that does not rest for so many looks is waited for no longer at the start. */
+#define LOOKS_MAX 5
+
+/* Enough to tell a file from what it was. */
+struct stamp {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    int64_t changed_at;
+};
+
+enum which { RIB, VRPS, FILES };
+static const char *const word[FILES] = {"rib", "vrps"};
+
+struct file {
+    enum which which;
+    struct stamp seen;    /* at the last look */
+    struct stamp settled; /* as it was read, or refused, last */
+    int64_t settled_at;
+    bool is_seen, is_settled;
+    bool is_away;   /* said already */
+    unsigned looks; /* so far */
+    /* while it is read; the thread's own until is_done */
+    bool is_reading;
+    pthread_t thread;
+    struct rib_conf rib; /* path and all; of VRPs only the path */
+    int64_t now;
+    atomic_bool is_done;
+    const atomic_bool *stop;
+    int err;
+    void *table;
+    struct lines lines;
+    struct note note;
+};
+
+struct tables {
+    struct tables_conf conf;
+    struct file files[FILES];
+    void *table[FILES]; /* those in use */
+    atomic_bool stop;
+    uint64_t looked_at;
+};
+
+static void table_free(enum which which, void *table)
+{
+    if (which == RIB)
+        rib_free(table);
+    else
+        vrps_free(table);
+}
+
+static const char *path_of(const struct tables *t, enum which which)
+{
+    return which == RIB ? t->conf.rib.path : t->conf.vrps;
+}
+
+int tables_open(const struct tables_conf *conf, struct tables **out)
+{
+    struct tables *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return -ENOMEM;
+    for (unsigned i = 0; i < FILES; i++) {
+        t->files[i].which = (enum which)i;
+        t->files[i].stop = &t->stop;
+    }
+    t->conf = *conf;
+    *out = t;
+    return 0;
+}
+
+static void end_reading(struct file *f)
+{
+    pthread_join(f->thread, NULL);
+    f->is_reading = false;
+}
+
+void tables_close(struct tables *t)
+{
+    if (t == NULL)
+        return;
+    atomic_store(&t->stop, true);
+    for (unsigned i = 0; i < FILES; i++) {
+        struct file *f = &t->files[i];
+        if (f->is_reading) {
+            end_reading(f);
+            table_free(f->which, f->table);
+        }
+        table_free(f->which, t->table[i]);
+    }
+    free(t);
+}
+
+void tables_again(struct tables *t, const struct tables_conf *conf)
+{
+    t->conf = *conf;
+    for (unsigned i = 0; i < FILES; i++)
+        t->files[i].is_settled = t->files[i].is_away = false;
+    t->looked_at = 0;
+}
+
+/* ---- reading, in a thread ---- */
+
+static void read_file(struct file *f)
+{
+    if (f->which == RIB) {
+        struct rib *rib = NULL;
+        f->err = rib_load(&f->rib, f->stop, &rib, &f->lines, &f->note);
+        f->table = rib;
+    } else {
+        struct vrps *vrps = NULL;
+        f->err = vrps_load(f->rib.path, f->now, &vrps, &f->lines, &f->note);
+        f->table = vrps;
+    }
+}
+
+static void *read_apart(void *arg)
+{
+    struct file *f = arg;
+    read_file(f);
+    atomic_store(&f->is_done, true);
+    return NULL;
+}
+
+static void start(struct tables *t, struct file *f, int64_t now)
+{
+    f->rib = t->conf.rib;
+    memcpy(f->rib.path, path_of(t, f->which), sizeof f->rib.path);
+    f->now = now;
+    f->settled = f->seen;
+    f->note.text[0] = '\0';
+    f->table = NULL;
+    atomic_store(&f->is_done, false);
+    f->is_reading = pthread_create(&f->thread, NULL, read_apart, f) == 0;
+}
+
+static bool stamp_of(const char *path, struct stamp *out)
+{
+    struct stat is;
+    if (stat(path, &is) < 0)
+        return false;
+    *out = (struct stamp){.device = is.st_dev,
+                          .inode = is.st_ino,
+                          .size = is.st_size,
+                          .changed_at =
+                              (int64_t)is.st_mtim.tv_sec * (int64_t)NS_PER_S + is.st_mtim.tv_nsec};
+    return true;
+}
+
+static bool stamp_equal(const struct stamp *a, const struct stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->changed_at == b->changed_at;
+}
+
+/* ---- what became of it ---- */
+
+static void tell(const struct file *f)
+{
+    char reason[sizeof f->note.text], why[sizeof f->lines.why];
+    if (f->err < 0) {
+        log_error("event=%s_refused reason=\"%s\" hint=\"what was read before stays\"",
+                  word[f->which], log_quotable(f->note.text, reason, sizeof reason));
+        return;
+    }
+    if (f->which == RIB)
+        log_info("event=rib_read prefixes=%zu sets_of_paths=%zu lines=%zu refused=%zu",
+                 rib_prefixes(f->table), rib_sets(f->table), f->lines.taken, f->lines.refused);
+    else
+        log_info("event=vrps_read payloads=%zu expired=%zu refused=%zu", vrps_count(f->table),
+                 f->lines.passed, f->lines.refused);
+    if (f->lines.refused > 0)
+        log_warn("event=%s_lines_refused count=%zu first=%zu reason=\"%s\"", word[f->which],
+                 f->lines.refused, f->lines.first, log_quotable(f->lines.why, why, sizeof why));
+}
+
+/* True: the table is to be used. */
+static bool finish(struct tables *t, struct file *f, int64_t now)
+{
+    struct stamp is;
+    end_reading(f);
+    bool is_same = strcmp(f->rib.path, path_of(t, f->which)) == 0 && stamp_of(f->rib.path, &is) &&
+                   stamp_equal(&is, &f->settled);
+    if (!is_same) { /* it is being written, or another one is wanted by now */
+        table_free(f->which, f->table);
+        f->is_seen = false;
+        return false;
+    }
+    f->is_settled = true;
+    f->settled_at = now;
+    tell(f);
+    return f->err == 0;
+}
+
+static void look_at(struct tables *t, struct file *f, int64_t now)
+{
+    struct stamp is;
+    f->looks++;
+    if (!stamp_of(path_of(t, f->which), &is)) {
+        if (!f->is_away)
+            log_error("event=%s_away path=\"%s\" reason=\"%s\" hint=\"what was read before stays\"",
+                      word[f->which], path_of(t, f->which), err_text(-errno));
+        f->is_away = true;
+        f->is_seen = false;
+        return;
+    }
+    f->is_away = false;
+    bool rests = (f->is_seen && stamp_equal(&is, &f->seen)) || now - is.changed_at > REST_NS;
+    f->seen = is;
+    f->is_seen = true;
+    bool is_old = f->which == VRPS && now - f->settled_at > AGAIN_NS;
+    if (rests && (!f->is_settled || is_old || !stamp_equal(&is, &f->settled)))
+        start(t, f, now);
+}
+
+static void use(struct tables *t, enum which which, void *table, struct expect *expect)
+{
+    if (which == RIB)
+        expect->rib = table;
+    else
+        expect->vrps = table;
+    table_free(which, t->table[which]);
+    t->table[which] = table;
+}
+
+bool tables_look(struct tables *t, uint64_t mono_ns, int64_t now, struct expect *expect)
+{
+    bool is_new = false, is_due = t->looked_at == 0 || mono_ns - t->looked_at >= LOOK_NS;
+    for (unsigned i = 0; i < FILES; i++) {
+        struct file *f = &t->files[i];
+        if (f->is_reading) {
+            if (atomic_load(&f->is_done) && finish(t, f, now)) {
+                use(t, f->which, f->table, expect);
+                is_new = true;
+            }
+        } else if (path_of(t, f->which)[0] == '\0') {
+            is_new |= t->table[i] != NULL;
+            use(t, f->which, NULL, expect);
+        } else if (is_due) {
+            look_at(t, f, now);
+        }
+    }
+    if (is_due)
+        t->looked_at = mono_ns;
+    return is_new;
+}
+
+bool tables_are_read(const struct tables *t)
+{
+    for (unsigned i = 0; i < FILES; i++) {
+        const struct file *f = &t->files[i];
+        bool is_given_up = f->looks > LOOKS_MAX && !f->is_reading;
+        if (path_of(t, (enum which)i)[0] != '\0' && !f->is_settled && !f->is_away && !is_given_up)
+            return false;
+    }
+    return true;
+}
+
+int tables_check(const struct tables_conf *conf, int64_t now, struct note *note)
+{
+    struct tables t = {.conf = *conf};
+    int err = 0;
+    for (unsigned i = 0; err == 0 && i < FILES; i++) {
+        struct file f = {.which = (enum which)i, .rib = conf->rib, .now = now};
+        memcpy(f.rib.path, path_of(&t, f.which), sizeof f.rib.path);
+        if (f.rib.path[0] == '\0')
+            continue;
+        read_file(&f);
+        err = f.err;
+        if (err < 0)
+            note_set(note, err, "policy.%s: %s", word[i], f.note.text);
+        table_free(f.which, f.table);
+    }
+    return err;
+}
