@@ -99,6 +99,8 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
         note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
     else
         err = load_all(f, store, now, note);
+    if (err == 0)
+        err = fold_load_orders(f, &conf->order, store, note);
     if (err < 0) {
         fold_clear(f);
         return err;
@@ -114,6 +116,7 @@ void fold_clear(struct fold *f)
     roster_free(f->roster);
     ingress_map_free(f->map);
     alert_free(f->alert);
+    orders_free(f->orders);
     *f = (struct fold){0};
 }
 
@@ -145,6 +148,8 @@ const char *fold_why_not(const struct event *e)
         return place_why_not(&e->test_ended.prefix, &e->test_ended.ingress);
     case EVENT_passive_total:
         return place_why_not(&e->passive_total.prefix, &e->passive_total.ingress);
+    case EVENT_order_ended:
+        return prefix_why_not(&e->order_ended.prefix);
     default:
         return NULL;
     }
@@ -200,6 +205,8 @@ int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m,
 {
     int err = roster_hello(f->roster, sensor, m, now, last_seq);
     tests_lost(f);
+    if (err == 0)
+        fold_heard(f, sensor, m, now);
     return err;
 }
 
@@ -208,6 +215,8 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
 {
     int answer = roster_batch(f->roster, sensor, m, room, now, share);
     tests_lost(f);
+    if (answer == ROSTER_TAKE || answer == ROSTER_REPEAT)
+        fold_heard(f, sensor, m, now);
     return answer;
 }
 
@@ -217,6 +226,7 @@ void fold_tick(struct fold *f, int64_t now)
     tests_lost(f);
     ingress_map_tick(f->map, now);
     alert_tick(f->alert, now);
+    orders_tick(f->orders, now);
 }
 
 struct test {
@@ -311,6 +321,8 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     switch (e->type) {
     case EVENT_tally:
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
+        if (err == 0)
+            orders_seen(f->orders, sensor, row, &e->tally, now);
         return row_touched(f, err, row, is_new);
     case EVENT_test_started:
         return fold_test(f, sensor, pop, e, &e->test_started.prefix, &e->test_started.ingress,
@@ -329,6 +341,7 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     tests_lost(f);
     if (err < 0)
         return err;
+    orders_event(f->orders, sensor, e, now);
     if (!is_ahead(e, now))
         return fold_map(f, sensor, e, now);
     struct event back = drawn_back(e, now);

@@ -6,6 +6,7 @@
 #include "collector/evidence/evidence.h"
 #include "collector/expect/expect.h"
 #include "collector/ingress/ingress.h"
+#include "collector/order/order.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
 
@@ -15,6 +16,7 @@ struct fold_conf {
     struct evidence_conf evidence;
     struct alert_conf alert;
     uint64_t alert_keep_ns; /* alerts that ended are deleted when they are so old; 0: never */
+    struct order_conf order;
 };
 
 struct fold {
@@ -23,11 +25,12 @@ struct fold {
     struct roster *roster;
     struct ingress_map *map;
     struct alert *alert;
+    struct orders *orders;
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
 };
 
-/* New cores, filled from the database. On failure f is cleared. */
+/* New cores, filled from the database; conf->order is borrowed. On failure f is cleared. */
 int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
               struct store *store, int64_t now, struct note *note);
 void fold_clear(struct fold *f);
@@ -58,6 +61,13 @@ void fold_row(struct fold *f, const struct ingress_row *row, int64_t now);
 /* What all sources say about that row's prefix at its place: also what the row has no field for (is
  * it outside its peer's cone?). */
 struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row);
+
+/* fold_orders.c. The orders that the database knows; what it says of open ones now (people's words
+ * among it); what a message of a sensor says about orders. */
+int fold_load_orders(struct fold *f, const struct order_conf *conf, struct store *store,
+                     struct note *note);
+int fold_told_orders(struct fold *f, struct store *store, int64_t now, struct note *note);
+void fold_heard(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now);
 
 /* Looks at the expectation and the alert of every row. */
 void fold_expect_all(struct fold *f, int64_t now);

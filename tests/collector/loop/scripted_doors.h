@@ -16,6 +16,7 @@ enum {
     DB_GAPS = 64,
     DB_ROWS = 256,
     DB_ALERTS = 64,
+    DB_ORDERS = 64,
     DB_EVENTS = 20000
 };
 
@@ -38,9 +39,10 @@ struct db {
     struct gap_row gaps[DB_GAPS];
     struct ingress_row rows[DB_ROWS];
     struct alert_row alerts[DB_ALERTS];
+    struct order_row orders[DB_ORDERS];
     struct db_event events[DB_EVENTS];
     struct db_malformed malformed[DB_GAPS];
-    size_t sensor_count, epoch_count, gap_count, row_count, alert_count, event_count,
+    size_t sensor_count, epoch_count, gap_count, row_count, alert_count, order_count, event_count,
         malformed_count;
     unsigned announced, turns;
 };
@@ -59,6 +61,7 @@ extern unsigned db_heard;                        /* what others said: a set of s
 extern bool db_is_session_lost;                  /* while nothing was to be written */
 
 extern struct alert_window db_window; /* of maintenance; id 0: none */
+extern struct order_conf doors_orders; /* of the next doors_loop; set by doors_reset */
 
 void doors_reset(void);
 void db_late(void);
