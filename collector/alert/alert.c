@@ -291,6 +291,7 @@ int alert_load(struct alert *a, const struct alert_row *row)
     struct entry *e = book_add(a, row, alert_kind_of(row->kind), subject);
     if (e == NULL)
         return ERR_FULL;
+    e->was_taken = true;
     e->last_seen = row->updated_at;
     e->held_since = row->started_at;
     e->gone_since = row->updated_at;
@@ -329,7 +330,8 @@ void alert_word(struct alert *a, uint64_t alert_id, enum alert_state said, const
 void alert_windows(struct alert *a, const struct alert_window *windows, size_t count, int64_t now)
 {
     a->window_count = count < ALERT_WINDOWS_MAX ? count : ALERT_WINDOWS_MAX;
-    memcpy(a->windows, windows, a->window_count * sizeof *windows);
+    for (size_t i = 0; i < a->window_count; i++)
+        a->windows[i] = windows[i];
     (void)now; /* the next tick looks at each alert */
 }
 

@@ -130,23 +130,32 @@ void book_changed(struct alert *a, struct entry *e)
         (uint32_t)(e - a->entries);
 }
 
+static void give_back(struct alert *a, uint32_t i)
+{
+    a->entries[i].is_used = false;
+    a->entries[i].next = a->first_free;
+    a->first_free = i;
+}
+
+/* What ended before anybody was told of it is not told of. */
 bool alert_take(struct alert *a, struct alert_row *out, bool *announce)
 {
-    if (a->queue_len == 0)
-        return false;
-    uint32_t i = a->queue[a->queue_at];
-    struct entry *e = &a->entries[i];
-    a->queue_at = (uint32_t)((a->queue_at + UINT64_C(1)) % a->conf.max_alerts);
-    a->queue_len--;
-    *out = e->row;
-    *announce = e->is_new_state;
-    e->is_changed = e->is_new_state = false;
-    if (e->row.state == ALERT_RESOLVED) {
-        e->is_used = false;
-        e->next = a->first_free;
-        a->first_free = i;
+    while (a->queue_len > 0) {
+        uint32_t i = a->queue[a->queue_at];
+        struct entry *e = &a->entries[i];
+        a->queue_at = (uint32_t)((a->queue_at + UINT64_C(1)) % a->conf.max_alerts);
+        a->queue_len--;
+        bool is_known = e->was_taken || e->row.state != ALERT_RESOLVED;
+        *out = e->row;
+        *announce = e->is_new_state;
+        e->is_changed = e->is_new_state = false;
+        e->was_taken = true;
+        if (e->row.state == ALERT_RESOLVED)
+            give_back(a, i);
+        if (is_known)
+            return true;
     }
-    return true;
+    return false;
 }
 
 bool alert_holds(const struct alert *a, const struct prefix *prefix, const char *pop,

@@ -28,7 +28,7 @@ struct entry {
     char tests[768]; /* JSON array: tests that prove it; "": none known */
     char moved[768]; /* ingress_moved, JSON object: from, to and when; "": not */
     uint32_t next;   /* in its bucket, or among the free */
-    bool is_used, is_changed, is_new_state;
+    bool is_used, is_changed, is_new_state, was_taken;
 };
 
 /* When matters ended last: a table of places, of which the one unused for longest is given up. */

@@ -240,8 +240,7 @@ static void full_is_said_and_what_ends_makes_room(void **state)
     assert_int_equal(changed(a, &r[2], NULL, 10), ERR_FULL);
     r[0].state = STATE_SPOOFED;
     changed(a, &r[0], NULL, 20);
-    for (int i = 0; i < 2; i++)
-        taken(a, true);
+    assert_true(taken(a, true).at.vlan == 1); /* the first ended before anybody was told of it */
     assert_int_equal(changed(a, &r[2], NULL, 30), 0);
     assert_int_equal(taken(a, true).state, ALERT_PENDING);
     alert_free(a);
