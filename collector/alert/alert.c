@@ -132,8 +132,12 @@ static uint64_t hold_down_of(const struct alert *a, enum alert_kind kind)
     return alert_rules[kind].is_held_down ? a->conf.hold_down_ns : 0;
 }
 
+/* A path may be gone because the traffic is: what tells of an entry of the map waits for traffic
+ * that came in there since its condition holds. */
 static bool is_due(const struct alert *a, const struct entry *e, int64_t now)
 {
+    if (e->kind < KIND_ENTRIES && e->last_seen < e->held_since)
+        return false;
     int64_t from = count_from(e->held_since, a->jumped_at, now);
     return e->row.is_standing && now >= from &&
            (uint64_t)now - (uint64_t)from >= hold_down_of(a, e->kind);

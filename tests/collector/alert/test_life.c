@@ -24,6 +24,23 @@ static void set(struct alert *a, struct ingress_row *r, bool alarming, int64_t n
 
 /* ---- flaps ---- */
 
+static void what_holds_where_nothing_comes_in_any_more_is_not_told(void **state)
+{
+    (void)state;
+    struct alert *a = made();
+    struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
+    r.last_seen = 50; /* and from 60 on the path is not there: the traffic took another one */
+    assert_int_equal(alert_row_changed(a, &r, NULL, 60), 0);
+    alert_tick(a, 60 + HOLD);
+    assert_int_equal(alert_row_changed(a, &r, NULL, 60 + 2 * HOLD), 0);
+    take_all(a, KIND, &row);
+    assert_state(row, "pending");
+    seen(a, &r, 60 + 3 * HOLD);
+    assert_int_equal(take_all(a, KIND, &row), 1);
+    assert_state(row, "firing");
+    alert_free(a);
+}
+
 static void a_matter_that_flaps_is_told_so_often_and_then_stays_one_alert(void **state)
 {
     (void)state;
@@ -469,6 +486,7 @@ static void random_streams_leave_no_alert_without_an_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_holds_where_nothing_comes_in_any_more_is_not_told),
         cmocka_unit_test(a_matter_that_flaps_is_told_so_often_and_then_stays_one_alert),
         cmocka_unit_test(what_flapped_ends_when_it_stays_away),
         cmocka_unit_test(what_a_person_allows_ends_though_it_flapped),
