@@ -354,6 +354,15 @@ void ingress_map_all(struct ingress_map *m, void (*each)(void *arg, struct ingre
         each(arg, &m->nodes[i].row);
 }
 
+void ingress_map_some(struct ingress_map *m, uint32_t *cursor, uint32_t most,
+                      void (*each)(void *arg, struct ingress_row *row), void *arg)
+{
+    for (; most > 0 && *cursor < m->used; most--)
+        each(arg, &m->nodes[(*cursor)++].row);
+    if (*cursor >= m->used)
+        *cursor = 0;
+}
+
 const struct ingress_row *ingress_map_cover(const struct ingress_map *m, const struct prefix *p,
                                             const char *pop, const struct ingress *at)
 {

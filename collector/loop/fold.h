@@ -22,6 +22,12 @@ struct fold {
     struct roster *roster;
     struct ingress_map *map;
     struct alert *alert;
+    /* fold_expect.c */
+    struct expect_list entries, learned; /* what stands in SQL */
+    unsigned learned_new;                /* at the end of learned, not taken yet */
+    uint64_t learned_refused;            /* no room (policy.max_learned) */
+    bool is_judging;                     /* a source changed, and not every row was looked at */
+    uint32_t judge_cursor, learn_cursor;
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
 };
@@ -58,5 +64,6 @@ void fold_row(struct fold *f, const struct ingress_row *row, int64_t now);
  * it outside its peer's cone?). */
 struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row);
 
-/* Looks at the expectation and the alert of every row. */
+/* Looks at the expectation and the alert of a row; of every row. */
+void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now);
 void fold_expect_all(struct fold *f, int64_t now);

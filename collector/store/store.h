@@ -23,6 +23,7 @@
 #pragma once
 
 #include "collector/alert/alert.h"
+#include "collector/expect/list.h"
 #include "collector/ingress/ingress.h"
 #include "collector/roster/roster.h"
 #include "shared/base/err.h"
@@ -86,6 +87,8 @@ int store_load_epochs(struct store *s, int (*each)(void *arg, const struct epoch
                       void *arg, struct note *note);
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
                        void *arg, struct note *note);
+int store_load_expectation(struct store *s, int (*each)(void *arg, const struct expect_row *row),
+                           void *arg, struct note *note);
 int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
                       void *arg, uint64_t *next_id, struct note *note);
 
@@ -111,6 +114,8 @@ int store_put_gap(struct store *s, const struct gap_row *row, struct note *note)
  * alert_id, seen by listeners when this commits; not if a person's word that the collector has not
  * heard (row->words) stands against the new state. */
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);
+/* What was learned; nothing happens when it is there. */
+int store_put_expectation(struct store *s, const struct expect_row *row, struct note *note);
 /* An event or batch that could not be decoded, set aside with its bytes and reason. */
 int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,
                         const char *reason, const uint8_t *bytes, size_t len, struct note *note);

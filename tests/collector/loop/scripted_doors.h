@@ -14,6 +14,7 @@ enum {
     DB_SENSORS = 8,
     DB_EPOCHS = 256,
     DB_GAPS = 64,
+    DB_SAID = 16,
     DB_ROWS = 256,
     DB_ALERTS = 64,
     DB_EVENTS = 20000
@@ -40,8 +41,9 @@ struct db {
     struct alert_row alerts[DB_ALERTS];
     struct db_event events[DB_EVENTS];
     struct db_malformed malformed[DB_GAPS];
+    struct expect_row said[DB_SAID];
     size_t sensor_count, epoch_count, gap_count, row_count, alert_count, event_count,
-        malformed_count;
+        malformed_count, said_count;
     unsigned announced, turns;
 };
 
