@@ -198,7 +198,8 @@ static int load_once(struct collector *c, struct note *note)
     struct fold_conf conf = {.roster = c->conf.roster,
                              .ingress = c->conf.ingress,
                              .evidence = c->conf.evidence,
-                             .alert = c->conf.alert};
+                             .alert = c->conf.alert,
+                             .order = c->conf.order};
     return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
                      note);
 }

@@ -23,7 +23,8 @@ CREATE TABLE penstock.test_order (
     drops bigint,
     packets bigint,
     data bigint,
-    lease_until timestamptz
+    lease_until timestamptz,
+    process bigint
 );
 CREATE INDEX test_order_open ON penstock.test_order (order_id) WHERE ended_at IS NULL OR lease_until IS NOT NULL;
 CREATE INDEX test_order_started ON penstock.test_order (started_at);
@@ -45,13 +46,14 @@ COMMENT ON COLUMN penstock.test_order.started_at IS 'When it was given to its se
 COMMENT ON COLUMN penstock.test_order.ended_at IS 'When it was over; NULL: not yet.';
 COMMENT ON COLUMN penstock.test_order.test_id IS 'The test that decided, in penny_test; NULL: none yet. Several queues or ingress points make several tests: penny_test.order_id finds all.';
 COMMENT ON COLUMN penstock.test_order.verdict IS 'Verdict of that test: genuine, spoofed, mixed, duplicates_exceeded or inconclusive; NULL: none yet.';
-COMMENT ON COLUMN penstock.test_order.result IS 'How it ended: ended, no_traffic, no_tcp, lease_over, stopped, refused, already_watched (as the sensor said), sensor_restarted, sensor_stopped, sensor_silent, no_answer, not_seen, cancelled, expired (as the collector found); NULL: not yet.';
+COMMENT ON COLUMN penstock.test_order.result IS 'How it ended: ended, no_traffic, no_tcp, lease_over, stopped, refused, already_watched (as the sensor said), sensor_restarted, sensor_stopped, sensor_silent, no_answer, cancelled, expired (as the collector found); NULL: not yet.';
 COMMENT ON COLUMN penstock.test_order.detail IS 'The same in words.';
 COMMENT ON COLUMN penstock.test_order.max_drops IS 'Most segments that may be withheld for it; NULL: orders.max_drops of the collector.';
 COMMENT ON COLUMN penstock.test_order.drops IS 'Segments that were withheld for it; NULL: not known.';
 COMMENT ON COLUMN penstock.test_order.packets IS 'Packets of the prefix that came while its tests ran; NULL: not known.';
 COMMENT ON COLUMN penstock.test_order.data IS 'Of these, TCP segments with payload; NULL: not known.';
 COMMENT ON COLUMN penstock.test_order.lease_until IS 'Until then its sensor may withhold segments of the prefix, so no other gets an order that overlaps it; NULL: it does not, or does no longer.';
+COMMENT ON COLUMN penstock.test_order.process IS 'Number of the process of that sensor that got it: a sensor that started again has another.';
 
 CREATE FUNCTION penstock.test_order_changed() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

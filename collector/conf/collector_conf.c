@@ -6,13 +6,9 @@
 #include "collector/conf/feeds_conf.h"
 #include "shared/conf/conf_table.h"
 
-enum orders_mode { ORDERS_AUTO, ORDERS_APPROVE, ORDERS_OFF };
-
-/* What the table fills: the configuration, and keys that this release reads only to refuse. */
+/* What the table fills. */
 struct keys {
     struct collector_conf conf;
-    enum orders_mode orders;
-    unsigned max_per_sensor;
 };
 
 #define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
@@ -20,7 +16,7 @@ struct keys {
 #define LIST(member, count) CONF_LIST(struct keys, member, count)
 #define SECONDS(n)          ((double)(n)*1e9)
 
-static const char *const orders_words[] = {"auto", "approve", "off", NULL};
+static const char *const orders_words[] = {"auto", "approve", "off", NULL}; /* enum order_mode */
 static const char *const log_words[] = {"error", "warn", "info", "debug", NULL};
 
 /* clang-format off */
@@ -49,15 +45,55 @@ static const struct conf_row rows[] = {
     {"map.half_life", CONF_DURATION, AT(conf.ingress.half_life_ns), .value = "1h", .min = SECONDS(1), .max = SECONDS(30 * 86400),
      .help = "Age at which traffic counts half in the shares of a prefix's ingress points."},
     {"map.max_rows", CONF_UNSIGNED, AT(conf.ingress.max_rows), .value = "1000000", .min = 1, .max = 100000000, .unit = "rows",
-     .help = "Most pairs of prefix and ingress point in the map."},
+     .help = "Most rows of the map: pairs of a range of prefixes and an ingress point."},
+    {"map.max_cells", CONF_UNSIGNED, AT(conf.ingress.max_cells), .value = "0", .min = 0, .max = 400000000, .unit = "cells",
+     .help = "Most pairs of a counted prefix and an ingress point, from which rows are made (100 bytes each); 0: four times map.max_rows."},
+    {"map.recent_half_life", CONF_DURATION, AT(conf.ingress.recent_ns), .value = "1m", .min = SECONDS(1), .max = SECONDS(86400),
+     .help = "Age at which traffic counts half when the map asks whether a prefix moved; some six intervals of the sensors' tallies."},
+    {"map.join_after", CONF_DURATION, AT(conf.ingress.join_after_ns), .value = "10m", .min = 0, .max = SECONDS(30 * 86400),
+     .help = "A prefix joins its neighbours in one wider row when it was seen for so long."},
+    {"map.forget_after", CONF_DURATION, AT(conf.ingress.forget_after_ns), .value = "30d", .min = 0, .max = SECONDS(3650 * 86400.0),
+     .help = "What was not seen at an ingress point for so long leaves the map; 0: never."},
+    {"map.trickle", CONF_SIZE, AT(conf.ingress.trickle), .value = "64KiB", .min = 1, .max = 1e12, .unit = "bytes",
+     .help = "Traffic, decayed by map.half_life, that is too little to say where a prefix enters; a sixteenth of it is too little for a move."},
+    {"map.crowd", CONF_UNSIGNED, AT(conf.ingress.crowd), .value = "0", .min = 0, .max = 100000000, .unit = "rows",
+     .help = "With more rows than that, what only trickles and nobody knows is gathered in rows of a /8 or /12; 0: half of map.max_rows."},
 
     {"evidence.half_life", CONF_DURATION, AT(conf.evidence.half_life_ns), .value = "24h", .min = SECONDS(1), .max = SECONDS(365 * 86400),
      .help = "How long a conclusive test stands against an inconclusive newer one."},
 
-    {"orders.mode", CONF_WORD, AT(orders), .value = "off", .words = orders_words,
-     .help = "Who starts tests. This release gives sensors no orders: only off is taken."},
-    {"orders.max_per_sensor", CONF_UNSIGNED, AT(max_per_sensor), .value = "4", .min = 1, .max = 1024, .unit = "tests",
-     .help = "Most ordered tests at once per sensor; used by a later release, this one orders none."},
+    {"orders.mode", CONF_WORD, AT(conf.order.mode), .value = "off", .words = orders_words,
+     .help = "Who orders tests (docs/orders.md). auto: the collector, where something without a verdict carries enough traffic, the unexpected first; approve: it proposes them, and somebody says requested in penstock.test_order; off: only people."},
+    {"orders.max_per_sensor", CONF_UNSIGNED, AT(conf.order.max_per_sensor), .value = "4", .min = 1, .max = 1024, .unit = "tests",
+     .help = "Most ordered tests at once per sensor."},
+    {"orders.max_concurrent", CONF_UNSIGNED, AT(conf.order.max_concurrent), .value = "32", .min = 1, .max = 4096, .unit = "tests",
+     .help = "Most ordered tests at once in the whole network."},
+    {"orders.max_drops", CONF_UNSIGNED, AT(conf.order.max_drops), .value = "60", .min = 1, .max = 10000, .unit = "segments",
+     .help = "Most segments withheld for an order, shared out evenly to the sensor's queues; penny's limits at the sensor hold besides."},
+    {"orders.drops_per_prefix_hour", CONF_UNSIGNED, AT(conf.order.drops_per_prefix_hour), .value = "240", .min = 1, .max = 1000000, .unit = "segments",
+     .help = "Most segments that the orders of any hour may withhold of a prefix, and of those that overlap it, at all sensors together."},
+    {"orders.min_rate", CONF_REAL, AT(conf.order.min_rate), .value = "10", .min = 0, .max = 1e9, .unit = "packets/s",
+     .help = "Traffic that a prefix must have at an ingress point to be tested by auto or approve."},
+    {"orders.min_v4_length", CONF_UNSIGNED, AT(conf.order.min_v4), .value = "20", .min = 0, .max = 32, .unit = "bits",
+     .help = "Shortest IPv4 prefix that is tested as a whole; of a wider row of the map the busiest part is. Not below the sensors' control.min_v4_length."},
+    {"orders.min_v6_length", CONF_UNSIGNED, AT(conf.order.min_v6), .value = "40", .min = 0, .max = 128, .unit = "bits",
+     .help = "The same for IPv6."},
+    {"orders.cool_down", CONF_DURATION, AT(conf.order.cool_down_ns), .value = "1h", .min = 0, .max = SECONDS(86400),
+     .help = "Pause between two orders of auto or approve for the same prefix at the same point of presence."},
+    {"orders.unverifiable_after", CONF_DURATION, AT(conf.order.unverifiable_ns), .value = "24h", .min = 0, .max = SECONDS(365 * 86400),
+     .help = "A prefix in which a test found no TCP data is tried again after so long."},
+    {"orders.lease", CONF_DURATION, AT(conf.order.lease_ns), .value = "180s", .min = SECONDS(5), .max = SECONDS(86400),
+     .help = "How long an order lasts at most, kept by the sensor's own clock. Longer than the sensors' penny.max_duration, or tests do not come to their ends."},
+    {"orders.margin", CONF_DURATION, AT(conf.order.margin_ns), .value = "10s", .min = SECONDS(1), .max = SECONDS(3600),
+     .help = "So much longer a prefix is left alone elsewhere, for clocks do not run alike. At least a thousandth of the lease."},
+    {"orders.wait", CONF_DURATION, AT(conf.order.wait_ns), .value = "30s", .min = SECONDS(1), .max = SECONDS(86400),
+     .help = "An order for whose prefix no packet comes for so long is over."},
+    {"orders.expire", CONF_DURATION, AT(conf.order.expire_ns), .value = "10m", .min = SECONDS(1), .max = SECONDS(7 * 86400),
+     .help = "A requested order whose turn does not come for so long is given up."},
+    {"orders.resend", CONF_DURATION, AT(conf.order.resend_ns), .value = "5s", .min = SECONDS(0.1), .max = SECONDS(3600),
+     .help = "How often a sensor is told again of the orders that it has."},
+    {"orders.max", CONF_UNSIGNED, AT(conf.order.max_orders), .value = "4096", .min = 16, .max = 65536, .unit = "orders",
+     .help = "Orders in memory: those that are open, and those of the last hours."},
 
     {"policy.file", CONF_TEXT, AT(conf.policy_file),
      .help = "The operator's expectation: which prefixes should enter where (expected.yaml); \"\" for none."},
@@ -110,14 +146,14 @@ static void require(struct conf *c, const char *key, const char *value)
         conf_wrong(c, key, "required, but empty");
 }
 
-/* What a later release will understand is refused, not ignored: nobody shall believe it works. */
-static void check_release(struct conf *c, const struct keys *k)
+static void check_orders(struct conf *c, const struct order_conf *o)
 {
-    if (k->orders != ORDERS_OFF)
-        conf_wrong(c, "orders.mode",
-                   "%s is not in this release, which gives sensors no orders; "
-                   "use off",
-                   orders_words[k->orders]);
+    if (o->margin_ns < o->lease_ns / 1000)
+        conf_wrong(c, "orders.margin",
+                   "shorter than a thousandth of orders.lease: clocks may run apart by more");
+    if (o->max_drops > o->drops_per_prefix_hour)
+        conf_wrong(c, "orders.max_drops",
+                   "more than orders.drops_per_prefix_hour: none would begin");
 }
 
 /* Below it an acknowledgement could wait longer than a sensor does (collector/receive/pace.h). */
@@ -150,7 +186,7 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
     check_receive(&c, &keys->conf.receive);
     check_dsn(&c, "database.dsn", keys->conf.store.dsn);
     check_dsn(&c, "database.owner_dsn", keys->conf.store.owner_dsn);
-    check_release(&c, keys);
+    check_orders(&c, &keys->conf.order);
     feeds_conf_check(&c, keys->conf.feeds, keys->conf.feed_count, keys->conf.receive.certificate);
     int err = conf_end(&c);
     *out = keys->conf;

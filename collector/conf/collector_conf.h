@@ -6,6 +6,7 @@
 #include "collector/evidence/evidence.h"
 #include "collector/ingress/ingress.h"
 #include "collector/notify/feed_conf.h"
+#include "collector/order/order.h"
 #include "collector/receive/receive.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
@@ -19,6 +20,7 @@ struct collector_conf {
     struct ingress_conf ingress;
     struct evidence_conf evidence;
     struct alert_conf alert;
+    struct order_conf order;
     size_t feed_count;
     struct feed_conf feeds[FEEDS_MAX];
     char policy_file[256]; /* "": no policy */

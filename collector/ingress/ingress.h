@@ -119,6 +119,7 @@ struct ingress_conf {
     uint64_t recent_ns;         /* half-life of what moves are noticed by; 0: a minute */
     uint64_t forget_after_ns;   /* what was not seen for so long is forgotten; 0: never */
     uint64_t write_interval_ns; /* take hands a row's counters out no more often; 0: always */
+    uint64_t join_after_ns;     /* a range joins others when it was seen for so long */
     bool is_rigid;              /* ranges neither split nor join */
     unsigned max_rows;
     unsigned max_cells; /* 0: four times max_rows */
@@ -201,7 +202,7 @@ void ingress_map_pin(struct ingress_map *m, struct ingress_row *row, enum ingres
 
 /* Visits the next slice of the ranges: decay, forgetting, joins, bundles, and what left. Call it
  * once a second or so; with n ranges each is visited at least every n / INGRESS_SLICE calls. */
-#define INGRESS_SLICE 20000
+#define INGRESS_SLICE 10000
 void ingress_map_tick(struct ingress_map *m, int64_t now);
 
 /* The clock was set back to now: no time in the map is after it. */

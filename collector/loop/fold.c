@@ -112,6 +112,8 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
         note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
     else
         err = load_all(f, store, note);
+    if (err == 0)
+        err = fold_load_orders(f, &conf->order, store, note);
     if (err < 0) {
         fold_clear(f);
         return err;
@@ -128,6 +130,7 @@ void fold_clear(struct fold *f)
     alert_free(f->alert);
     expect_list_clear(&f->entries);
     expect_list_clear(&f->learned);
+    orders_free(f->orders);
     *f = (struct fold){0};
 }
 
@@ -159,6 +162,8 @@ const char *fold_why_not(const struct event *e)
         return place_why_not(&e->test_ended.prefix, &e->test_ended.ingress);
     case EVENT_passive_total:
         return place_why_not(&e->passive_total.prefix, &e->passive_total.ingress);
+    case EVENT_order_ended:
+        return prefix_why_not(&e->order_ended.prefix);
     default:
         return NULL;
     }
@@ -214,6 +219,8 @@ int fold_hello(struct fold *f, const char *sensor, const struct wire_message *m,
 {
     int err = roster_hello(f->roster, sensor, m, now, last_seq);
     tests_lost(f);
+    if (err == 0)
+        fold_heard(f, sensor, m, now);
     return err;
 }
 
@@ -222,6 +229,8 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
 {
     int answer = roster_batch(f->roster, sensor, m, room, now, share);
     tests_lost(f);
+    if (answer == ROSTER_TAKE || answer == ROSTER_REPEAT)
+        fold_heard(f, sensor, m, now);
     return answer;
 }
 
@@ -232,6 +241,7 @@ void fold_tick(struct fold *f, int64_t now)
     ingress_map_tick(f->map, now);
     fold_expect_tick(f, now);
     alert_tick(f->alert, now);
+    orders_tick(f->orders, now);
 }
 
 struct test {
@@ -313,7 +323,7 @@ static bool is_passive(const struct event *e)
            (e->type == EVENT_test_ended && e->test_ended.mode == TEST_PASSIVE);
 }
 
-static int fold_map(struct fold *f, const char *sensor, const struct event *e)
+static int fold_map(struct fold *f, const char *sensor, const struct event *e, int64_t now)
 {
     const struct sensor_row *from = roster_find(f->roster, sensor);
     const char *pop = from == NULL ? "" : from->pop;
@@ -325,6 +335,8 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e)
     switch (e->type) {
     case EVENT_tally:
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
+        if (err == 0)
+            orders_seen(f->orders, sensor, row, &e->tally, now);
         return row_touched(f, err, row, is_new);
     case EVENT_test_started:
         return fold_test(f, sensor, pop, e, &e->test_started.prefix, &e->test_started.ingress,
@@ -343,10 +355,11 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     tests_lost(f);
     if (err < 0)
         return err;
+    orders_event(f->orders, sensor, e, now);
     if (!is_ahead(e, now))
-        return fold_map(f, sensor, e);
+        return fold_map(f, sensor, e, now);
     struct event back = drawn_back(e, now);
-    return fold_map(f, sensor, &back);
+    return fold_map(f, sensor, &back, now);
 }
 
 void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)

@@ -6,6 +6,7 @@
 #include "collector/evidence/evidence.h"
 #include "collector/expect/expect.h"
 #include "collector/ingress/ingress.h"
+#include "collector/order/order.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
 
@@ -14,6 +15,7 @@ struct fold_conf {
     struct ingress_conf ingress;
     struct evidence_conf evidence;
     struct alert_conf alert;
+    struct order_conf order;
 };
 
 struct fold {
@@ -28,11 +30,12 @@ struct fold {
     uint64_t learned_refused;            /* no room (policy.max_learned) */
     bool is_judging;                     /* a source changed, and not every row was looked at */
     uint32_t judge_cursor, learn_cursor;
+    struct orders *orders;
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
 };
 
-/* New cores, filled from the database. On failure f is cleared. */
+/* New cores, filled from the database; conf->order is borrowed. On failure f is cleared. */
 int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
               struct store *store, int64_t now, struct note *note);
 void fold_clear(struct fold *f);
@@ -63,6 +66,13 @@ void fold_row(struct fold *f, const struct ingress_row *row, int64_t now);
 /* What all sources say about that row's prefix at its place: also what the row has no field for (is
  * it outside its peer's cone?). */
 struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row);
+
+/* fold_orders.c. The orders that the database knows; what it says of open ones now (people's words
+ * among it); what a message of a sensor says about orders. */
+int fold_load_orders(struct fold *f, const struct order_conf *conf, struct store *store,
+                     struct note *note);
+int fold_told_orders(struct fold *f, struct store *store, int64_t now, struct note *note);
+void fold_heard(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now);
 
 /* Looks at the expectation and the alert of a row; of every row. */
 void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now);

@@ -96,6 +96,7 @@ static int64_t look_at_clock(struct loop *l)
     log_warn("event=clock_jumped by_s=%" PRId64 " hint=\"silence and hold-downs are counted anew\"",
              jump / (int64_t)NS_PER_S);
     fold_clock_jumped(&l->fold, now);
+    orders_clock_jumped(l->fold.orders, jump);
     return now;
 }
 
@@ -425,6 +426,38 @@ static int put_alerts(struct loop *l, struct note *note)
     return err;
 }
 
+static int put_orders(struct loop *l, struct note *note)
+{
+    struct order_row row;
+    char prefix[PREFIX_TEXT];
+    unsigned slot;
+    int err = 0;
+    while (err == 0 && orders_take(l->fold.orders, &row, &slot)) {
+        uint64_t id = row.order_id;
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_order(l->store, &row, &id, note);
+        if (err == 0 && row.order_id == 0)
+            orders_number(l->fold.orders, slot, id);
+        if (err == 0)
+            log_info("event=order id=%" PRIu64 " state=%s prefix=%s pop=%s sensor=%s result=%s", id,
+                     order_status_word[row.state], prefix_format(&row.prefix, prefix),
+                     row.pop[0] != '\0' ? row.pop : "-", row.sensor[0] != '\0' ? row.sensor : "-",
+                     row.result[0] != '\0' ? row.result : "-");
+    }
+    return err;
+}
+
+/* What the database has committed is said: a sensor that hears of an order is one that it knows. */
+static void send_orders(struct loop *l)
+{
+    char sensor[WIRE_NAME];
+    struct wire_message m;
+    int64_t now = l->wall();
+    while (orders_send(l->fold.orders, now, sensor, &m))
+        receive_send(l->receive, sensor, &m);
+}
+
 static int commit(struct loop *l, struct note *note)
 {
     if (!l->in_transaction)
@@ -437,6 +470,16 @@ static int commit(struct loop *l, struct note *note)
     return 0;
 }
 
+static void tell_no_room(struct loop *l)
+{
+    if (l->fold.map_refused + l->fold.alerts_refused + l->fold.sensors_refused == 0)
+        return;
+    log_warn("event=no_room map_rows_refused=%" PRIu64 " alerts_refused=%" PRIu64
+             " sensors_refused=%" PRIu64 " hint=\"map.max_rows, alerts.max, table sensor\"",
+             l->fold.map_refused, l->fold.alerts_refused, l->fold.sensors_refused);
+    l->fold.map_refused = l->fold.alerts_refused = l->fold.sensors_refused = 0;
+}
+
 static void tick(struct loop *l)
 {
     int64_t now = look_at_clock(l);
@@ -444,12 +487,16 @@ static void tick(struct loop *l)
         return;
     l->ticked_at = now;
     fold_tick(&l->fold, now);
-    if (l->fold.map_refused + l->fold.alerts_refused + l->fold.sensors_refused == 0)
-        return;
-    log_warn("event=no_room map_rows_refused=%" PRIu64 " alerts_refused=%" PRIu64
-             " sensors_refused=%" PRIu64 " hint=\"map.max_rows, alerts.max, table sensor\"",
-             l->fold.map_refused, l->fold.alerts_refused, l->fold.sensors_refused);
-    l->fold.map_refused = l->fold.alerts_refused = l->fold.sensors_refused = 0;
+    tell_no_room(l);
+}
+
+/* Somebody ordered a test, approved one or cancelled one: at once, for people wait for it. */
+static int told_orders(struct loop *l, struct note *note)
+{
+    if ((l->heard & HEARD_ORDER) == 0)
+        return 0;
+    l->heard &= ~(unsigned)HEARD_ORDER;
+    return fold_told_orders(&l->fold, l->store, l->wall(), note);
 }
 
 /* ---- the turn ---- */
@@ -502,15 +549,20 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
         fold_expect_begin(&l->fold);
     l->is_expect_new = false;
     fold_expect_some(&l->fold, l->wall());
-    if (l->doubt == NULL) /* it may have come due since must_wait() looked */
+    if (l->doubt == NULL) { /* it may have come due since must_wait() looked */
+        err = told_orders(l, note);
         tick(l);
-    err = put_roster(l, note);
+    }
+    if (err == 0)
+        err = put_roster(l, note);
     if (err == 0)
         err = put_map(l, l->wall(), note);
     if (err == 0)
         err = put_learned(l, note);
     if (err == 0)
         err = put_alerts(l, note);
+    if (err == 0)
+        err = put_orders(l, note);
     return err == 0 ? commit(l, note) : err;
 }
 
@@ -673,6 +725,7 @@ void loop_turn(struct loop *l, int timeout_ms)
     count(l);
     trial_passed(l);
     answers_send(l);
+    send_orders(l);
 }
 
 int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *receive,

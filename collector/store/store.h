@@ -25,6 +25,7 @@
 #include "collector/alert/alert.h"
 #include "collector/expect/list.h"
 #include "collector/ingress/ingress.h"
+#include "collector/order/order.h"
 #include "collector/roster/roster.h"
 #include "shared/base/err.h"
 #include "shared/wire/event.h"
@@ -92,6 +93,14 @@ int store_load_expectation(struct store *s, int (*each)(void *arg, const struct 
 int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
                       void *arg, uint64_t *next_id, struct note *note);
 
+/* Orders that are not over, still have a lease, or began in the last day; those that are over
+ * first. store_open_orders: those that are not over, as they are now, people's words with them;
+ * within a transaction or not. */
+int store_load_orders(struct store *s, int (*each)(void *arg, const struct order_row *row),
+                      void *arg, struct note *note);
+int store_open_orders(struct store *s, int (*each)(void *arg, const struct order_row *row),
+                      void *arg, struct note *note);
+
 int store_begin(struct store *s, struct note *note);
 int store_commit(struct store *s, struct note *note);
 void store_rollback(struct store *s);
@@ -116,6 +125,10 @@ int store_put_gap(struct store *s, const struct gap_row *row, struct note *note)
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);
 /* What was learned; nothing happens when it is there. */
 int store_put_expectation(struct store *s, const struct expect_row *row, struct note *note);
+/* *order_id: the row's, or the number that a new one (0) got. That somebody cancelled it stands
+ * against its new state. */
+int store_put_order(struct store *s, const struct order_row *row, uint64_t *order_id,
+                    struct note *note);
 /* An event or batch that could not be decoded, set aside with its bytes and reason. */
 int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,
                         const char *reason, const uint8_t *bytes, size_t len, struct note *note);

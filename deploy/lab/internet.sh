@@ -199,7 +199,7 @@ internet_sensor() {
 # internet_collector [ARGUMENT…]: with the lab's policy, RIB and VRPs, and everything fast
 internet_collector() {
     lab_collector_yaml=$internet_folder/collector.yaml lab_policy=$internet_folder/expected.yaml
-    lab_collector "$@"
+    lab_collector --set "policy.rib=$lab/rib.mrt" --set "policy.vrps=$internet_folder/vrps.json" "$@"
 }
 
 # Every AS knows the servers, and the core every origin that is not invalid.

@@ -257,22 +257,33 @@ lab_true() {
 
 # lab_kill PID [SIGNAL]: ends a process that this lab started, and waits for it
 lab_kill() {
-    kill "-${2:-TERM}" "$1" 2>/dev/null || return 0
-    wait "$1" 2>/dev/null
-    return 0
+    kill "-${2:-TERM}" "$1" 2>/dev/null && wait "$1" 2>/dev/null
+    lab_forget "$1"
+}
+
+# lab_forget PID: it has ended; the number may be another process's by now
+lab_forget() {
+    local pid others=()
+    for pid in "${lab_pids[@]}"; do [ "$pid" = "$1" ] || others+=("$pid"); done
+    lab_pids=("${others[@]}")
+}
+
+lab_any_runs() {
+    local pid
+    for pid in "${lab_pids[@]}"; do kill -0 "$pid" 2>/dev/null && return 0; done
+    return 1
 }
 
 # Takes everything down, in whatever state it is.
 lab_down() {
     [ -n "$lab" ] || return 0
-    local pid name
+    local pid name end=$((SECONDS + 8))
     for pid in "${lab_pids[@]}"; do kill -TERM "$pid" 2>/dev/null; done
+    # looked at, instead of one more process that waits: killed too early, that would run our traps
+    while lab_any_runs && [ $SECONDS -lt $end ]; do sleep 0.05; done
     for pid in "${lab_pids[@]}"; do
-        ( sleep 8; kill -KILL "$pid" 2>/dev/null ) &
-        local watchdog=$!
+        kill -KILL "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
-        kill "$watchdog" 2>/dev/null
-        wait "$watchdog" 2>/dev/null
     done
     lab_pids=()
     [ -d "$lab/pg" ] && "$lab_root/deploy/lab/pg-cluster" stop "$lab/pg" >/dev/null 2>&1

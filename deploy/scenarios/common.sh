@@ -168,6 +168,7 @@ scenario_side_by_side() {
     done
     for name in "$@"; do
         wait "${pids[0]}"
+        lab_forget "${pids[0]}"
         pids=("${pids[@]:1}")
         cat "$lab/log/scenario-$name.out"
         read -r p f <"$lab/scenario-$name.counts" || { p=0 f=1; echo "  FAILED  $name: it did not come to its end"; }

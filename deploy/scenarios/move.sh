@@ -7,7 +7,7 @@
 # alert is resolved.
 
 twins 5
-at_only="coalesce(sum(share) FILTER (WHERE pop = 'POP'), 0) > 0.9 FROM penstock.ingress_of(:host)"
+at_only="coalesce(sum(share) FILTER (WHERE pop = 'POP'), 0) > 0.7 FROM penstock.ingress_of(:host)"
 traffic 64605 1
 says "TCP from AS64605 enters at AMS"
 becomes 20 "it enters at AMS" "SELECT ${at_only/POP/AMS}"

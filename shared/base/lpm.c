@@ -98,8 +98,13 @@ static int reserve(struct lpm *l)
 
 static uint32_t add(struct lpm *l, struct lpm_node node)
 {
-    l->nodes[l->used] = node;
-    return l->used++;
+    uint32_t at = l->spare;
+    if (at != 0)
+        l->spare = l->nodes[at].child[0];
+    else
+        at = l->used++;
+    l->nodes[at] = node;
+    return at;
 }
 
 /* The child leaves the path of k somewhere: a node in between, where they part (or k ends). */
@@ -152,14 +157,33 @@ static inline uint32_t best_of(const struct lpm *l, uint8_t family, struct key k
     return best;
 }
 
+/* A node that is no value and parts nothing is taken out of the way from its parent. */
+static bool prune(struct lpm *l, uint32_t parent, uint32_t at)
+{
+    struct lpm_node *node = &l->nodes[at];
+    if (at <= 1 || node->value != LPM_NONE || (node->child[0] != 0 && node->child[1] != 0))
+        return false;
+    uint32_t *link = l->nodes[parent].child;
+    link += link[1] == at;
+    *link = node->child[0] != 0 ? node->child[0] : node->child[1];
+    node->child[0] = l->spare;
+    l->spare = at;
+    return true;
+}
+
 void lpm_remove(struct lpm *l, const struct prefix *p)
 {
     struct key k = key_of(&p->addr, p->length);
-    struct lpm_node *node = &l->nodes[root_of(p->addr.family)];
-    for (uint32_t next; (next = step(l, node, k)) != 0;)
-        node = &l->nodes[next];
-    if (node->length == p->length)
-        node->value = LPM_NONE;
+    uint32_t at = root_of(p->addr.family), parent = at, above = at;
+    for (uint32_t next; (next = step(l, &l->nodes[at], k)) != 0; at = next) {
+        above = parent;
+        parent = at;
+    }
+    if (l->nodes[at].length != p->length)
+        return;
+    l->nodes[at].value = LPM_NONE;
+    if (prune(l, parent, at))
+        prune(l, above, parent);
 }
 
 uint32_t lpm_find(const struct lpm *l, const struct addr *a)

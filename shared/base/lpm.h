@@ -25,6 +25,7 @@ struct lpm_node {
 struct lpm {
     struct lpm_node *nodes;
     uint32_t used, room;
+    uint32_t spare; /* the first node that is free again, linked by child[0]; 0: none */
 };
 
 int lpm_init(struct lpm *l); /* 0 or -ENOMEM */
@@ -33,7 +34,8 @@ void lpm_clear(struct lpm *l);
 /* Adds or replaces. value must not be LPM_NONE. 0 or -ENOMEM (then nothing changed). */
 int lpm_set(struct lpm *l, const struct prefix *p, uint32_t value);
 
-/* Removes; nothing happens if it is not there. Nodes are kept for later use. */
+/* Removes; nothing happens if it is not there. Its nodes are used again: there are never more than
+ * two for each prefix that is there. */
 void lpm_remove(struct lpm *l, const struct prefix *p);
 
 /* Value of the longest prefix that contains a, or LPM_NONE. */

@@ -32,9 +32,11 @@ same() { # same EXPECTED ACTUAL
 finish() {
     local status=$?
     trap - EXIT INT TERM
+    trap '' PIPE # whoever reads this may be gone: everything is taken down all the same
     if [ -n "$lab" ]; then
         if [ "$checks_failed" -gt 0 ] || [ "$status" -ne 0 ]; then
             for log in "$lab"/log/*.log; do
+                [[ $log == */bird* || $log == *-iperf-* || $log == *-server-* ]] && continue
                 [ -s "$log" ] && { echo "-- ${log##*/}"; tail -n 25 "$log"; }
             done
         fi
@@ -47,4 +49,4 @@ finish() {
     exit $? # a bare exit in a trap would give the status from before it
 }
 trap finish EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' INT TERM PIPE

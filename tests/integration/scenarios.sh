@@ -27,3 +27,12 @@ for name in "${alone[@]}"; do # it takes a sensor away, which others need
 done
 echo "-- orders, and how long to their verdicts"
 scenario_orders
+
+nothing_left() { # FOLDER PREFIX
+    ! ip netns | grep "^$2-" && [ ! -e "$1" ] && ! pgrep -af "$1/"
+}
+if [ "$checks_failed" -eq 0 ]; then # else the logs are told first
+    folder=$lab
+    lab_down
+    check "the lab is taken down: no namespace, process or file is left" nothing_left "$folder" "$lab_id"
+fi

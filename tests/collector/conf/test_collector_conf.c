@@ -47,20 +47,19 @@ static void defaults_are_those_of_the_contract(void **state)
     assert_int_equal(conf.log_level, LOG_LEVEL_INFO);
 }
 
-static void what_this_release_cannot_do_is_refused_not_ignored(void **state)
+static void an_order_s_margin_covers_clocks_that_run_unevenly(void **state)
 {
     (void)state;
-    static const char *const pairs[][2] = {
-        {"orders.mode=auto", "--set: orders.mode: auto is not in this release, which gives sensors "
-                             "no orders; use off"},
-        {"orders.mode=approve", "--set: orders.mode: approve is not in this release, which gives "
-                                "sensors no orders; use off"},
-    };
-    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-        int err = LOAD("collector.insecure=true", pairs[i][0]);
-        assert_string_equal(note.text, pairs[i][1]);
-        assert_int_equal(err, ERR_CONF);
-    }
+    assert_int_equal(LOAD("collector.insecure=true"), 0);
+    assert_int_equal(conf.order.mode, ORDERS_OFF);
+    assert_int_equal(LOAD("collector.insecure=true", "orders.mode=auto"), 0);
+    assert_int_equal(conf.order.mode, ORDERS_AUTO);
+    assert_int_equal(LOAD("collector.insecure=true", "orders.lease=2h", "orders.margin=7s"),
+                     ERR_CONF);
+    assert_string_equal(
+        note.text,
+        "--set: orders.margin: shorter than a thousandth of orders.lease: clocks may run "
+        "apart by more");
 }
 
 static void a_door_needs_certificates_unless_it_is_said_to_be_insecure(void **state)
@@ -170,7 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_contract),
-        cmocka_unit_test(what_this_release_cannot_do_is_refused_not_ignored),
+        cmocka_unit_test(an_order_s_margin_covers_clocks_that_run_unevenly),
         cmocka_unit_test(a_door_needs_certificates_unless_it_is_said_to_be_insecure),
         cmocka_unit_test(a_rate_is_none_or_large_enough_that_no_sensor_waits_in_vain),
         cmocka_unit_test(what_is_empty_but_needed_is_told),

@@ -153,6 +153,7 @@ static void a_loaded_row_is_not_taken_and_goes_on_where_it_was(void **state)
     struct ingress_row row;
     while (ingress_map_take(m, &row))
         assert_int_equal(ingress_map_load(again, &row), 0);
+    assert_int_equal(ingress_map_load_end(again), 0);
     assert_false(ingress_map_take(again, &row));
     double share = fold(m, "AMS", &c)->share;
     assert_true(fabs(fold(again, "AMS", &c)->share - share) < 1e-12);

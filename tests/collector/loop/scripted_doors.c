@@ -12,6 +12,7 @@ int db_fail_at;
 bool db_is_taken, db_is_away, db_lose_commit, db_late_commit;
 bool (*db_refuses)(const char *sensor, const struct event *e);
 bool db_refuses_alerts, db_refuses_aside;
+struct order_conf doors_orders;
 unsigned db_heard;
 bool db_is_session_lost;
 
@@ -27,6 +28,21 @@ void doors_reset(void)
     db_is_taken = db_is_away = db_lose_commit = db_late_commit = in_transaction = false;
     db_refuses = NULL;
     db_refuses_alerts = db_refuses_aside = false;
+    doors_orders = (struct order_conf){.mode = ORDERS_OFF,
+                                       .max_per_sensor = 4,
+                                       .max_concurrent = 8,
+                                       .max_drops = 60,
+                                       .drops_per_prefix_hour = 240,
+                                       .min_v4 = 20,
+                                       .min_v6 = 40,
+                                       .lease_ns = 180 * NS_PER_S,
+                                       .margin_ns = 10 * NS_PER_S,
+                                       .wait_ns = 30 * NS_PER_S,
+                                       .cool_down_ns = 3600 * NS_PER_S,
+                                       .unverifiable_ns = 86400 * NS_PER_S,
+                                       .expire_ns = 600 * NS_PER_S,
+                                       .resend_ns = 5 * NS_PER_S,
+                                       .max_orders = 64};
     db_heard = 0;
     db_is_session_lost = false;
     net_reset();
@@ -261,6 +277,47 @@ int store_put_alert(struct store *s, const struct alert_row *row, bool announce,
     return called(note);
 }
 
+int store_load_orders(struct store *s, int (*each)(void *arg, const struct order_row *row),
+                      void *arg, struct note *note)
+{
+    (void)s;
+    int err = called(note);
+    for (size_t i = 0; err == 0 && i < db.order_count; i++)
+        err = each(arg, &db.orders[i]);
+    return err;
+}
+
+int store_open_orders(struct store *s, int (*each)(void *arg, const struct order_row *row),
+                      void *arg, struct note *note)
+{
+    (void)s;
+    const struct db *now = in_transaction ? &work : &db;
+    int err = called(note);
+    for (size_t i = 0; err == 0 && i < now->order_count; i++)
+        if (now->orders[i].ended_at == 0)
+            err = each(arg, &now->orders[i]);
+    return err;
+}
+
+int store_put_order(struct store *s, const struct order_row *row, uint64_t *order_id,
+                    struct note *note)
+{
+    (void)s;
+    assert(in_transaction);
+    size_t i = 0;
+    while (i < work.order_count && work.orders[i].order_id != row->order_id)
+        i++;
+    assert(i < DB_ORDERS);
+    bool is_cancelled = i < work.order_count && work.orders[i].state == STATUS_CANCELLED;
+    *order_id = row->order_id != 0 ? row->order_id : work.order_count + 1;
+    work.orders[i] = *row;
+    work.orders[i].order_id = *order_id;
+    if (is_cancelled)
+        work.orders[i].state = STATUS_CANCELLED;
+    work.order_count += i == work.order_count;
+    return called(note);
+}
+
 int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,
                         const char *reason, const uint8_t *bytes, size_t len, struct note *note)
 {
@@ -285,7 +342,8 @@ int doors_loop(struct loop *l, const struct expect *policy, struct counters *cou
         .alert = {.hold_down_ns = 5 * NS_PER_S,
                   .resolve_after_ns = 600 * NS_PER_S,
                   .max_alerts = 32,
-                  .seed = 1}};
+                  .seed = 1},
+        .order = doors_orders};
     struct note note = {0};
     int err = loop_init(l, &conf, NULL, NULL, policy, counters, wall, &note);
     l->mono = mono;

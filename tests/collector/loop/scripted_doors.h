@@ -17,6 +17,7 @@ enum {
     DB_SAID = 16,
     DB_ROWS = 256,
     DB_ALERTS = 64,
+    DB_ORDERS = 64,
     DB_EVENTS = 20000
 };
 
@@ -39,10 +40,11 @@ struct db {
     struct gap_row gaps[DB_GAPS];
     struct ingress_row rows[DB_ROWS];
     struct alert_row alerts[DB_ALERTS];
+    struct order_row orders[DB_ORDERS];
     struct db_event events[DB_EVENTS];
     struct db_malformed malformed[DB_GAPS];
     struct expect_row said[DB_SAID];
-    size_t sensor_count, epoch_count, gap_count, row_count, alert_count, event_count,
+    size_t sensor_count, epoch_count, gap_count, row_count, alert_count, order_count, event_count,
         malformed_count, said_count;
     unsigned announced, turns;
 };
@@ -59,6 +61,8 @@ extern bool (*db_refuses)(const char *sensor, const struct event *e);
 extern bool db_refuses_alerts, db_refuses_aside; /* such rows */
 extern unsigned db_heard;                        /* what others said: a set of store_heard */
 extern bool db_is_session_lost;                  /* while nothing was to be written */
+
+extern struct order_conf doors_orders; /* of the next doors_loop; set by doors_reset */
 
 void doors_reset(void);
 void db_late(void);

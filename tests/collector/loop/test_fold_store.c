@@ -30,7 +30,7 @@ static struct fold fold;
 
 static const struct fold_conf conf = {
     .roster = {.silent_after_ns = 60 * NS_PER_S},
-    .ingress = {.half_life_ns = 3600 * NS_PER_S, .max_rows = ROWS, .seed = 1},
+    .ingress = {.half_life_ns = 3600 * NS_PER_S, .max_rows = ROWS, .is_rigid = true, .seed = 1},
     .evidence = {.half_life_ns = 86400 * NS_PER_S},
     .alert = {.resolve_after_ns = 600 * NS_PER_S, .max_alerts = ROWS, .seed = 1}};
 

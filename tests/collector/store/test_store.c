@@ -395,7 +395,7 @@ static const char *const contract[][2] = {
      " gaps_forgotten bytes unseen coverage rst syn_only"},
     {"test_order",
      "order_id prefix pop sensor mode requested_by reason state requested_at started_at ended_at"
-     " test_id verdict result detail max_drops drops packets data lease_until"},
+     " test_id verdict result detail max_drops drops packets data lease_until process"},
     {"sensor", "name pop version first_seen last_seen epoch last_seq state"},
     {"sensor_gap", "sensor from_seq to_seq reason at"},
     {"alert",

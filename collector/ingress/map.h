@@ -1,0 +1,202 @@
+/* What the files of this folder share; nobody else includes it.
+ *
+ *   place.c   places: PoP and ingress -> small number
+ *   cells.c   leaves and their cells: what was counted
+ *   rows.c    ranges and their rows: what is published, and the queues to those who take it
+ *   range.c   split, join: which leaves stand in which range
+ *   move.c    shares, who carries the bulk, bundles, changes
+ *   visit.c   the tick: slices of the ranges, forgetting
+ *   load.c    from the database and to it
+ *   ingress.c the face: touch, tally, look-ups
+ *
+ * All arrays are of fixed size and names in them are indices: what is used never moves. calloc
+ * gives pages that cost nothing until they are touched, so limits may be generous. */
+#pragma once
+
+#include "collector/ingress/ingress.h"
+#include "shared/base/hash.h"
+#include "shared/base/lpm.h"
+
+#define NONE UINT32_MAX
+
+/* Numbers whose reasons are in docs/decisions/0021 and 0022; measured by tests/bench/bench_map. */
+#define JOIN_DISTANCE  0.2   /* profiles that differ by less may join */
+#define SPLIT_DISTANCE 0.4   /* halves that differ by more part: between the two nothing happens */
+#define PROFILE_FLOOR  0.05  /* a smaller share says nothing about where a range enters */
+#define PROFILE_PART   0.25  /* nor does less than this part of the largest share */
+#define BULK           0.6   /* of recent traffic: carries the bulk */
+#define TAKES_OVER     0.5   /* of what the other usually carries */
+#define OVERTAKES      1.5   /* times the other's share: a move without haste */
+#define APPEARS        0.1   /* share from which a place is told of, */
+#define LEAVES         0.02  /* and below which it is told that it left */
+#define RANGE_LEAVES   65536 /* most leaves of a range: bounds what one split or join costs */
+#define SHORTEST_V4    8
+#define SHORTEST_V6    16
+#define GATHER_V4      8 /* what only trickles is gathered in prefixes of this length */
+#define GATHER_V6      12
+#define EAGER_ROWS     8   /* ranges with more rows get their shares once a second */
+#define PROFILE_MAX    16  /* places that a profile compares: at most 1 / PROFILE_FLOOR, and less */
+#define EVENLY         1.5 /* members of a bundle differ by less than this factor */
+#define BUNDLE_ROWS    64  /* ranges with more places are no bundles' */
+#define CHANGES_MAX    16384
+
+struct place {
+    char pop[32];
+    struct ingress at;
+    uint32_t hash_next;
+};
+
+struct leaf {
+    struct prefix prefix;
+    uint8_t is_used;
+    uint32_t cell;       /* first */
+    uint32_t range;      /* NONE: being loaded */
+    uint32_t next, prev; /* leaves of that range; next also of the free ones */
+    uint32_t hash_next;
+};
+
+struct cell {
+    uint32_t place, next; /* next of its leaf, or of the free ones */
+    float weight, recent; /* at last_seen */
+    uint64_t packets, bytes;
+    int64_t first_seen, last_seen;
+};
+_Static_assert(sizeof(struct cell) == 48, "a million leaves with three places each: 150 MB");
+
+struct range {
+    struct prefix prefix;
+    uint8_t leaf_length; /* of its leaves, when is_joined */
+    bool is_used, is_joined, is_gathered;
+    uint32_t row, rows;    /* first, how many */
+    uint32_t leaf, leaves; /* first (the newest), how many; no leaf: only tests were seen */
+    uint32_t main;         /* the row that carries the bulk; NONE */
+    int64_t shared_at;     /* when shares were made */
+    uint32_t next_free;
+};
+
+struct node {
+    struct ingress_row row;
+    uint32_t range, place, next, hash_next;
+    double recent;  /* at weight_at */
+    double told;    /* genuine probability when it was told of last */
+    double half[2]; /* genuine bytes of its range's two halves, while these are compared */
+    uint8_t pins;
+    bool is_used, has_cells, is_present, has_told; /* present: told that it appeared */
+    bool is_ready, is_waiting, is_gone;            /* what it waits for in the queues below */
+    bool in_ready, in_waiting;                     /* its name stands there */
+};
+
+struct queue {
+    uint32_t *ids;
+    uint32_t at, len;
+};
+
+/* One array of things with free places: used ones are below `used`. */
+struct pool {
+    uint32_t used, free, count, max;
+};
+
+struct ingress_map {
+    struct ingress_conf conf;
+    struct hash_key key;
+    int64_t now; /* of the last tick */
+    bool is_loading;
+
+    struct place *places;
+    struct leaf *leaves;
+    struct cell *cells;
+    struct range *ranges;
+    struct node *nodes;
+    struct pool place_pool, leaf_pool, cell_pool, range_pool, node_pool;
+    uint32_t *place_slots, *leaf_slots, *node_slots;
+    uint32_t place_mask, leaf_mask, node_mask;
+    struct lpm trie; /* prefix -> range */
+
+    struct queue ready, waiting, gone;
+    int64_t *due; /* of the waiting */
+    struct ingress_change *changes;
+    uint32_t change_at, change_len;
+    uint32_t visit_at;
+
+    void (*expect)(void *arg, struct ingress_row *row);
+    void *expect_arg;
+    struct ingress_counts counts;
+};
+
+/* ---- pools ---- */
+
+/* A name that is not in use, NONE when there is none; next_free: where a free one keeps the next.
+ */
+uint32_t pool_take(struct pool *p, const void *things, size_t size, size_t next_free);
+void pool_give(struct pool *p, uint32_t id, void *things, size_t size, size_t next_free);
+static inline bool pool_has(const struct pool *p, uint32_t n)
+{
+    return p->max - p->count >= n;
+}
+
+/* ---- place.c ---- */
+
+uint32_t place_find(const struct ingress_map *m, const char *pop, const struct ingress *at);
+uint32_t place_get(struct ingress_map *m, const char *pop, const struct ingress *at);
+
+/* ---- cells.c ---- */
+
+uint32_t leaf_find(const struct ingress_map *m, const struct prefix *p);
+uint32_t leaf_make(struct ingress_map *m, const struct prefix *p); /* in no range */
+void leaf_free(struct ingress_map *m, uint32_t leaf);              /* with its cells */
+struct cell *cell_find(struct ingress_map *m, uint32_t leaf, uint32_t place);
+struct cell *cell_make(struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now);
+void cell_free(struct ingress_map *m, uint32_t leaf, uint32_t cell);
+void cell_count(const struct ingress_map *m, struct cell *c, const struct event_tally *t);
+
+/* What is left of a weight, by the slow or the fast half-life. */
+double decay(const struct ingress_map *m, int64_t from, int64_t to);
+double decay_recent(const struct ingress_map *m, int64_t from, int64_t to);
+/* Sums stop where SQL's bigint ends, so that a restart reads what was held. */
+uint64_t sum_of(uint64_t a, uint64_t b);
+
+/* ---- rows.c ---- */
+
+uint32_t range_find(const struct ingress_map *m, const struct prefix *p);
+uint32_t range_over(const struct ingress_map *m, const struct prefix *p); /* nearest, or itself */
+/* The nearest one strictly above. */
+uint32_t range_above(const struct ingress_map *m, const struct prefix *p);
+int range_make(struct ingress_map *m, const struct prefix *p, uint32_t *out);
+void range_free(struct ingress_map *m, uint32_t range); /* its rows are gone; it has no leaf */
+void range_adopt(struct ingress_map *m, uint32_t range, uint32_t leaf);
+void range_leave(struct ingress_map *m, uint32_t leaf);
+
+struct node *row_find(const struct ingress_map *m, uint32_t range, uint32_t place);
+/* Made if it is not there; NULL: no room. */
+struct node *row_get(struct ingress_map *m, uint32_t range, uint32_t place, int64_t now,
+                     bool *is_new);
+void row_gone(struct ingress_map *m, struct node *n);
+void row_touched(struct ingress_map *m, struct node *n); /* a fact: at once */
+void row_counted(struct ingress_map *m, struct node *n); /* a count: in its time */
+void rows_due(struct ingress_map *m, bool all);
+
+/* ---- range.c ---- */
+
+/* Where a new leaf stands. *range NONE is never given with 0. */
+int range_for_leaf(struct ingress_map *m, const struct prefix *p, uint32_t *range);
+/* Splits so that p is a range by itself, with the leaves in it. */
+int range_carve(struct ingress_map *m, const struct prefix *p, uint32_t *range);
+/* Does that leaf now enter elsewhere than its range? Then it is split off; true. */
+bool range_parts(struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now);
+/* Split, join or gather, if it is due. True: the range is no more. */
+bool range_adapt(struct ingress_map *m, uint32_t range);
+/* Rows are made of cells again; _sum: those that nothing is left of go. */
+void range_recount(struct ingress_map *m, uint32_t range);
+void range_sum(struct ingress_map *m, uint32_t range);
+
+/* ---- move.c ---- */
+
+/* How many of the row's bytes count as genuine. */
+double genuine_part(const struct ingress_row *row);
+void range_share(struct ingress_map *m, uint32_t range);
+/* Who carries the bulk, who came, who left? Told of, except while loading. */
+void range_move(struct ingress_map *m, uint32_t range, int64_t now);
+void range_bundle(struct ingress_map *m, uint32_t range);
+void change_left(struct ingress_map *m, struct node *n, int64_t now);
+void change_range(struct ingress_map *m, enum ingress_change_kind kind, const struct prefix *p,
+                  const struct prefix *other, int64_t now);

@@ -1,0 +1,654 @@
+#include "collector/order/order.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/order/order_table.h"
+#include "shared/base/clock.h"
+
+#define HOUR_NS    (3600 * (int64_t)NS_PER_S)
+#define BEST       32  /* candidates that a tick looks at */
+#define PROPOSED   100 /* that wait for somebody at most: a list longer than that nobody reads */
+#define SILENT_NS  (60 * (int64_t)NS_PER_S)
+#define LEAST_LEFT (5 * (int64_t)NS_PER_S) /* of a lease: with less no test begins */
+
+const char *const order_status_word[] = {
+    [STATUS_PROPOSED] = "proposed", [STATUS_REQUESTED] = "requested",
+    [STATUS_RUNNING] = "running",   [STATUS_ENDED] = "ended",
+    [STATUS_FAILED] = "failed",     [STATUS_CANCELLED] = "cancelled"};
+
+/* ---- life ---- */
+
+int orders_new(const struct order_conf *conf, struct orders **out)
+{
+    struct orders *o = calloc(1, sizeof *o);
+    if (o == NULL)
+        return -ENOMEM;
+    o->conf = conf;
+    o->max = conf->max_orders > 0 ? conf->max_orders : 1;
+    o->list = calloc(o->max, sizeof *o->list);
+    o->sensors = calloc(SENSORS_MAX, sizeof *o->sensors);
+    o->tests = calloc(TESTS_MAX, sizeof *o->tests);
+    if (o->list == NULL || o->sensors == NULL || o->tests == NULL) {
+        orders_free(o);
+        return -ENOMEM;
+    }
+    *out = o;
+    return 0;
+}
+
+void orders_free(struct orders *o)
+{
+    if (o == NULL)
+        return;
+    free(o->list);
+    free(o->sensors);
+    free(o->tests);
+    free(o);
+}
+
+bool orders_overlap(const struct prefix *a, const struct prefix *b)
+{
+    return prefix_covers(a, b) || prefix_covers(b, a);
+}
+
+/* ---- rows ---- */
+
+static bool is_open(const struct order_row *r)
+{
+    return r->state <= STATUS_RUNNING;
+}
+
+static bool is_needed(const struct orders *o, const struct order *x, int64_t now)
+{
+    int64_t rest =
+        (int64_t)o->conf->cool_down_ns > HOUR_NS ? (int64_t)o->conf->cool_down_ns : HOUR_NS;
+    return is_open(&x->row) || x->row.lease_until != 0 || x->is_changed ||
+           now - x->row.ended_at < rest || x->row.ended_at > now;
+}
+
+static struct order *find(struct orders *o, uint64_t id)
+{
+    for (unsigned i = 0; i < o->used && id != 0; i++)
+        if (o->list[i].is_used && o->list[i].row.order_id == id)
+            return &o->list[i];
+    return NULL;
+}
+
+/* The one that was over longest ago, if that is not needed for its lease. */
+static struct order *oldest(struct orders *o)
+{
+    struct order *best = NULL;
+    for (unsigned i = 0; i < o->used; i++) {
+        struct order *x = &o->list[i];
+        if (!is_open(&x->row) && x->row.lease_until == 0 && !x->is_changed &&
+            (best == NULL || x->row.ended_at < best->row.ended_at))
+            best = x;
+    }
+    return best;
+}
+
+static struct order *add(struct orders *o, const struct order_row *row)
+{
+    unsigned i = 0;
+    while (i < o->used && o->list[i].is_used)
+        i++;
+    struct order *x = i < o->max ? &o->list[i] : oldest(o);
+    if (x == NULL) {
+        o->refused++;
+        return NULL;
+    }
+    if (i == o->used && i < o->max)
+        o->used++;
+    *x = (struct order){.row = *row, .is_used = true};
+    return x;
+}
+
+int orders_load(struct orders *o, const struct order_row *row)
+{
+    return add(o, row) != NULL ? 0 : ERR_FULL;
+}
+
+static void over(struct order *x, enum order_status state, const char *result, const char *detail,
+                 int64_t now)
+{
+    if (x->row.state != STATUS_CANCELLED)
+        x->row.state = state;
+    x->row.ended_at = now;
+    snprintf(x->row.result, sizeof x->row.result, "%s", result);
+    snprintf(x->row.detail, sizeof x->row.detail, "%s", detail);
+    x->is_changed = true;
+}
+
+static void free_lease(struct order *x)
+{
+    x->row.lease_until = 0;
+    x->is_changed = true;
+}
+
+int orders_told(struct orders *o, const struct order_row *row, int64_t now)
+{
+    struct order *x = find(o, row->order_id);
+    if (x == NULL && (!is_open(row) && row->ended_at != 0))
+        return 0; /* over long ago */
+    if (x == NULL)
+        x = add(o, row);
+    if (x == NULL)
+        return ERR_FULL;
+    if (row->state == STATUS_REQUESTED && x->row.state == STATUS_PROPOSED) {
+        x->row.state = STATUS_REQUESTED;
+        x->row.requested_at = now;
+        x->is_changed = true;
+    } else if (row->state == STATUS_CANCELLED && (is_open(&x->row) || x->row.ended_at == 0)) {
+        x->row.state = STATUS_CANCELLED;
+        x->sent_at = 0; /* stop goes out at once */
+        over(x, STATUS_CANCELLED, "cancelled", x->row.lease_until != 0 ? "while it ran" : "", now);
+    }
+    return 0;
+}
+
+void orders_clock_jumped(struct orders *o, int64_t by)
+{
+    for (unsigned i = 0; i < o->used; i++)
+        if (o->list[i].is_used && o->list[i].row.lease_until != 0) {
+            o->list[i].row.lease_until += by;
+            o->list[i].is_changed = true;
+        }
+    for (unsigned i = 0; i < o->sensor_count; i++)
+        o->sensors[i].heard_at += by;
+    for (unsigned i = 0; i < TESTS_MAX; i++)
+        if (o->tests[i].until != 0)
+            o->tests[i].until += by;
+}
+
+/* ---- what is heard ---- */
+
+struct order_sensor *orders_sensor(struct orders *o, const char *name)
+{
+    if (o->sensor_last < o->sensor_count && strcmp(o->sensors[o->sensor_last].name, name) == 0)
+        return &o->sensors[o->sensor_last];
+    for (unsigned i = 0; i < o->sensor_count; i++)
+        if (strcmp(o->sensors[i].name, name) == 0) {
+            o->sensor_last = i;
+            return &o->sensors[i];
+        }
+    return NULL;
+}
+
+/* Its process is another: what the former one was doing ended with it. The lease stands all the
+ * same, for nobody knows whether two of them run. */
+static void restarted(struct orders *o, const struct order_sensor *s, int64_t now)
+{
+    for (unsigned i = 0; i < o->used; i++) {
+        struct order *x = &o->list[i];
+        if (x->is_used && x->row.state == STATUS_RUNNING && strcmp(x->row.sensor, s->name) == 0 &&
+            x->row.process != s->process)
+            over(x, STATUS_FAILED, "sensor_restarted", "its sensor's process is another now", now);
+    }
+    for (unsigned i = 0; i < TESTS_MAX; i++)
+        if (strcmp(o->tests[i].sensor, s->name) == 0)
+            o->tests[i].until = 0;
+}
+
+/* What it has is said to it again at once. */
+static void resend(struct orders *o, const char *sensor)
+{
+    for (unsigned i = 0; i < o->used; i++)
+        if (o->list[i].is_used && strcmp(o->list[i].row.sensor, sensor) == 0)
+            o->list[i].sent_at = 0;
+}
+
+void orders_heard(struct orders *o, const char *sensor, const char *pop,
+                  const struct wire_message *m, int64_t now)
+{
+    struct order_sensor *s = orders_sensor(o, sensor);
+    if (s == NULL && m->kind == WIRE_HELLO && m->orders != 0 && o->sensor_count < SENSORS_MAX) {
+        s = &o->sensors[o->sensor_count++];
+        snprintf(s->name, sizeof s->name, "%s", sensor);
+    }
+    if (s == NULL)
+        return;
+    if (m->stamp != 0) {
+        s->stamp = m->stamp;
+        s->heard_at = now;
+    }
+    if (m->kind != WIRE_HELLO)
+        return;
+    bool is_other = s->process != m->orders;
+    s->process = m->orders;
+    snprintf(s->pop, sizeof s->pop, "%s", pop);
+    if (is_other)
+        restarted(o, s, now);
+    resend(o, sensor);
+}
+
+void orders_seen(struct orders *o, const char *sensor, const struct ingress_row *row,
+                 const struct event_tally *t, int64_t now)
+{
+    candidate_add(o, sensor, row, t, now);
+}
+
+/* ---- events ---- */
+
+static void static_began(struct orders *o, const char *sensor, const struct event_test_started *t,
+                         int64_t now)
+{
+    struct static_test *s = &o->tests[o->test_next++ % TESTS_MAX];
+    *s = (struct static_test){.prefix = t->prefix,
+                              .until = now + (int64_t)(o->conf->lease_ns + o->conf->margin_ns)};
+    snprintf(s->sensor, sizeof s->sensor, "%s", sensor);
+    memcpy(s->id, t->test_id, sizeof s->id);
+}
+
+static void static_ended(struct orders *o, const char *sensor, const struct event_test_ended *t)
+{
+    for (unsigned i = 0; i < TESTS_MAX; i++)
+        if (o->tests[i].until != 0 && memcmp(o->tests[i].id, t->test_id, 16) == 0 &&
+            strcmp(o->tests[i].sensor, sensor) == 0)
+            o->tests[i].until = 0;
+}
+
+static void test_began(struct order *x, const struct event_test_started *t)
+{
+    static const uint8_t none[16];
+    if (memcmp(x->row.test_id, none, 16) != 0)
+        return;
+    memcpy(x->row.test_id, t->test_id, 16);
+    x->is_changed = true;
+}
+
+/* Of several tests the last with a word counts: as the sensor says in order_ended. */
+static void test_over(struct order *x, const struct event_test_ended *t)
+{
+    bool is_word = t->verdict != VERDICT_INCONCLUSIVE;
+    if (!is_word && x->row.verdict >= 0 && x->row.verdict != VERDICT_INCONCLUSIVE)
+        return;
+    memcpy(x->row.test_id, t->test_id, 16);
+    x->row.verdict = t->verdict;
+    x->is_changed = true;
+}
+
+static void order_over(struct order *x, const struct event_order_ended *e, int64_t now)
+{
+    const char *word = event_word("order_reason", e->reason);
+    free_lease(x);
+    x->row.drops = e->drops;
+    x->row.packets = e->packets;
+    x->row.data = e->data;
+    if (x->row.ended_at == 0)
+        over(x, e->state == ORDER_ENDED ? STATUS_ENDED : STATUS_FAILED, word != NULL ? word : "",
+             e->detail, now);
+}
+
+/* A sensor speaks of its own orders only. */
+static struct order *of_sensor(struct orders *o, const char *sensor, uint64_t id)
+{
+    struct order *x = find(o, id);
+    return x != NULL && strcmp(x->row.sensor, sensor) == 0 ? x : NULL;
+}
+
+static void stopped(struct orders *o, const char *sensor, int64_t now)
+{
+    for (unsigned i = 0; i < o->used; i++) {
+        struct order *x = &o->list[i];
+        if (x->is_used && x->row.state == STATUS_RUNNING && strcmp(x->row.sensor, sensor) == 0)
+            over(x, STATUS_FAILED, "sensor_stopped", "its sensor was stopped", now);
+    }
+}
+
+void orders_event(struct orders *o, const char *sensor, const struct event *e, int64_t now)
+{
+    struct order *x;
+    switch (e->type) {
+    case EVENT_test_started:
+        x = of_sensor(o, sensor, e->test_started.order_id);
+        if (x != NULL)
+            test_began(x, &e->test_started);
+        else if (e->test_started.mode == TEST_ACTIVE)
+            static_began(o, sensor, &e->test_started, now);
+        break;
+    case EVENT_test_ended:
+        x = of_sensor(o, sensor, e->test_ended.order_id);
+        if (x != NULL)
+            test_over(x, &e->test_ended);
+        else
+            static_ended(o, sensor, &e->test_ended);
+        break;
+    case EVENT_order_ended:
+        x = of_sensor(o, sensor, e->order_ended.order_id);
+        if (x != NULL)
+            order_over(x, &e->order_ended, now);
+        break;
+    case EVENT_sensor_stopped:
+        stopped(o, sensor, now);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- may it begin? ---- */
+
+static uint64_t drops_of(const struct orders *o, const struct order_row *r)
+{
+    return r->max_drops != 0 ? r->max_drops : o->conf->max_drops;
+}
+
+static bool is_leased(const struct orders *o, const struct prefix *p)
+{
+    for (unsigned i = 0; i < o->used; i++)
+        if (o->list[i].is_used && o->list[i].row.lease_until != 0 &&
+            orders_overlap(&o->list[i].row.prefix, p))
+            return true;
+    return false;
+}
+
+static bool is_tested(const struct orders *o, const struct prefix *p, const char *but, int64_t now)
+{
+    for (unsigned i = 0; i < TESTS_MAX; i++)
+        if (o->tests[i].until > now && strcmp(o->tests[i].sensor, but) != 0 &&
+            orders_overlap(&o->tests[i].prefix, p))
+            return true;
+    return false;
+}
+
+static uint64_t drops_lately(const struct orders *o, const struct prefix *p, int64_t now)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < o->used; i++) {
+        const struct order_row *r = &o->list[i].row;
+        if (o->list[i].is_used && r->started_at != 0 && now - r->started_at < HOUR_NS &&
+            orders_overlap(&r->prefix, p))
+            sum += drops_of(o, r);
+    }
+    return sum;
+}
+
+static unsigned running(const struct orders *o, const char *sensor)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < o->used; i++)
+        n += o->list[i].is_used && o->list[i].row.lease_until != 0 &&
+             (sensor == NULL || strcmp(o->list[i].row.sensor, sensor) == 0);
+    return n;
+}
+
+static bool can_take(const struct order_sensor *s, int64_t now)
+{
+    return s->process != 0 && s->stamp != 0 && now - s->heard_at < SILENT_NS;
+}
+
+/* NULL: it may. Else what it waits for. */
+static const char *why_wait(const struct orders *o, const struct order_row *r,
+                            const struct order_sensor *s, int64_t now)
+{
+    if (s == NULL || !can_take(s, now))
+        return "waits for a sensor there that takes orders and sees the prefix";
+    if (is_leased(o, &r->prefix))
+        return "waits: the prefix, or one that overlaps it, is under test or may still be";
+    if (is_tested(o, &r->prefix, s->name, now))
+        return "waits: a sensor tests the prefix by its own configuration";
+    if (running(o, s->name) >= o->conf->max_per_sensor)
+        return "waits: orders.max_per_sensor";
+    if (running(o, NULL) >= o->conf->max_concurrent)
+        return "waits: orders.max_concurrent";
+    if (drops_lately(o, &r->prefix, now) + drops_of(o, r) > o->conf->drops_per_prefix_hour)
+        return "waits: orders.drops_per_prefix_hour";
+    return NULL;
+}
+
+/* Where: as said, else where most of it is seen; and if nobody sees it, any sensor of that pop. */
+static struct order_sensor *sensor_for(struct orders *o, const struct order_row *r, int64_t now)
+{
+    if (r->sensor[0] != '\0')
+        return orders_sensor(o, r->sensor);
+    const struct candidate *c = candidate_of(o, &r->prefix, r->pop, now);
+    if (c != NULL)
+        return orders_sensor(o, c->sensor);
+    for (unsigned i = 0; i < o->sensor_count && r->pop[0] != '\0'; i++)
+        if (strcmp(o->sensors[i].pop, r->pop) == 0 && can_take(&o->sensors[i], now))
+            return &o->sensors[i];
+    return NULL;
+}
+
+static void begin(struct orders *o, struct order *x, const struct order_sensor *s, int64_t now)
+{
+    struct order_row *r = &x->row;
+    r->state = STATUS_RUNNING;
+    r->started_at = now;
+    r->lease_until = now + (int64_t)(o->conf->lease_ns + o->conf->margin_ns);
+    r->process = s->process;
+    r->max_drops = drops_of(o, r);
+    r->detail[0] = '\0';
+    memcpy(r->sensor, s->name, sizeof r->sensor);
+    memcpy(r->pop, s->pop, sizeof r->pop);
+    x->sent_at = 0;
+    x->is_changed = true;
+}
+
+static void wait_on(struct orders *o, struct order *x, const char *why, int64_t now)
+{
+    if (now - x->row.requested_at >= (int64_t)o->conf->expire_ns) {
+        over(x, STATUS_FAILED, "expired", why, now);
+        return;
+    }
+    if (strcmp(x->row.detail, why) == 0)
+        return;
+    snprintf(x->row.detail, sizeof x->row.detail, "%s", why);
+    x->is_changed = true;
+}
+
+static void try_request(struct orders *o, struct order *x, int64_t now)
+{
+    struct order_sensor *s = sensor_for(o, &x->row, now);
+    const char *why = why_wait(o, &x->row, s, now);
+    if (why == NULL)
+        begin(o, x, s, now);
+    else
+        wait_on(o, x, why, now);
+}
+
+/* Those who waited longest first. */
+static void try_requests(struct orders *o, int64_t now)
+{
+    int64_t after = INT64_MIN;
+    for (;;) {
+        struct order *next = NULL;
+        int64_t first = INT64_MAX;
+        for (unsigned i = 0; i < o->used; i++) {
+            const struct order_row *r = &o->list[i].row;
+            if (o->list[i].is_used && r->state == STATUS_REQUESTED && r->requested_at > after &&
+                r->requested_at < first) {
+                first = r->requested_at;
+                next = &o->list[i];
+            }
+        }
+        if (next == NULL)
+            return;
+        after = first;
+        for (unsigned i = 0; i < o->used; i++)
+            if (o->list[i].is_used && o->list[i].row.state == STATUS_REQUESTED &&
+                o->list[i].row.requested_at == first)
+                try_request(o, &o->list[i], now);
+    }
+}
+
+/* ---- the planner's own ---- */
+
+/* An order of that prefix at that pop that is open, or was over not long ago. */
+static bool rests(const struct orders *o, const struct prefix *p, const char *pop, int64_t now)
+{
+    for (unsigned i = 0; i < o->used; i++) {
+        const struct order_row *r = &o->list[i].row;
+        if (!o->list[i].is_used || !orders_overlap(&r->prefix, p))
+            continue;
+        if (is_open(r) && (r->pop[0] == '\0' || strcmp(r->pop, pop) == 0))
+            return true;
+        if (!is_open(r) && strcmp(r->pop, pop) == 0 &&
+            now - r->ended_at < (int64_t)o->conf->cool_down_ns)
+            return true;
+    }
+    return false;
+}
+
+static struct order_row request_of(const struct orders *o, const struct candidate *c, int64_t now)
+{
+    static const char *const how[] = {[EXPECTED_UNKNOWN] = "nobody said whether it is expected",
+                                      [EXPECTED_NO] = "not expected here",
+                                      [EXPECTED_YES] = "expected here"};
+    struct order_row r = {.prefix = candidate_prefix(o->conf, c),
+                          .requested_by = "penstock",
+                          .state = STATUS_REQUESTED,
+                          .requested_at = now,
+                          .verdict = -1};
+    memcpy(r.pop, c->pop, sizeof r.pop);
+    memcpy(r.sensor, c->sensor, sizeof r.sensor);
+    snprintf(r.reason, sizeof r.reason, "%.0f packets/s without a verdict; %s", c->rate,
+             how[c->expected]);
+    return r;
+}
+
+static unsigned proposed(const struct orders *o)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < o->used; i++)
+        n += o->list[i].is_used && o->list[i].row.state == STATUS_PROPOSED;
+    return n;
+}
+
+static void propose(struct orders *o, const struct order_row *row)
+{
+    struct order *x = proposed(o) < PROPOSED ? add(o, row) : NULL;
+    if (x == NULL)
+        return;
+    x->row.state = STATUS_PROPOSED;
+    x->is_changed = true;
+}
+
+static void ask_for(struct orders *o, const struct candidate *c, int64_t now)
+{
+    struct order_row row = request_of(o, c, now);
+    struct order_sensor *s = orders_sensor(o, c->sensor);
+    if (rests(o, &row.prefix, row.pop, now) || s == NULL || !can_take(s, now))
+        return;
+    if (o->conf->mode == ORDERS_APPROVE) {
+        propose(o, &row);
+        return;
+    }
+    if (why_wait(o, &row, s, now) != NULL || is_tested(o, &row.prefix, "", now))
+        return; /* it stays a candidate */
+    struct order *x = add(o, &row);
+    if (x != NULL)
+        begin(o, x, s, now);
+}
+
+static void ask(struct orders *o, int64_t now)
+{
+    const struct candidate *best[BEST];
+    unsigned n = o->conf->mode == ORDERS_OFF ? 0 : candidates_best(o, best, BEST, now);
+    for (unsigned i = 0; i < n; i++)
+        ask_for(o, best[i], now);
+}
+
+/* ---- time ---- */
+
+static void lease_over(struct orders *o, struct order *x, int64_t now)
+{
+    static const uint8_t none[16];
+    const struct order_sensor *s = orders_sensor(o, x->row.sensor);
+    free_lease(x);
+    if (x->row.state != STATUS_RUNNING)
+        return;
+    if (s == NULL || now - s->heard_at >= SILENT_NS)
+        over(x, STATUS_FAILED, "sensor_silent", "its sensor was not heard of again", now);
+    else if (memcmp(x->row.test_id, none, 16) == 0)
+        over(x, STATUS_FAILED, "no_answer", "its sensor said nothing about it", now);
+    else
+        over(x, STATUS_FAILED, "lease_over", "its sensor did not say how it ended", now);
+}
+
+void orders_tick(struct orders *o, int64_t now)
+{
+    for (unsigned i = 0; i < o->used; i++) {
+        struct order *x = &o->list[i];
+        if (x->is_used && x->row.lease_until != 0 && now >= x->row.lease_until)
+            lease_over(o, x, now);
+        if (x->is_used && !is_needed(o, x, now))
+            x->is_used = false;
+    }
+    try_requests(o, now);
+    ask(o, now);
+}
+
+/* ---- what follows ---- */
+
+bool orders_take(struct orders *o, struct order_row *out, unsigned *slot)
+{
+    for (unsigned i = 0; i < o->used; i++) {
+        if (!o->list[i].is_used || !o->list[i].is_changed)
+            continue;
+        o->list[i].is_changed = false;
+        *out = o->list[i].row;
+        *slot = i;
+        return true;
+    }
+    return false;
+}
+
+void orders_number(struct orders *o, unsigned slot, uint64_t order_id)
+{
+    o->list[slot].row.order_id = order_id;
+}
+
+/* What is left of the lease counts from when the stamp was heard. */
+static bool order_message(const struct orders *o, const struct order_row *r,
+                          const struct order_sensor *s, int64_t now, struct wire_message *m)
+{
+    int64_t end = r->lease_until - (int64_t)o->conf->margin_ns;
+    if (s->process != r->process || end - now < LEAST_LEFT)
+        return false;
+    *m = (struct wire_message){.kind = WIRE_ORDER,
+                               .order_id = r->order_id,
+                               .prefix = r->prefix,
+                               .stamp = s->stamp,
+                               .lease = (uint64_t)(end - s->heard_at),
+                               .wait = o->conf->wait_ns,
+                               .drops = r->max_drops};
+    return true;
+}
+
+static bool message_of(const struct orders *o, const struct order_row *r,
+                       const struct order_sensor *s, int64_t now, struct wire_message *m)
+{
+    if (r->state == STATUS_RUNNING)
+        return order_message(o, r, s, now, m);
+    *m = (struct wire_message){.kind = WIRE_STOP, .order_id = r->order_id};
+    return true;
+}
+
+bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
+                 struct wire_message *out)
+{
+    for (unsigned i = 0; i < o->used; i++) {
+        struct order *x = &o->list[i];
+        if (!x->is_used || x->is_changed || x->row.lease_until == 0 || x->row.order_id == 0 ||
+            (x->sent_at != 0 && now - x->sent_at < (int64_t)o->conf->resend_ns))
+            continue;
+        const struct order_sensor *s = orders_sensor(o, x->row.sensor);
+        if (s == NULL || s->process == 0 || !message_of(o, &x->row, s, now, out))
+            continue;
+        x->sent_at = now;
+        memcpy(sensor, x->row.sensor, WIRE_NAME);
+        return true;
+    }
+    return false;
+}
+
+void orders_stats(const struct orders *o, struct orders_stats *out)
+{
+    *out = (struct orders_stats){
+        .refused = o->refused, .running = running(o, NULL), .proposed = proposed(o)};
+}

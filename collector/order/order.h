@@ -1,0 +1,119 @@
+/* The planner of orders: which prefix is tested next, where, and is it over? Pure: time is an
+ * argument, wall-clock ns; the caller sends messages and stores rows.
+ *
+ * Candidates are what tallies show: a prefix at a sensor with enough traffic and no verdict that
+ * counts. They come in by order_seen and are a bounded table, in which what matters most stays.
+ * Orders are rows (SQL table test_order), whoever asked:
+ *
+ *   proposed -> requested -> running -> ended, failed or cancelled
+ *
+ * One invariant above all: no two sensors are ever told to withhold segments of overlapping
+ * prefixes at the same time. An order that runs has a lease, of which the row tells the end
+ * (lease_until, with a margin for clocks that run unevenly). While a row has one, no other order
+ * that overlaps it begins, whatever the row's state is; it loses it only by order_ended, by
+ * sensor_stopped, or when its time is over. That the sensor keeps the lease, however late an order
+ * reaches it, is because it counts from the sensor's own clock as this side heard it last (the
+ * stamp; sensor/control/control.h, docs/decisions/0026-a-lease-per-order.md). A test that a sensor
+ * runs by its own configuration keeps others away, too.
+ *
+ * A running order is sent again every resend_ns, so nothing depends on a message; a closed one that
+ * still has a lease is stopped again and again. Rows are handed out when they changed; messages
+ * only for rows that were: who stores first and sends then may forget everything at any time and
+ * load.
+ *
+ * Limits: max_orders rows here (open, or closed not long ago), a table of candidates, and those of
+ * order_conf. What finds no room is counted. */
+#pragma once
+
+#include "collector/ingress/ingress.h"
+#include "shared/wire/wire.h"
+
+enum order_mode { ORDERS_AUTO, ORDERS_APPROVE, ORDERS_OFF };
+
+enum order_status {
+    STATUS_PROPOSED,
+    STATUS_REQUESTED,
+    STATUS_RUNNING,
+    STATUS_ENDED,
+    STATUS_FAILED,
+    STATUS_CANCELLED
+};
+extern const char *const order_status_word[];
+
+struct order_conf {
+    enum order_mode mode;
+    unsigned max_per_sensor, max_concurrent; /* running at once */
+    unsigned max_drops;                      /* per order, where it does not say itself */
+    unsigned drops_per_prefix_hour;          /* sum of max_drops of the orders of an hour */
+    double min_rate;                         /* packets/s of a candidate */
+    unsigned min_v4, min_v6;                 /* shortest prefix that is tested as one */
+    uint64_t lease_ns, margin_ns, wait_ns;
+    uint64_t cool_down_ns;    /* between two orders of a prefix at a PoP */
+    uint64_t unverifiable_ns; /* after which a prefix without TCP data is tried again */
+    uint64_t expire_ns;       /* a request that waited so long is given up */
+    uint64_t resend_ns;
+    unsigned max_orders;
+};
+
+/* The row of SQL table test_order. */
+struct order_row {
+    uint64_t order_id; /* 0: not stored yet; the database numbers it */
+    struct prefix prefix;
+    char pop[32], sensor[WIRE_NAME]; /* "": not said yet */
+    char requested_by[64], reason[160];
+    enum order_status state;
+    int64_t requested_at, started_at, ended_at; /* 0: not yet */
+    uint8_t test_id[16];
+    int verdict; /* VERDICT_*; -1: none */
+    char result[24], detail[96];
+    uint64_t max_drops; /* 0: order_conf's */
+    uint64_t drops, packets, data;
+    int64_t lease_until; /* 0: nothing is withheld for it */
+    uint64_t process;    /* of its sensor, as its hello said; 0: not known */
+};
+
+struct orders;
+
+/* conf is borrowed: it may change between calls (its max_orders may not). -ENOMEM. */
+int orders_new(const struct order_conf *conf, struct orders **out);
+void orders_free(struct orders *o); /* NULL is fine */
+
+/* At start: what is not over, and what was over not long ago. ERR_FULL. */
+int orders_load(struct orders *o, const struct order_row *row);
+/* What the database has now of an order that is not over: a new one, a word of a person (approved,
+ * cancelled), or nothing new. ERR_FULL. */
+int orders_told(struct orders *o, const struct order_row *row, int64_t now);
+
+/* The clock jumped by so much: leases last as long as before. */
+void orders_clock_jumped(struct orders *o, int64_t by);
+
+/* ---- what is heard ---- */
+
+/* A hello, or (hello false) a batch: m's stamp; of a hello also orders. */
+void orders_heard(struct orders *o, const char *sensor, const char *pop,
+                  const struct wire_message *m, int64_t now);
+/* A tally of that sensor, and the row that it was folded into. */
+void orders_seen(struct orders *o, const char *sensor, const struct ingress_row *row,
+                 const struct event_tally *t, int64_t now);
+/* test_started, test_ended, order_ended, sensor_stopped; others are ignored. */
+void orders_event(struct orders *o, const char *sensor, const struct event *e, int64_t now);
+
+/* Begins, ends and proposes. */
+void orders_tick(struct orders *o, int64_t now);
+
+/* ---- what follows ---- */
+
+/* Rows that changed. One without a number must be given one at once, by orders_number. *slot: this
+ * row's, for that. */
+bool orders_take(struct orders *o, struct order_row *out, unsigned *slot);
+void orders_number(struct orders *o, unsigned slot, uint64_t order_id);
+
+/* After what was taken is committed: next message, and the sensor it is for. */
+bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
+                 struct wire_message *out);
+
+struct orders_stats {
+    uint64_t refused;           /* no room for a row */
+    unsigned running, proposed; /* now */
+};
+void orders_stats(const struct orders *o, struct orders_stats *out);

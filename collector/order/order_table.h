@@ -1,0 +1,65 @@
+/* Inside the planner: what its parts share. Not for others. */
+#pragma once
+
+#include "collector/order/order.h"
+
+#define CANDIDATE_WAYS    8
+#define CANDIDATE_BUCKETS 512
+#define SENSORS_MAX       4096
+#define TESTS_MAX         4096 /* running by configuration; of more the oldest are forgotten */
+
+struct candidate {
+    struct prefix prefix, leaf; /* of the map's row; its busiest leaf */
+    char sensor[WIRE_NAME], pop[32];
+    uint64_t place;         /* hash of where it enters there */
+    double rate, leaf_rate; /* packets/s */
+    enum expected expected;
+    bool is_wanted; /* no verdict that counts */
+    int64_t seen_at;
+};
+
+struct order_sensor {
+    char name[WIRE_NAME], pop[32];
+    uint64_t process, stamp; /* 0: takes no orders; not heard yet */
+    int64_t heard_at;
+};
+
+struct static_test {
+    char sensor[WIRE_NAME];
+    struct prefix prefix;
+    uint8_t id[16];
+    int64_t until; /* 0: free */
+};
+
+struct order {
+    struct order_row row;
+    bool is_used, is_changed;
+    int64_t sent_at;
+};
+
+struct orders {
+    const struct order_conf *conf;
+    struct order *list;
+    unsigned max, used; /* slots; those that were ever used */
+    struct candidate candidates[CANDIDATE_BUCKETS][CANDIDATE_WAYS];
+    struct order_sensor *sensors;
+    unsigned sensor_count, sensor_last; /* the one that was asked for last */
+    struct static_test *tests;
+    unsigned test_next;
+    uint64_t refused;
+};
+
+bool orders_overlap(const struct prefix *a, const struct prefix *b);
+struct order_sensor *orders_sensor(struct orders *o, const char *name);
+
+/* ---- candidates.c ---- */
+
+void candidate_add(struct orders *o, const char *sensor, const struct ingress_row *row,
+                   const struct event_tally *t, int64_t now);
+/* What the rules say may be asked for, best first: at most max. */
+unsigned candidates_best(struct orders *o, const struct candidate **out, unsigned max, int64_t now);
+/* The sensor of that pop ("": any) that saw most of the prefix lately; NULL. */
+const struct candidate *candidate_of(const struct orders *o, const struct prefix *p,
+                                     const char *pop, int64_t now);
+/* What of it is tested: its range, or if that is too wide its busiest leaf. */
+struct prefix candidate_prefix(const struct order_conf *conf, const struct candidate *c);

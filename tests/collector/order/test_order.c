@@ -1,0 +1,469 @@
+/* The planner of orders, rule by rule. test_order_world.c has what must hold whatever happens. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "collector/order/order.h"
+#include "shared/base/clock.h"
+
+#define T0 INT64_C(1700000000000000000)
+#define S  ((int64_t)NS_PER_S)
+
+static struct order_conf conf;
+static struct orders *o;
+static int64_t now;
+static struct order_row rows[64];
+static uint64_t last;
+
+static int setup(void **state)
+{
+    (void)state;
+    conf = (struct order_conf){.mode = ORDERS_AUTO,
+                               .max_per_sensor = 4,
+                               .max_concurrent = 8,
+                               .max_drops = 60,
+                               .drops_per_prefix_hour = 240,
+                               .min_rate = 10,
+                               .min_v4 = 20,
+                               .min_v6 = 40,
+                               .lease_ns = 180 * NS_PER_S,
+                               .margin_ns = 10 * NS_PER_S,
+                               .wait_ns = 30 * NS_PER_S,
+                               .cool_down_ns = 3600 * NS_PER_S,
+                               .unverifiable_ns = 86400 * NS_PER_S,
+                               .expire_ns = 600 * NS_PER_S,
+                               .resend_ns = 5 * NS_PER_S,
+                               .max_orders = 64};
+    now = T0;
+    last = 0;
+    return orders_new(&conf, &o);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    orders_free(o);
+    return 0;
+}
+
+static struct prefix prefix(const char *text)
+{
+    struct prefix p;
+    assert_int_equal(prefix_parse(text, &p), 0);
+    return p;
+}
+
+static void hello_of(const char *sensor, const char *pop, uint64_t process)
+{
+    struct wire_message m = {.kind = WIRE_HELLO, .orders = process, .stamp = 1000};
+    orders_heard(o, sensor, pop, &m, now);
+}
+
+static void seen(const char *sensor, const char *pop, const char *of, const char *leaf,
+                 enum ingress_state state, enum expected expected, uint64_t rate)
+{
+    struct ingress_row row = {.prefix = prefix(of), .state = state, .expected = expected};
+    struct event_tally t = {
+        .started_at = now - 10 * S, .ended_at = now, .prefix = prefix(leaf), .packets = 10 * rate};
+    snprintf(row.pop, sizeof row.pop, "%s", pop);
+    orders_seen(o, sensor, &row, &t, now);
+}
+
+static void seen_new(const char *sensor, const char *pop, const char *of)
+{
+    seen(sensor, pop, of, of, STATE_UNVERIFIED, EXPECTED_NO, 100);
+}
+
+/* What changed is stored. The last row that was. */
+static struct order_row *tick(void)
+{
+    struct order_row row, *at = NULL;
+    unsigned slot;
+    orders_tick(o, now);
+    while (orders_take(o, &row, &slot)) {
+        if (row.order_id == 0) {
+            row.order_id = ++last;
+            orders_number(o, slot, row.order_id);
+        }
+        at = &rows[row.order_id];
+        *at = row;
+    }
+    return at;
+}
+
+static bool sent(struct wire_message *m, const char *to)
+{
+    char sensor[WIRE_NAME];
+    if (!orders_send(o, now, sensor, m))
+        return false;
+    assert_string_equal(sensor, to);
+    return true;
+}
+
+static void assert_silent(void)
+{
+    struct wire_message m;
+    char sensor[WIRE_NAME];
+    assert_false(orders_send(o, now, sensor, &m));
+}
+
+static struct order_row by_hand(uint64_t id, const char *of, const char *pop)
+{
+    struct order_row row = {.order_id = id,
+                            .prefix = prefix(of),
+                            .state = STATUS_REQUESTED,
+                            .requested_at = now,
+                            .verdict = -1};
+    snprintf(row.pop, sizeof row.pop, "%s", pop);
+    last = id > last ? id : last;
+    return row;
+}
+
+static void order(uint64_t id, const char *of, const char *pop)
+{
+    struct order_row row = by_hand(id, of, pop);
+    assert_int_equal(orders_told(o, &row, now), 0);
+}
+
+static void order_ended(const char *sensor, uint64_t id, unsigned reason)
+{
+    struct event e = {.type = EVENT_order_ended};
+    e.order_ended.order_id = id;
+    e.order_ended.reason = (uint8_t)reason;
+    e.order_ended.state = reason == REASON_ENDED ? ORDER_ENDED : ORDER_FAILED;
+    e.order_ended.drops = 12;
+    orders_event(o, sensor, &e, now);
+}
+
+static void test_ended(const char *sensor, uint64_t id, uint8_t verdict)
+{
+    struct event e = {.type = EVENT_test_ended};
+    e.test_ended.order_id = id;
+    e.test_ended.verdict = verdict;
+    e.test_ended.test_id[0] = (uint8_t)id;
+    orders_event(o, sensor, &e, now);
+}
+
+/* ---- promises ---- */
+
+static void what_is_new_and_carries_enough_is_ordered_where_it_enters(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "203.0.113.0/24");
+    struct order_row *row = tick();
+    assert_non_null(row);
+    assert_int_equal(row->state, STATUS_RUNNING);
+    assert_string_equal(row->sensor, "ams1");
+    assert_string_equal(row->pop, "AMS");
+    assert_string_equal(row->requested_by, "penstock");
+    assert_true(row->started_at == now && row->lease_until == now + 190 * S);
+    assert_true(sent(&m, "ams1"));
+    assert_int_equal(m.kind, WIRE_ORDER);
+    assert_true(m.order_id == 1 && m.stamp == 1000 && m.lease == 180 * NS_PER_S && m.drops == 60);
+    assert_silent();
+    now += 5 * S;
+    assert_true(sent(&m, "ams1")); /* again: by what is left, from when the stamp was heard */
+    assert_true(m.lease == 180 * NS_PER_S);
+    test_ended("ams1", 1, VERDICT_GENUINE);
+    order_ended("ams1", 1, REASON_ENDED);
+    row = tick();
+    assert_int_equal(row->state, STATUS_ENDED);
+    assert_int_equal(row->verdict, VERDICT_GENUINE);
+    assert_true(row->lease_until == 0 && row->drops == 12 && row->ended_at == now);
+    assert_silent();
+}
+
+static void what_needs_no_test_is_not_ordered(void **state)
+{
+    (void)state;
+    hello_of("ams1", "AMS", 7);
+    seen("ams1", "AMS", "203.0.113.0/24", "203.0.113.0/24", STATE_GENUINE, EXPECTED_NO, 100);
+    seen("ams1", "AMS", "203.0.112.0/24", "203.0.112.0/24", STATE_TESTING, EXPECTED_NO, 100);
+    seen("ams1", "AMS", "203.0.111.0/24", "203.0.111.0/24", STATE_UNVERIFIED, EXPECTED_NO, 9);
+    seen("old", "AMS", "203.0.110.0/24", "203.0.110.0/24", STATE_UNVERIFIED, EXPECTED_NO, 100);
+    assert_null(tick()); /* verified, under test, too little, and a sensor that takes no orders */
+    conf.mode = ORDERS_OFF;
+    seen_new("ams1", "AMS", "203.0.109.0/24");
+    assert_null(tick());
+}
+
+static void the_unexpected_goes_before_the_large(void **state)
+{
+    (void)state;
+    conf.max_per_sensor = 1;
+    hello_of("ams1", "AMS", 7);
+    seen("ams1", "AMS", "192.0.2.0/24", "192.0.2.0/24", STATE_UNVERIFIED, EXPECTED_YES, 9000);
+    seen("ams1", "AMS", "203.0.113.0/24", "203.0.113.0/24", STATE_UNVERIFIED, EXPECTED_NO, 20);
+    struct prefix want = prefix("203.0.113.0/24");
+    assert_true(prefix_equal(&tick()->prefix, &want));
+    assert_null(tick()); /* one per sensor */
+    order_ended("ams1", 1, REASON_ENDED);
+    want = prefix("192.0.2.0/24");
+    tick();
+    assert_true(prefix_equal(&rows[2].prefix, &want));
+}
+
+static void a_row_that_is_too_wide_is_tested_by_its_busiest_part(void **state)
+{
+    (void)state;
+    hello_of("ams1", "AMS", 7);
+    seen("ams1", "AMS", "10.0.0.0/12", "10.1.2.0/24", STATE_UNVERIFIED, EXPECTED_NO, 500);
+    seen("ams1", "AMS", "10.0.0.0/12", "10.1.3.0/24", STATE_UNVERIFIED, EXPECTED_NO, 100);
+    struct prefix want = prefix("10.1.2.0/24");
+    assert_true(prefix_equal(&tick()->prefix, &want));
+}
+
+static void a_prefix_rests_after_an_order_and_one_without_tcp_for_long(void **state)
+{
+    (void)state;
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "203.0.113.0/24");
+    tick();
+    order_ended("ams1", 1, REASON_NO_TRAFFIC);
+    assert_int_equal(tick()->state, STATUS_FAILED);
+    for (now += S; now < T0 + 3590 * S; now += 300 * S) {
+        hello_of("ams1", "AMS", 7);
+        seen_new("ams1", "AMS", "203.0.113.0/24");
+        assert_null(tick());
+    }
+    now = T0 + 3601 * S;
+    hello_of("ams1", "AMS", 7);
+    struct ingress_row row = {.prefix = prefix("203.0.113.0/24"),
+                              .pop = "AMS",
+                              .state = STATE_UNVERIFIABLE,
+                              .untestable_at = now - 86000 * S};
+    struct event_tally t = {
+        .started_at = now - S, .ended_at = now, .prefix = row.prefix, .packets = 100};
+    orders_seen(o, "ams1", &row, &t, now);
+    assert_null(tick());
+    row.untestable_at = now - 86401 * S;
+    orders_seen(o, "ams1", &row, &t, now);
+    assert_int_equal(tick()->state, STATUS_RUNNING);
+}
+
+static void proposals_wait_for_somebody_s_word(void **state)
+{
+    (void)state;
+    conf.mode = ORDERS_APPROVE;
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "203.0.113.0/24");
+    assert_int_equal(tick()->state, STATUS_PROPOSED);
+    assert_null(tick());
+    assert_silent();
+    rows[1].state = STATUS_REQUESTED;
+    assert_int_equal(orders_told(o, &rows[1], now), 0);
+    assert_int_equal(tick()->state, STATUS_RUNNING);
+}
+
+static void
+orders_by_hand_run_whatever_the_mode_and_find_the_sensor_that_sees_the_prefix(void **state)
+{
+    (void)state;
+    conf.mode = ORDERS_OFF;
+    hello_of("ams1", "AMS", 7);
+    hello_of("ams2", "AMS", 8);
+    hello_of("fra1", "FRA", 9);
+    seen("ams2", "AMS", "203.0.113.0/24", "203.0.113.0/24", STATE_GENUINE, EXPECTED_YES, 100);
+    seen("fra1", "FRA", "203.0.113.0/24", "203.0.113.0/24", STATE_GENUINE, EXPECTED_YES, 500);
+    order(3, "203.0.113.0/24", "AMS");
+    assert_string_equal(tick()->sensor, "ams2");
+    order_ended("ams2", 3, REASON_ENDED);
+    order(4, "203.0.113.0/24", ""); /* where most of it enters */
+    tick();
+    assert_string_equal(rows[4].sensor, "fra1");
+    assert_string_equal(rows[4].pop, "FRA");
+}
+
+static void
+overlapping_prefixes_wait_for_each_other_until_the_order_ended_or_its_lease(void **state)
+{
+    (void)state;
+    conf.mode = ORDERS_OFF;
+    hello_of("ams1", "AMS", 7);
+    hello_of("fra1", "FRA", 8);
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    order(2, "203.0.112.0/22", "FRA");
+    tick();
+    assert_int_equal(rows[2].state, STATUS_REQUESTED);
+    assert_non_null(strstr(rows[2].detail, "waits"));
+    now += 185 * S; /* the lease is over, its margin is not */
+    hello_of("fra1", "FRA", 8);
+    tick();
+    assert_int_equal(rows[2].state, STATUS_REQUESTED);
+    now += 5 * S;
+    tick();
+    assert_int_equal(rows[1].state, STATUS_FAILED);
+    assert_string_equal(rows[1].result, "sensor_silent");
+    assert_int_equal(rows[2].state, STATUS_RUNNING);
+}
+
+static void a_test_by_configuration_keeps_the_other_sensors_away(void **state)
+{
+    (void)state;
+    struct event e = {.type = EVENT_test_started};
+    conf.mode = ORDERS_OFF;
+    hello_of("ams1", "AMS", 7);
+    hello_of("fra1", "FRA", 8);
+    e.test_started.prefix = prefix("203.0.113.0/24");
+    e.test_started.test_id[0] = 9;
+    orders_event(o, "fra1", &e, now);
+    order(1, "203.0.113.128/25", "AMS");
+    tick();
+    assert_int_equal(rows[1].state, STATUS_REQUESTED);
+    e.type = EVENT_test_ended;
+    e.test_ended = (struct event_test_ended){.test_id = {9}};
+    orders_event(o, "fra1", &e, now);
+    tick();
+    assert_int_equal(rows[1].state, STATUS_RUNNING);
+}
+
+static void what_somebody_cancels_is_stopped_and_its_lease_stands(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    assert_true(sent(&m, "ams1"));
+    rows[1].state = STATUS_CANCELLED;
+    orders_told(o, &rows[1], now);
+    tick();
+    assert_true(rows[1].state == STATUS_CANCELLED && rows[1].lease_until != 0);
+    assert_true(sent(&m, "ams1"));
+    assert_true(m.kind == WIRE_STOP && m.order_id == 1);
+    order_ended("ams1", 1, REASON_STOPPED);
+    tick();
+    assert_true(rows[1].state == STATUS_CANCELLED && rows[1].lease_until == 0);
+    assert_string_equal(rows[1].result, "cancelled");
+    assert_silent();
+}
+
+static void a_sensor_that_started_again_ends_its_orders_and_the_lease_stands(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    hello_of("ams1", "AMS", 7); /* the same process: it goes on */
+    assert_true(sent(&m, "ams1") && m.kind == WIRE_ORDER);
+    hello_of("ams1", "AMS", 8);
+    tick();
+    assert_int_equal(rows[1].state, STATUS_FAILED);
+    assert_string_equal(rows[1].result, "sensor_restarted");
+    assert_true(rows[1].lease_until != 0);
+}
+
+static void a_collector_that_starts_again_goes_on_with_what_runs(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    orders_free(o);
+    assert_int_equal(orders_new(&conf, &o), 0);
+    assert_int_equal(orders_load(o, &rows[1]), 0);
+    now += 60 * S;
+    assert_silent(); /* nobody was heard yet */
+    hello_of("ams1", "AMS", 7);
+    assert_true(sent(&m, "ams1"));
+    assert_true(m.order_id == 1 && m.lease == 120 * NS_PER_S); /* of what was left */
+    order_ended("ams1", 1, REASON_ENDED);
+    assert_int_equal(tick()->state, STATUS_ENDED);
+}
+
+static void drops_of_an_hour_are_bounded_per_prefix_at_all_sensors_together(void **state)
+{
+    (void)state;
+    conf.mode = ORDERS_OFF;
+    conf.drops_per_prefix_hour = 120;
+    hello_of("ams1", "AMS", 7);
+    hello_of("fra1", "FRA", 8);
+    for (uint64_t id = 1; id <= 3; id++) {
+        order(id, "203.0.113.0/24", id % 2 ? "AMS" : "FRA");
+        tick();
+        order_ended(id % 2 ? "ams1" : "fra1", id, REASON_ENDED);
+        tick();
+    }
+    assert_int_equal(rows[2].state, STATUS_ENDED);
+    assert_int_equal(rows[3].state, STATUS_REQUESTED);
+    assert_string_equal(rows[3].detail, "waits: orders.drops_per_prefix_hour");
+    now += 601 * S;
+    tick();
+    assert_int_equal(rows[3].state, STATUS_FAILED);
+    assert_string_equal(rows[3].result, "expired");
+}
+
+static void a_sensor_speaks_of_its_own_orders_only(void **state)
+{
+    (void)state;
+    hello_of("ams1", "AMS", 7);
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    order_ended("fra1", 1, REASON_ENDED);
+    test_ended("fra1", 1, VERDICT_SPOOFED);
+    assert_null(tick());
+    assert_true(rows[1].lease_until != 0 && rows[1].verdict == -1);
+}
+
+static void a_full_table_refuses_and_counts(void **state)
+{
+    (void)state;
+    struct orders_stats stats;
+    for (uint64_t id = 1; id <= 64; id++) {
+        struct order_row row = by_hand(id, "203.0.113.0/24", "AMS");
+        assert_int_equal(orders_told(o, &row, now), 0);
+    }
+    struct order_row row = by_hand(65, "203.0.113.0/24", "AMS");
+    assert_int_equal(orders_told(o, &row, now), ERR_FULL);
+    orders_stats(o, &stats);
+    assert_true(stats.refused == 1);
+}
+
+static void a_clock_that_jumps_leaves_leases_as_long_as_they_were(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    now += 86400 * S;
+    orders_clock_jumped(o, 86400 * S);
+    tick();
+    assert_int_equal(rows[1].state, STATUS_RUNNING);
+    assert_true(sent(&m, "ams1") && m.lease == 180 * NS_PER_S);
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(what_is_new_and_carries_enough_is_ordered_where_it_enters),
+        test(what_needs_no_test_is_not_ordered),
+        test(the_unexpected_goes_before_the_large),
+        test(a_row_that_is_too_wide_is_tested_by_its_busiest_part),
+        test(a_prefix_rests_after_an_order_and_one_without_tcp_for_long),
+        test(proposals_wait_for_somebody_s_word),
+        test(orders_by_hand_run_whatever_the_mode_and_find_the_sensor_that_sees_the_prefix),
+        test(overlapping_prefixes_wait_for_each_other_until_the_order_ended_or_its_lease),
+        test(a_test_by_configuration_keeps_the_other_sensors_away),
+        test(what_somebody_cancels_is_stopped_and_its_lease_stands),
+        test(a_sensor_that_started_again_ends_its_orders_and_the_lease_stands),
+        test(a_collector_that_starts_again_goes_on_with_what_runs),
+        test(drops_of_an_hour_are_bounded_per_prefix_at_all_sensors_together),
+        test(a_sensor_speaks_of_its_own_orders_only),
+        test(a_full_table_refuses_and_counts),
+        test(a_clock_that_jumps_leaves_leases_as_long_as_they_were),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
