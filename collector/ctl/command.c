@@ -18,6 +18,9 @@ static const struct {
     [OPTION_UNEXPECTED] = {"unexpected", NULL, "only what is not expected where it enters"},
     [OPTION_LIMIT] = {"limit", "N", "at most so many rows"},
     [OPTION_WHAT_IF] = {"what-if", "FILE", "which alerts another policy would raise or end"},
+    [OPTION_WAIT] = {"wait", NULL, "wait for the end, and print the verdict"},
+    [OPTION_TIMEOUT] = {"timeout", "SECONDS", "wait so long at most (600)"},
+    [OPTION_REASON] = {"reason", "TEXT", "why, for those who read it later"},
 };
 
 struct parse {

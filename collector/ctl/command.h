@@ -21,6 +21,9 @@ enum command_option {
     OPTION_UNEXPECTED,
     OPTION_LIMIT,
     OPTION_WHAT_IF,
+    OPTION_WAIT,
+    OPTION_TIMEOUT,
+    OPTION_REASON,
     OPTION_COUNT
 };
 #define TAKES(option) (1u << (option))

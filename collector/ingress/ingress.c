@@ -368,6 +368,9 @@ void ingress_map_not_after(struct ingress_map *m, int64_t now)
         is_changed |= m->nodes[i].is_used && draw_back(&row->last_seen, now);
         is_changed |= m->nodes[i].is_used && draw_back(&row->weight_at, now);
         is_changed |= m->nodes[i].is_used && draw_back(&row->last_test_at, now);
+        is_changed |= m->nodes[i].is_used && draw_back(&row->evidence_at, now);
+        is_changed |= m->nodes[i].is_used && draw_back(&row->untestable_at, now);
+        is_changed |= m->nodes[i].is_used && draw_back(&row->genuine_since, now);
         if (is_changed)
             row_touched(m, &m->nodes[i]);
     }

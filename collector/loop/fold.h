@@ -31,6 +31,7 @@ struct fold {
     bool is_judging;                     /* a source changed, and not every row was looked at */
     uint32_t judge_cursor, learn_cursor;
     struct orders *orders;
+    uint32_t evidence_cursor; /* how far fold_evidence.c has come round the map */
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
 };

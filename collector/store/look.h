@@ -90,3 +90,28 @@ int look_changes_of(struct look *l, const char *prefix, unsigned limit, struct l
 int look_sensor(struct look *l, const char *name, struct look_rows **out, struct note *note);
 int look_gaps_of(struct look *l, const char *name, unsigned limit, struct look_rows **out,
                  struct note *note);
+
+/* ---- orders of tests (look_orders.c); those that say something need penstock_operator ---- */
+
+struct look_tests {
+    const char *prefix, *pop; /* what overlaps it; NULL: all */
+    unsigned limit;           /* 0: all */
+};
+/* All columns of penstock.test_order, those that are not over first, then newest first; of
+ * penstock.penny_test, newest first. */
+int look_orders(struct look *l, const struct look_tests *which, struct look_rows **out,
+                struct note *note);
+int look_tests(struct look *l, const struct look_tests *which, struct look_rows **out,
+               struct note *note);
+/* One order, as it is now. No row: no such. */
+int look_order(struct look *l, const char *order_id, struct look_rows **out, struct note *note);
+/* Orders a test: its row. pop and reason may be NULL. From then on look_wait hears of orders. */
+int look_order_test(struct look *l, const char *prefix, const char *pop, const char *reason,
+                    struct look_rows **out, struct note *note);
+/* The order as it is then. No row: it is over, is not proposed, or there is no such. */
+int look_order_cancel(struct look *l, const char *order_id, struct look_rows **out,
+                      struct note *note);
+int look_order_approve(struct look *l, const char *order_id, struct look_rows **out,
+                       struct note *note);
+/* Waits for word of what this session listens to, at most so long; true: some came. */
+bool look_wait(struct look *l, unsigned milliseconds);

@@ -9,6 +9,3 @@
  * blame (also a constraint, or a trigger that refused), else ERR_DATABASE. */
 int look_ask(struct look *l, const char *sql, const char *what, const char *const *values,
              unsigned count, struct look_rows **out, struct note *note);
-
-/* Waits for a NOTIFY on a channel that this session listens to, at most so long; true: one came. */
-bool look_wait(struct look *l, unsigned milliseconds);
