@@ -340,11 +340,14 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     if (is_passive(e))
         return 0;
     switch (e->type) {
-    case EVENT_tally:
+    case EVENT_tally: {
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
-        if (err == 0)
+        bool is_there = err == 0;
+        err = row_touched(f, err, row, is_new); /* first: an order says whether it is expected */
+        if (is_there)
             orders_seen(f->orders, sensor, row, &e->tally, now);
-        return row_touched(f, err, row, is_new);
+        return err;
+    }
     case EVENT_test_started:
         return fold_test(f, sensor, pop, e, &e->test_started.prefix, &e->test_started.ingress,
                          e->test_started.started_at, weigh_started);
