@@ -8,6 +8,8 @@
 #include "shared/base/hash.h"
 
 /* A candidate that no tally told of for so long has no traffic: six intervals of a usual sensor. */
+#define LITTLE 10 /* of min_rate a tenth is too little to be remembered even for people's orders \
+                   */
 #define FADES \
     .95 /* per tally: so that another leaf, or silence, may take the busiest one's place */
 #define FRESH_NS (60 * (int64_t)NS_PER_S)
@@ -88,6 +90,8 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
                             .rate = (double)t->packets / (span > 0.1 ? span : 0.1),
                             .expected = row->expected,
                             .seen_at = now};
+    if (new.rate < o->conf->min_rate / LITTLE)
+        return;
     new.is_wanted = new.rate >= o->conf->min_rate &&is_wanted(o->conf, row, now);
     new.leaf_rate = new.rate;
     new.place = place_of(&row->at);
