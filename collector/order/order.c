@@ -10,7 +10,8 @@
 #include "shared/base/clock.h"
 
 #define HOUR_NS    (3600 * (int64_t)NS_PER_S)
-#define BEST       32  /* candidates that a tick looks at */
+#define DAY_NS     (24 * HOUR_NS) /* that a proposal waits for somebody */
+#define BEST       32             /* candidates that a tick looks at */
 #define PROPOSED   100 /* that wait for somebody at most: a list longer than that nobody reads */
 #define SILENT_NS  (60 * (int64_t)NS_PER_S)
 #define LEAST_LEFT (5 * (int64_t)NS_PER_S) /* of a lease: with less no test begins */
@@ -129,6 +130,16 @@ static void free_lease(struct order *x)
     x->is_changed = true;
 }
 
+/* People may write what only the collector can know. */
+static void make_sense(struct order *x, int64_t now)
+{
+    if (x->row.state == STATUS_RUNNING && x->row.lease_until == 0)
+        x->row.state = STATUS_REQUESTED;
+    else if ((x->row.state == STATUS_ENDED || x->row.state == STATUS_FAILED) &&
+             x->row.ended_at == 0)
+        over(x, x->row.state, "", "written so by hand", now);
+}
+
 int orders_told(struct orders *o, const struct order_row *row, int64_t now)
 {
     struct order *x = find(o, row->order_id);
@@ -138,6 +149,7 @@ int orders_told(struct orders *o, const struct order_row *row, int64_t now)
         x = add(o, row);
     if (x == NULL)
         return ERR_FULL;
+    make_sense(x, now);
     if (row->state == STATUS_REQUESTED && x->row.state == STATUS_PROPOSED) {
         x->row.state = STATUS_REQUESTED;
         x->row.requested_at = now;
@@ -576,6 +588,8 @@ void orders_tick(struct orders *o, int64_t now)
         struct order *x = &o->list[i];
         if (x->is_used && x->row.lease_until != 0 && now >= x->row.lease_until)
             lease_over(o, x, now);
+        if (x->is_used && x->row.state == STATUS_PROPOSED && now - x->row.requested_at >= DAY_NS)
+            over(x, STATUS_FAILED, "expired", "nobody approved it for a day", now);
         if (x->is_used && !is_needed(o, x, now))
             x->is_used = false;
     }

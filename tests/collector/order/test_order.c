@@ -260,6 +260,26 @@ static void proposals_wait_for_somebody_s_word(void **state)
     rows[1].state = STATUS_REQUESTED;
     assert_int_equal(orders_told(o, &rows[1], now), 0);
     assert_int_equal(tick()->state, STATUS_RUNNING);
+    seen_new("ams1", "AMS", "192.0.2.0/24");
+    assert_int_equal(tick()->state, STATUS_PROPOSED);
+    now += 86400 * S;
+    tick();
+    assert_string_equal(rows[2].result, "expired");
+}
+
+static void what_people_write_that_only_the_collector_knows_is_put_right(void **state)
+{
+    (void)state;
+    hello_of("ams1", "AMS", 7);
+    struct order_row row = by_hand(1, "203.0.113.0/24", "AMS");
+    row.state = STATUS_RUNNING; /* nobody has it: it begins */
+    assert_int_equal(orders_told(o, &row, now), 0);
+    row = by_hand(2, "192.0.2.0/24", "AMS");
+    row.state = STATUS_ENDED; /* and this is over */
+    assert_int_equal(orders_told(o, &row, now), 0);
+    tick();
+    assert_true(rows[1].state == STATUS_RUNNING && rows[1].lease_until != 0);
+    assert_true(rows[2].state == STATUS_ENDED && rows[2].ended_at == now);
 }
 
 static void
@@ -454,6 +474,7 @@ int main(void)
         test(a_row_that_is_too_wide_is_tested_by_its_busiest_part),
         test(a_prefix_rests_after_an_order_and_one_without_tcp_for_long),
         test(proposals_wait_for_somebody_s_word),
+        test(what_people_write_that_only_the_collector_knows_is_put_right),
         test(orders_by_hand_run_whatever_the_mode_and_find_the_sensor_that_sees_the_prefix),
         test(overlapping_prefixes_wait_for_each_other_until_the_order_ended_or_its_lease),
         test(a_test_by_configuration_keeps_the_other_sensors_away),
