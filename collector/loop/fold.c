@@ -1,5 +1,6 @@
 #include "collector/loop/fold.h"
 #include "collector/loop/fold_evidence.h"
+#include "collector/loop/fold_expect.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,8 @@ static int load_all(struct fold *f, struct store *store, int64_t now, struct not
         err = fold_load_alerts(f, store, note);
     if (err == 0)
         err = fold_alert_words(f, store, now, note);
+    if (err == 0)
+        err = fold_expect_load(f, store, note);
     return err;
 }
 
@@ -69,7 +72,7 @@ void fold_clock_jumped(struct fold *f, int64_t now)
 
 struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
 {
-    struct expect all = *f->expect;
+    struct expect all = fold_expect(f);
     return expect_judge(&all, row);
 }
 
@@ -117,6 +120,8 @@ void fold_clear(struct fold *f)
     roster_free(f->roster);
     ingress_map_free(f->map);
     alert_free(f->alert);
+    expect_list_clear(&f->entries);
+    expect_list_clear(&f->learned);
     orders_free(f->orders);
     *f = (struct fold){0};
 }
@@ -178,6 +183,13 @@ static int row_touched(struct fold *f, int err, struct ingress_row *row, bool is
     return err;
 }
 
+/* What is under test stays one row until the test has ended, or is lost: its verdict is for that.
+ */
+static void pin_test(struct fold *f, struct ingress_row *row)
+{
+    ingress_map_pin(f->map, row, PIN_TEST, row->state == STATE_TESTING);
+}
+
 struct lost {
     struct fold *f;
     const char *sensor;
@@ -186,8 +198,10 @@ struct lost {
 static void row_lost(void *arg, struct ingress_row *row)
 {
     const struct lost *lost = arg;
-    if (evidence_lost(row, lost->sensor))
-        ingress_map_changed(lost->f->map, row);
+    if (!evidence_lost(row, lost->sensor))
+        return;
+    pin_test(lost->f, row);
+    ingress_map_changed(lost->f->map, row);
 }
 
 /* Entries whose test will never end say again what they said before; looked for in the whole map,
@@ -227,6 +241,7 @@ void fold_tick(struct fold *f, int64_t now)
     tests_lost(f);
     ingress_map_tick(f->map, now);
     fold_evidence_tick(f, now);
+    fold_expect_tick(f, now);
     alert_tick(f->alert, now);
     orders_tick(f->orders, now);
 }
@@ -241,6 +256,7 @@ static void weigh_started(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
     evidence_started(&t->f->evidence, row, t->sensor, &t->e->test_started);
+    pin_test(t->f, row);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -248,6 +264,7 @@ static void weigh_ended(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
     evidence_ended(&t->f->evidence, row, &t->e->test_ended);
+    pin_test(t->f, row);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -365,12 +382,18 @@ struct all {
     int64_t now;
 };
 
+void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now)
+{
+    if (expect_row(f, row))
+        ingress_map_changed(f->map, row);
+    fold_row(f, row, now);
+}
+
 static void expect_again(void *arg, struct ingress_row *row)
 {
     const struct all *all = arg;
-    if (expect_row(all->f, row))
-        ingress_map_changed(all->f->map, row);
-    fold_row(all->f, row, all->now);
+    pin_test(all->f, row); /* pins are not in the database */
+    fold_expect_row(all->f, row, all->now);
 }
 
 void fold_expect_all(struct fold *f, int64_t now)

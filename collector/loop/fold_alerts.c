@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "collector/loop/fold.h"
+#include "collector/loop/fold_expect.h"
 
 #define EXPECT_TEXT sizeof(((struct alert_row *)0)->expected)
 
@@ -22,11 +23,12 @@ void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)
     char text[EXPECT_TEXT];
     struct alert_answer answer = {0};
     if (may_alarm(row)) {
+        struct expect all = fold_expect(f);
         struct expect_answer said = fold_judge(f, row);
         answer.outside_cone = said.outside_cone;
         answer.cone_as = said.cone_as;
         if (row->expected != EXPECTED_UNKNOWN)
-            answer.expected_json = expect_json(f->expect, &row->prefix, text, sizeof text);
+            answer.expected_json = expect_json(&all, &row->prefix, text, sizeof text);
     }
     heard(f, alert_row_changed(f->alert, row, &answer, now));
 }

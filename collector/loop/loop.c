@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/loop/fold_expect.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
@@ -460,8 +461,17 @@ static void send_orders(struct loop *l)
     char sensor[WIRE_NAME];
     struct wire_message m;
     int64_t now = l->wall();
-    while (orders_send(l->fold.orders, now, sensor, &m))
+    struct orders_stats stats;
+    while (orders_send(l->fold.orders, now, sensor, &m)) {
         receive_send(l->receive, sensor, &m);
+        counter_add(l->counters, COUNTER_orders_told, 1);
+    }
+    orders_stats(l->fold.orders, &stats);
+    counter_set(l->counters, COUNTER_orders_running, stats.running);
+    counter_set(l->counters, COUNTER_orders_proposed, stats.proposed);
+    if (stats.refused > l->orders_refused)
+        counter_add(l->counters, COUNTER_orders_no_room, stats.refused - l->orders_refused);
+    l->orders_refused = stats.refused; /* of this memory: a load begins at 0 */
 }
 
 static int commit(struct loop *l, struct note *note)
@@ -537,16 +547,44 @@ static int forget_alerts(struct loop *l, int64_t now, struct note *note)
                     : err;
 }
 
+/* Before anything is written in this turn. */
+static int hear_expectation(struct loop *l, struct note *note)
+{
+    if ((l->heard & HEARD_EXPECTATION) == 0)
+        return 0;
+    int err = fold_expect_load(&l->fold, l->store, note);
+    if (err == 0) {
+        l->heard &= ~(unsigned)HEARD_EXPECTATION;
+        fold_expect_begin(&l->fold);
+    }
+    return err;
+}
+
+static int put_learned(struct loop *l, struct note *note)
+{
+    struct expect_row row;
+    int err = 0;
+    while (err == 0 && fold_expect_take(&l->fold, &row)) {
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_expectation(l->store, &row, note);
+    }
+    return err;
+}
+
 static int turn(struct loop *l, int timeout_ms, struct note *note)
 {
     int err = hear(l, note);
+    if (err == 0)
+        err = hear_expectation(l, note);
     if (err == 0)
         err = gather(l, timeout_ms, note);
     if (err < 0)
         return err;
     if (l->is_expect_new)
-        fold_expect_all(&l->fold, l->wall());
+        fold_expect_begin(&l->fold);
     l->is_expect_new = false;
+    fold_expect_some(&l->fold, l->wall());
     if (l->doubt == NULL) { /* it may have come due since must_wait() looked */
         err = hear_words(l, note);
         if (err == 0)
@@ -557,6 +595,8 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
         err = put_roster(l, l->wall(), note);
     if (err == 0)
         err = put_map(l, l->wall(), note);
+    if (err == 0)
+        err = put_learned(l, note);
     if (err == 0)
         err = put_alerts(l, note);
     if (err == 0)
@@ -752,4 +792,11 @@ void loop_clear(struct loop *l)
 void loop_expect_changed(struct loop *l)
 {
     l->is_expect_new = true;
+}
+
+void loop_orders_changed(struct loop *l, const struct order_conf *conf)
+{
+    unsigned max = l->conf.order.max_orders; /* of memory that is there */
+    l->conf.order = *conf;
+    l->conf.order.max_orders = max;
 }
