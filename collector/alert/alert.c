@@ -374,6 +374,12 @@ static void forget_moves(struct alert *a, int64_t now)
     }
 }
 
+/* Turned off while it stood. */
+static bool is_off(const struct alert *a, const struct entry *e)
+{
+    return e->kind != KIND_NONE && a->conf.rules.kinds[e->kind].is_off;
+}
+
 static void tick_entry(struct alert *a, struct entry *e, int64_t now)
 {
     bool has_calmed =
@@ -385,7 +391,7 @@ static void tick_entry(struct alert *a, struct entry *e, int64_t now)
         if (m != NULL)
             move_drop(m);
         life_gone(a, e, now, true);
-    } else if (has_calmed || ends_by_itself(a, e, now)) {
+    } else if (has_calmed || ends_by_itself(a, e, now) || is_off(a, e)) {
         life_gone(a, e, now, true);
     } else {
         settle(a, e, now);
