@@ -183,7 +183,7 @@ CREATE TABLE penstock.ingress_change_entry (
     from_share_before double precision CHECK (from_share_before BETWEEN 0 AND 1),
     from_share_after double precision CHECK (from_share_after BETWEEN 0 AND 1),
     from_probability_before double precision CHECK (from_probability_before BETWEEN 0 AND 1),
-    from_probability double precision CHECK (from_probability BETWEEN 0 AND 1),
+    from_probability_after double precision CHECK (from_probability_after BETWEEN 0 AND 1),
     to_pop text,
     to_router text,
     to_interface text,
@@ -194,7 +194,7 @@ CREATE TABLE penstock.ingress_change_entry (
     to_share_before double precision CHECK (to_share_before BETWEEN 0 AND 1),
     to_share_after double precision CHECK (to_share_after BETWEEN 0 AND 1),
     to_probability_before double precision CHECK (to_probability_before BETWEEN 0 AND 1),
-    to_probability double precision CHECK (to_probability BETWEEN 0 AND 1)
+    to_probability_after double precision CHECK (to_probability_after BETWEEN 0 AND 1)
 ) PARTITION BY RANGE (at);
 CREATE INDEX ON penstock.ingress_change_entry USING brin (at);
 CREATE INDEX ON penstock.ingress_change_entry USING spgist (prefix inet_ops);
@@ -203,7 +203,7 @@ COMMENT ON TABLE penstock.ingress_change_entry IS 'Each change of where a prefix
 CREATE VIEW penstock.ingress_change AS
     SELECT at, prefix, kind, from_pop, from_router, from_interface, from_peer_as, to_pop, to_router, to_interface,
            to_peer_as, from_share_before, from_share_after, to_share_before, to_share_after, from_probability_before,
-           from_probability, to_probability_before, to_probability, from_state, to_state, other,
+           from_probability_after, to_probability_before, to_probability_after, from_state, to_state, other,
            from_vlan, from_mac, to_vlan, to_mac
     FROM penstock.ingress_change_entry;
 COMMENT ON VIEW penstock.ingress_change IS 'When did the ingress of a prefix change: what appeared, left, moved, and how ranges of the map split and joined. Kept for database.keep_history.';
@@ -233,7 +233,7 @@ BEGIN
                 ('share_before', 'Share, 0 to 1, of the prefix''s genuine bytes at %s, before.'),
                 ('share_after', 'The same at %s, after.'),
                 ('probability_before', 'Posterior probability, 0 to 1, that there was genuine traffic at %s, when it last changed before; NULL: no evidence.'),
-                ('probability', 'The same at %s, at the change; NULL: no evidence.')) AS c (name, says)
+                ('probability_after', 'The same at %s, at the change; NULL: no evidence.')) AS c (name, says)
         LOOP
             EXECUTE format('COMMENT ON COLUMN penstock.%I.%I IS %L', place, col.name, col.says);
         END LOOP;

@@ -152,6 +152,14 @@ static void row_passive_total(struct record *r, const struct event *e)
 #define EVENT_COLUMNS      "sensor, epoch, event_seq, at, pop, "
 #define EVENT_COLUMN_COUNT 5
 
+#define SIDE_COLUMNS(side)                                                                   \
+    " " side "_pop, " side "_router, " side "_interface, " side "_vlan, " side "_mac, " side \
+    "_peer_as, " side "_state, " side "_share_before, " side "_share_after, " side           \
+    "_probability_before, " side "_probability_after"
+#define COPY_CELL(number)                                                                        \
+    "COPY penstock.ingress_cell_" number " (prefix, pop, router, interface, vlan, mac, peer_as," \
+    " weight, recent, first_seen, last_seen, packets, bytes, turn) FROM STDIN (FORMAT binary)"
+
 static const struct copy_table {
     unsigned event_type;
     const char *name;
@@ -167,8 +175,8 @@ static const struct copy_table {
     [TABLE_TALLY] = {EVENT_tally, "ingress_tally",
                      "COPY penstock.ingress_tally (" EVENT_COLUMNS
                      "started_at, ended_at, prefix, router, interface, vlan, mac, peer_as,"
-                     " packets, bytes, flows) FROM STDIN (FORMAT binary)",
-                     11, row_tally},
+                     " packets, bytes, flows, turn) FROM STDIN (FORMAT binary)",
+                     12, row_tally},
     [TABLE_DROP] = {EVENT_drop, "penny_drop_entry",
                     "COPY penstock.penny_drop_entry (" EVENT_COLUMNS
                     "test_id, src, dst, src_port, dst_port, seq, length, dropped_at, outcome,"
@@ -198,6 +206,12 @@ static const struct copy_table {
                              " gaps_unfilled, gaps_open, gaps_forgotten, bytes, unseen, coverage,"
                              " likelihood_ratio) FROM STDIN (FORMAT binary)",
                              34, row_passive_total},
+    [TABLE_CHANGE] = {0, "ingress_change_entry",
+                      "COPY penstock.ingress_change_entry (at, prefix, other, kind," SIDE_COLUMNS(
+                          "from") "," SIDE_COLUMNS("to") ") FROM STDIN (FORMAT binary)",
+                      26, NULL},
+    [TABLE_CELL_0] = {0, "ingress_cell_0", COPY_CELL("0"), 14, NULL},
+    [TABLE_CELL_1] = {0, "ingress_cell_1", COPY_CELL("1"), 14, NULL},
 };
 
 /* Which partition holds that time: as penstock.partition_add() cuts them. */
@@ -252,13 +266,20 @@ int copy_flush(struct store *s, struct note *note)
     return err == 0 ? session_copy_close(s, note) : err;
 }
 
+static int row_added(struct store *s, enum event_table t, struct note *note)
+{
+    bool is_open = s->copying == NULL || s->copying == tables[t].name;
+    return s->events[t].len >= (is_open ? STREAM_BYTES : SWITCH_BYTES) ? stream_events(s, t, note)
+                                                                       : 0;
+}
+
 int copy_event(struct store *s, const char *sensor, const char *pop, const struct event *e,
                bool *taken, struct note *note)
 {
     enum event_table t = 0;
     while (t < TABLE_COUNT && tables[t].event_type != e->type)
         t++;
-    *taken = t < TABLE_COUNT;
+    *taken = t < TABLE_COUNT && tables[t].row != NULL;
     if (!*taken)
         return 0;
     int err = partition_ensure(s, t, e->at, note);
@@ -272,8 +293,75 @@ int copy_event(struct store *s, const char *sensor, const char *pop, const struc
     field_instant(r, e->at);
     field_text(r, pop);
     tables[t].row(r, e);
-    bool is_open = s->copying == NULL || s->copying == tables[t].name;
-    return r->len >= (is_open ? STREAM_BYTES : SWITCH_BYTES) ? stream_events(s, t, note) : 0;
+    if (t == TABLE_TALLY)
+        field_bigint(r, s->next.count);
+    return row_added(s, t, note);
+}
+
+static void change_side(struct record *r, const struct ingress_side *x)
+{
+    if (!x->is_there) {
+        for (int i = 0; i < 11; i++)
+            field_null(r);
+        return;
+    }
+    field_text(r, x->pop);
+    field_text_or_null(r, x->at.router);
+    field_text_or_null(r, x->at.interface);
+    field_integer_or_null(r, x->at.vlan);
+    field_mac_or_null(r, x->at.mac);
+    field_bigint_or_null(r, x->at.peer_as);
+    field_text_or_null(r, WORD_OF(ingress_state_words, x->state));
+    field_probability(r, x->share_before);
+    field_probability(r, x->share_after);
+    const double probabilities[] = {x->probability_before, x->probability_after};
+    for (size_t i = 0; i < 2; i++) {
+        if (x->has_evidence)
+            field_probability(r, probabilities[i]);
+        else
+            field_null(r);
+    }
+}
+
+int copy_change(struct store *s, const struct ingress_change *c, struct note *note)
+{
+    struct record *r = &s->events[TABLE_CHANGE];
+    int err = partition_ensure(s, TABLE_CHANGE, c->at, note);
+    if (err != 0)
+        return err;
+    record_count(r, tables[TABLE_CHANGE].columns);
+    field_instant(r, c->at);
+    field_prefix(r, &c->prefix);
+    if (c->other.addr.family == 0)
+        field_null(r);
+    else
+        field_prefix(r, &c->other);
+    field_text_or_null(r, WORD_OF(ingress_change_words, c->kind));
+    change_side(r, &c->from);
+    change_side(r, &c->to);
+    return row_added(s, TABLE_CHANGE, note);
+}
+
+int copy_cell(struct store *s, const struct ingress_cell *c, struct note *note)
+{
+    enum event_table t = s->generation == 0 ? TABLE_CELL_0 : TABLE_CELL_1;
+    struct record *r = &s->events[t];
+    record_count(r, tables[t].columns);
+    field_prefix(r, &c->prefix);
+    field_text(r, c->pop);
+    field_text(r, c->at.router);
+    field_text(r, c->at.interface);
+    field_integer(r, c->at.vlan);
+    field_mac(r, c->at.mac);
+    field_bigint(r, c->at.peer_as);
+    field_real(r, c->weight);
+    field_real(r, c->recent);
+    field_time(r, c->first_seen);
+    field_time(r, c->last_seen);
+    field_bigint(r, c->packets);
+    field_bigint(r, c->bytes);
+    field_bigint(r, s->next.count);
+    return row_added(s, t, note);
 }
 
 void copy_forget(struct store *s)

@@ -148,10 +148,22 @@ static void drain(struct store *s)
 int session_each(struct store *s, const char *sql, const char *what,
                  int (*each)(void *arg, struct columns *row), void *arg, struct note *note)
 {
+    session_parameters(s);
+    return session_each_of(s, sql, what, each, arg, note);
+}
+
+int session_each_of(struct store *s, const char *sql, const char *what,
+                    int (*each)(void *arg, struct columns *row), void *arg, struct note *note)
+{
+    const char *values[PARAMETERS_MAX];
+    int lengths[PARAMETERS_MAX], formats[PARAMETERS_MAX];
+    if (s->statement.failed)
+        return out_of_memory(s, what, note);
     int err = finish_rows(s, note);
     if (err != 0)
         return err;
-    if (PQsendQueryParams(s->conn, sql, 0, NULL, NULL, NULL, NULL, BINARY) != 1)
+    int n = parameters_cut(&s->statement, values, lengths, formats);
+    if (PQsendQueryParams(s->conn, sql, n, NULL, values, lengths, formats, BINARY) != 1)
         return session_fail(s, NULL, what, note);
     PQsetSingleRowMode(s->conn);
     bool ended = false; /* the server said that there are no more rows */

@@ -4,7 +4,7 @@
 #include "collector/store/field.h"
 #include "collector/store/store.h"
 
-/* Event tables that are filled by COPY. */
+/* Tables that are filled by COPY. */
 enum event_table {
     TABLE_STATUS,
     TABLE_TALLY,
@@ -12,6 +12,9 @@ enum event_table {
     TABLE_SCAN_WINDOW,
     TABLE_PASSIVE_FLOW,
     TABLE_PASSIVE_TOTAL,
+    TABLE_CHANGE, /* these three hold no events */
+    TABLE_CELL_0,
+    TABLE_CELL_1,
     TABLE_COUNT
 };
 
@@ -58,6 +61,7 @@ struct store {
     /* what waits for the next flush */
     struct record events[TABLE_COUNT]; /* COPY BINARY rows */
     struct bulk bulks[BULK_COUNT];
+    unsigned generation;     /* 0 or 1: of cells; the one that is written, or will be next */
     struct record statement; /* parameters of the statement at hand */
     /* partitions known to be there; forgotten with every rollback, which may undo one */
     bool partitions[TABLE_COUNT][PARTITION_COUNT];
@@ -97,6 +101,9 @@ int session_script(struct store *s, const char *sql, const char *what, struct no
  * answer and returns it. */
 int session_each(struct store *s, const char *sql, const char *what,
                  int (*each)(void *arg, struct columns *row), void *arg, struct note *note);
+/* The same, with the parameters filled since session_parameters(). */
+int session_each_of(struct store *s, const char *sql, const char *what,
+                    int (*each)(void *arg, struct columns *row), void *arg, struct note *note);
 /* One boolean, without parameters. */
 int session_boolean(struct store *s, const char *sql, const char *what, bool *out,
                     struct note *note);
@@ -123,6 +130,9 @@ void bulk_clear(struct store *s);
 
 /* copy.c: sends the events that wait, and closes the COPY. */
 int copy_flush(struct store *s, struct note *note);
+/* copy.c: a row that is no event: change or cell. */
+int copy_change(struct store *s, const struct ingress_change *c, struct note *note);
+int copy_cell(struct store *s, const struct ingress_cell *c, struct note *note);
 /* copy.c: forgets the events that wait. */
 void copy_forget(struct store *s);
 /* copy.c: keeps the event for COPY if its type has a table there; *taken tells. */

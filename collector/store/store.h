@@ -23,6 +23,7 @@
 #pragma once
 
 #include "collector/alert/alert.h"
+#include "collector/expect/list.h"
 #include "collector/ingress/ingress.h"
 #include "collector/order/order.h"
 #include "collector/roster/roster.h"
@@ -87,9 +88,28 @@ int store_load_epochs(struct store *s, int (*each)(void *arg, const struct epoch
                       void *arg, struct note *note);
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
                        void *arg, struct note *note);
+int store_load_expectation(struct store *s, int (*each)(void *arg, const struct expect_row *row),
+                           void *arg, struct note *note);
 int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
                       void *arg, uint64_t *next_id, struct note *note);
 
+/* The map's cells, as the newest complete generation has them, and what was tallied since it began:
+ * a cell was written in turn `turn`, and holds what was tallied until then, that turn's own
+ * included.
+ */
+struct store_generation {
+    unsigned number;
+    uint64_t first_turn; /* what was tallied later may be missing in it */
+    uint64_t cells;
+};
+int store_load_generation(struct store *s, struct store_generation *out, struct note *note);
+int store_load_cells(struct store *s, const struct store_generation *from,
+                     int (*each)(void *arg, const struct ingress_cell *cell, uint64_t turn),
+                     void *arg, struct note *note);
+int store_load_tallies(struct store *s, uint64_t after_turn,
+                       int (*each)(void *arg, const char *pop, const struct event_tally *t,
+                                   uint64_t turn),
+                       void *arg, struct note *note);
 /* Orders that are not over, still have a lease, or began in the last day; those that are over
  * first. store_open_orders: those that are not over, as they are now, people's words with them;
  * within a transaction or not. */
@@ -115,11 +135,14 @@ int store_put_ingress(struct store *s, const struct ingress_row *row, struct not
 /* A map entry that is no more is deleted; before the entries that are put in the same transaction,
  * so that one that ended and came again is there. */
 int store_drop_ingress(struct store *s, const struct ingress_row *row, struct note *note);
+int store_put_change(struct store *s, const struct ingress_change *change, struct note *note);
 int store_put_gap(struct store *s, const struct gap_row *row, struct note *note);
 /* announce: also a row of the journal penstock.alert_event, and NOTIFY penstock_alert with the
  * alert_id, seen by listeners when this commits; not if a person's word that the collector has not
  * heard (row->words) stands against the new state. */
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);
+/* What was learned; nothing happens when it is there. */
+int store_put_expectation(struct store *s, const struct expect_row *row, struct note *note);
 /* *order_id: the row's, or the number that a new one (0) got. That somebody cancelled it stands
  * against its new state. */
 int store_put_order(struct store *s, const struct order_row *row, uint64_t *order_id,
@@ -127,3 +150,25 @@ int store_put_order(struct store *s, const struct order_row *row, uint64_t *orde
 /* An event or batch that could not be decoded, set aside with its bytes and reason. */
 int store_put_malformed(struct store *s, const char *sensor, uint64_t epoch, uint64_t seq,
                         const char *reason, const uint8_t *bytes, size_t len, struct note *note);
+
+/* ---- the map's cells, on their way into a generation: over as many transactions as it takes ----
+ */
+
+/* The number of the transaction under way. */
+uint64_t store_turn(const struct store *s);
+/* Empties the table that is not the newest complete one. *is_begun: false when somebody holds it
+ * just now, as a backup does. */
+int store_cells_begin(struct store *s, bool *is_begun, struct note *note);
+int store_put_cell(struct store *s, const struct ingress_cell *cell, struct note *note);
+/* It has so many cells, and is complete. */
+int store_cells_end(struct store *s, uint64_t cells, struct note *note);
+
+/* How long events are kept, in ns; 0: for ever. */
+struct store_keep {
+    uint64_t events_ns, tallies_ns, history_ns;
+};
+
+/* Drops a month that is too old, of each table that has one: *dropped. Not in a transaction, each
+ * is one of its own. Tallies that the next load needs stay. */
+int store_forget(struct store *s, const struct store_keep *keep, int64_t now, unsigned *dropped,
+                 struct note *note);

@@ -14,6 +14,8 @@ WORDS(bgp_state, [BGP_UNKNOWN] = "", [BGP_BEST] = "best", [BGP_ALTERNATIVE] = "a
       [BGP_NONE] = "none")
 WORDS(rpki_state, [RPKI_UNKNOWN] = "", [RPKI_VALID] = "valid", [RPKI_INVALID] = "invalid",
       [RPKI_NOT_FOUND] = "not_found")
+WORDS(ingress_change, [CHANGE_APPEARED] = "appeared", [CHANGE_LEFT] = "left",
+      [CHANGE_MOVED] = "moved", [CHANGE_SPLIT] = "split", [CHANGE_JOINED] = "joined")
 WORDS(sensor_state, [SENSOR_UP] = "up", [SENSOR_SILENT] = "silent", [SENSOR_STOPPED] = "stopped")
 WORDS(alert_state, [ALERT_PENDING] = "pending", [ALERT_FIRING] = "firing",
       [ALERT_ACKNOWLEDGED] = "acknowledged", [ALERT_RESOLVED] = "resolved",
