@@ -211,7 +211,7 @@ static void row_count(struct ingress_map *m, struct node *n, const struct event_
     n->recent = n->recent * decay_recent(m, row->weight_at, newest) +
                 (double)t->bytes * decay_recent(m, at, newest);
     row->weight_at = newest;
-    if (t->started_at > 0 && t->started_at < row->first_seen)
+    if (t->started_at < row->first_seen)
         row->first_seen = t->started_at;
     row->packets = sum_of(row->packets, t->packets);
     row->bytes = sum_of(row->bytes, t->bytes);
@@ -233,8 +233,7 @@ static void range_look(struct ingress_map *m, uint32_t range, const struct node 
 int ingress_map_tally(struct ingress_map *m, const char *pop, const struct event_tally *t,
                       struct ingress_row **out, bool *is_new)
 {
-    struct event_tally clean = *t;
-    clean.ended_at = t->ended_at > 0 ? t->ended_at : 0;
+    struct event_tally clean = tally_clean(t);
     uint32_t leaf, place = place_get(m, pop, &t->ingress);
     int err = ERR_FULL;
     struct cell *c =
