@@ -193,6 +193,13 @@ static int row_touched(struct fold *f, int err, struct ingress_row *row, bool is
     return err;
 }
 
+/* What is under test stays one row until the test has ended, or is lost: its verdict is for that.
+ */
+static void pin_test(struct fold *f, struct ingress_row *row)
+{
+    ingress_map_pin(f->map, row, PIN_TEST, row->state == STATE_TESTING);
+}
+
 struct lost {
     struct fold *f;
     const char *sensor;
@@ -201,8 +208,10 @@ struct lost {
 static void row_lost(void *arg, struct ingress_row *row)
 {
     const struct lost *lost = arg;
-    if (evidence_lost(row, lost->sensor))
-        ingress_map_changed(lost->f->map, row);
+    if (!evidence_lost(row, lost->sensor))
+        return;
+    pin_test(lost->f, row);
+    ingress_map_changed(lost->f->map, row);
 }
 
 /* Entries whose test will never end say again what they said before; looked for in the whole map,
@@ -257,6 +266,7 @@ static void weigh_started(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
     evidence_started(&t->f->evidence, row, t->sensor, &t->e->test_started);
+    pin_test(t->f, row);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -264,6 +274,7 @@ static void weigh_ended(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
     evidence_ended(&t->f->evidence, row, &t->e->test_ended);
+    pin_test(t->f, row);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -400,6 +411,7 @@ void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now)
 static void expect_again(void *arg, struct ingress_row *row)
 {
     const struct all *all = arg;
+    pin_test(all->f, row); /* pins are not in the database */
     fold_expect_row(all->f, row, all->now);
 }
 

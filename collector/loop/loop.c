@@ -454,8 +454,17 @@ static void send_orders(struct loop *l)
     char sensor[WIRE_NAME];
     struct wire_message m;
     int64_t now = l->wall();
-    while (orders_send(l->fold.orders, now, sensor, &m))
+    struct orders_stats stats;
+    while (orders_send(l->fold.orders, now, sensor, &m)) {
         receive_send(l->receive, sensor, &m);
+        counter_add(l->counters, COUNTER_orders_told, 1);
+    }
+    orders_stats(l->fold.orders, &stats);
+    counter_set(l->counters, COUNTER_orders_running, stats.running);
+    counter_set(l->counters, COUNTER_orders_proposed, stats.proposed);
+    if (stats.refused > l->orders_refused)
+        counter_add(l->counters, COUNTER_orders_no_room, stats.refused - l->orders_refused);
+    l->orders_refused = stats.refused; /* of this memory: a load begins at 0 */
 }
 
 static int commit(struct loop *l, struct note *note)
@@ -750,4 +759,11 @@ void loop_clear(struct loop *l)
 void loop_expect_changed(struct loop *l)
 {
     l->is_expect_new = true;
+}
+
+void loop_orders_changed(struct loop *l, const struct order_conf *conf)
+{
+    unsigned max = l->conf.order.max_orders; /* of memory that is there */
+    l->conf.order = *conf;
+    l->conf.order.max_orders = max;
 }

@@ -90,6 +90,8 @@ struct loop {
     int64_t clock_ahead; /* wall - mono, when the clocks were looked at last */
     bool is_clock_known;
 
+    uint64_t orders_refused; /* that were counted */
+
     /* of the turn that is under way */
     bool in_transaction;
     uint64_t taken, repeated, malformed, poisoned, announced;
@@ -122,3 +124,5 @@ void loop_turn(struct loop *l, int timeout_ms);
 
 /* The policy was read again: the next turn looks at every row. */
 void loop_expect_changed(struct loop *l);
+/* The same of orders: from the next tick on. orders.max stays. */
+void loop_orders_changed(struct loop *l, const struct order_conf *conf);
