@@ -199,6 +199,7 @@ static int load_once(struct collector *c, struct note *note)
                              .ingress = c->conf.ingress,
                              .evidence = c->conf.evidence,
                              .alert = c->conf.alert,
+                             .alert_keep_ns = c->conf.alert_keep_ns,
                              .order = c->conf.order};
     return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
                      note);

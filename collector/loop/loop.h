@@ -87,6 +87,7 @@ struct loop {
     bool is_away;    /* the last attempt to load failed, too */
     bool is_busy;    /* because another collector writes */
     int64_t ticked_at;
+    int64_t forgot_at;   /* old alerts */
     int64_t clock_ahead; /* wall - mono, when the clocks were looked at last */
     bool is_clock_known;
 
