@@ -9,21 +9,21 @@
 #include "collector/ingress/ingress.h"
 
 #define SPOOF_ENTRIES 16384
-#define SPOOF_LINKS 1024
-#define SPOOF_TOP 8
+#define SPOOF_LINKS   1024
+#define SPOOF_TOP     8
 
 struct spoof_link {
-  char pop[32];
-  struct ingress at;
-  double bytes; /* decayed; of the last spoof_sum() */
-  double rate;  /* the same per second, as if it came evenly */
-  uint32_t prefixes;
-  int64_t last_seen;
-  uint32_t top_count;
-  struct {
-    struct prefix prefix;
-    double bytes;
-  } top[SPOOF_TOP]; /* the largest, largest first */
+    char pop[32];
+    struct ingress at;
+    double bytes; /* decayed; of the last spoof_sum() */
+    double rate;  /* the same per second, as if it came evenly */
+    uint32_t prefixes;
+    int64_t last_seen;
+    uint32_t top_count;
+    struct {
+        struct prefix prefix;
+        double bytes;
+    } top[SPOOF_TOP]; /* the largest, largest first */
 };
 
 struct spoof;
