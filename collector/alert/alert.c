@@ -115,9 +115,8 @@ bool life_is_older(int64_t now, int64_t then, uint64_t by)
     return now > then && (uint64_t)now - (uint64_t)then > by;
 }
 
-/* Where to count from: a time before `since` was told by another clock, or
- * nobody listened from then on; one in the future was told by another clock,
- * too. */
+/* Where to count from: a time before `since` was told by another clock, or nobody listened from
+ * then on; one in the future was told by another clock, too. */
 static int64_t count_from(int64_t then, int64_t since, int64_t now)
 {
     return then > now || then < since ? since : then;
@@ -320,8 +319,7 @@ void alert_word(struct alert *a, uint64_t alert_id, enum alert_state said, const
         e->row.words = words;
         snprintf(e->row.acknowledged_by, sizeof e->row.acknowledged_by, "%.63s", by);
         word_of(e, said, true);
-        /* The database says that state already: what differs is to be written, and
-         * it is told. */
+        /* The database says that state already: what differs is to be written, and it is told. */
         e->is_new_state = e->is_new_state || said != e->row.state;
         e->row.state = said;
         life_touched(a, e, now);

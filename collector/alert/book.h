@@ -1,9 +1,9 @@
-/* Inside the alerts: where those without an end stand, and what is remembered
- * beside them. Not for others.
+/* Inside the alerts: where those without an end stand, and what is remembered beside them. Not for
+ * others.
  *
- * Entries are found by their subject (prefix, place, sensor): buckets lead to
- * chains through next, for entries come and go, and a chain forgets without
- * leaving tombstones. All kinds of one subject are in one chain. */
+ * Entries are found by their subject (prefix, place, sensor): buckets lead to chains through next,
+ * for entries come and go, and a chain forgets without leaving tombstones. All kinds of one subject
+ * are in one chain. */
 #pragma once
 
 #include "collector/alert/alert.h"
@@ -24,8 +24,7 @@ struct entry {
     uint64_t window;      /* maintenance that it is in; 0: none */
     bool is_routed;       /* routing speaks for it */
     bool has_fired;
-    bool needs_traffic; /* it fires only when traffic was seen for the hold-down,
-                           too */
+    bool needs_traffic; /* it fires only when traffic was seen for the hold-down, too */
     double told;        /* spoofing_source: rate that its text tells of */
     char tests[768];    /* JSON array: tests that prove it; "": none known */
     char moved[768];    /* ingress_moved, JSON object: from, to and when; "": not */
@@ -33,8 +32,7 @@ struct entry {
     bool is_used, is_changed, is_new_state, was_taken;
 };
 
-/* When matters ended last: a table of places, of which the one unused for
- * longest is given up. */
+/* When matters ended last: a table of places, of which the one unused for longest is given up. */
 #define FLAPS_KEPT 16
 struct flap {
     uint64_t matter; /* hash of the fingerprint; 0: free */
@@ -97,8 +95,7 @@ struct entry *book_find(const struct alert *a, uint64_t subject, enum alert_kind
 /* Is it about that place? */
 bool book_is_about(const struct entry *e, const struct prefix *prefix, const char *pop,
                    const struct ingress *at, const char *sensor);
-/* The first in the chain of a subject's bucket, and the next; NULL at the end.
- */
+/* The first in the chain of a subject's bucket, and the next; NULL at the end. */
 struct entry *book_first(const struct alert *a, uint64_t subject);
 struct entry *book_next(const struct alert *a, const struct entry *e);
 /* NULL: no room. */
@@ -108,8 +105,7 @@ struct entry *book_add(struct alert *a, const struct alert_row *row, enum alert_
 void book_end(struct alert *a, struct entry *e);
 void book_changed(struct alert *a, struct entry *e);
 
-/* flap.c: notes an end; how many there were within the window, this one
- * included. */
+/* flap.c: notes an end; how many there were within the window, this one included. */
 uint32_t flap_note(struct alert *a, const char *fingerprint, int64_t at);
 uint32_t flap_count(const struct alert *a, const char *fingerprint, int64_t now);
 
@@ -136,8 +132,7 @@ void life_gone(struct alert *a, struct entry *e, int64_t now, bool is_final);
 /* hear.c: the links' sums, once a tick. */
 void look_at_links(struct alert *a, int64_t now);
 
-/* describe.c: writes what a case says into the alert; true if it says something
- * else than before.
+/* describe.c: writes what a case says into the alert; true if it says something else than before.
  */
 struct described {
     const struct alert_case *c;

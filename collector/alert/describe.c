@@ -59,8 +59,7 @@ static bool is_of(const struct tested *t, const struct alert_row *row)
            ingress_equal(&t->at, &row->at);
 }
 
-/* The newest first, as many as fit. None there: what is known from before
- * stays. */
+/* The newest first, as many as fit. None there: what is known from before stays. */
 void describe_tests(const struct alert *a, struct entry *e)
 {
     char list[sizeof e->tests - 2], one[256];
@@ -164,8 +163,7 @@ static void entry_sentence(struct entry *e, const struct alert_case *c, char *ou
         return;
     case KIND_POLICY_VIOLATION:
         snprintf(out, size,
-                 "%s traffic from %s enters at %s, outside the cone of its peer "
-                 "AS%" PRIu32,
+                 "%s traffic from %s enters at %s, outside the cone of its peer AS%" PRIu32,
                  proof_word(c->row), prefix, place, c->answer->cone_as);
         return;
     case KIND_INGRESS_MOVED:
@@ -209,8 +207,7 @@ static void path_evidence(struct document *d, const struct alert_case *c, const 
     document_real(d, "coverage", t->coverage);
     document_time(d, "ended_at", t->ended_at);
     snprintf(out, size,
-             "The path of %s at %s is out of order: %.1f %% gaps, %.1f %% "
-             "reordered, %.1f %% "
+             "The path of %s at %s is out of order: %.1f %% gaps, %.1f %% reordered, %.1f %% "
              "duplicates",
              prefix_format(&t->prefix, prefix), place, 100 * (double)t->gaps / n,
              100 * (double)t->out_of_order / n, 100 * (double)t->duplicates / n);

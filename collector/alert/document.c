@@ -71,8 +71,7 @@ void document_raw(struct document *d, const char *key, const char *json)
         member(d, key, json, false);
 }
 
-/* Four digits: enough for a reader, and few enough that ageing alone rewrites
- * an alert seldom. */
+/* Four digits: enough for a reader, and few enough that ageing alone rewrites an alert seldom. */
 void document_real(struct document *d, const char *key, double value)
 {
     char text[32] = "null";

@@ -1,6 +1,5 @@
-/* A JSON object in a buffer of fixed size, always whole: a member that does not
- * fit is left out, and then the object says "cut": true. Evidence is written
- * with it. Pure. */
+/* A JSON object in a buffer of fixed size, always whole: a member that does not fit is left out,
+ * and then the object says "cut": true. Evidence is written with it. Pure. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,8 +30,8 @@ void document_raw(struct document *d, const char *key, const char *json);
 /* A place as an object; what is not said is left out. */
 void document_place(struct document *d, const char *key, const char *pop, const struct ingress *at);
 
-/* Copies the value of that member, an object or an array, of JSON that
- * PostgreSQL or document_… wrote;
+/* Copies the value of that member, an object or an array, of JSON that PostgreSQL or document_…
+ * wrote;
  * "" if there is none, or it is longer than size. */
 void document_find(const char *json, const char *key, char *out, size_t size);
 /* A member that is a whole number; 0 if there is none. */

@@ -1,6 +1,5 @@
-/* How often a matter ended lately. Of those that share a few places of the
- * table the one that ended longest ago is forgotten: then it may be told once
- * more than it should. */
+/* How often a matter ended lately. Of those that share a few places of the table the one that ended
+ * longest ago is forgotten: then it may be told once more than it should. */
 #include "collector/alert/book.h"
 
 #define FLAP_PLACES 8

@@ -15,8 +15,7 @@ static void subject_row(const struct ingress_row *row, struct alert_row *out)
     memcpy(out->pop, row->pop, sizeof out->pop);
 }
 
-/* What the map told of this place last, if it still matters: CHANGE_MOVED here,
- * or CHANGE_LEFT. */
+/* What the map told of this place last, if it still matters: CHANGE_MOVED here, or CHANGE_LEFT. */
 static bool was_told(const struct alert *a, const struct ingress_row *row, uint64_t subject,
                      enum ingress_change_kind what)
 {
@@ -24,16 +23,16 @@ static bool was_told(const struct alert *a, const struct ingress_row *row, uint6
     return m != NULL && m->change.kind == what;
 }
 
-/* The proof was there long before the condition: so it is the expectation that
- * changed. Routes are withdrawn when traffic leaves, and then its last packets
- * are no matter. */
-static bool is_old_news(const struct alert *a, const struct ingress_row *row, int64_t now)
+/* Traffic came long after the proof, and only now the condition holds: so it is the expectation
+ * that changed. Routes are withdrawn when traffic leaves, and then its last packets are no matter.
+ */
+static bool is_old_news(const struct alert *a, const struct ingress_row *row)
 {
-    return row->genuine_since != 0 && life_is_older(now, row->genuine_since, a->conf.hold_down_ns);
+    return row->genuine_since != 0 &&
+           life_is_older(row->last_seen, row->genuine_since, a->conf.hold_down_ns);
 }
 
-/* The alert of that kind about the row, raised if it is not there; brought up
- * to date. */
+/* The alert of that kind about the row, raised if it is not there; brought up to date. */
 static int row_stands(struct alert *a, const struct alert_case *c, enum alert_kind kind,
                       uint64_t subject, int64_t now)
 {
@@ -41,24 +40,24 @@ static int row_stands(struct alert *a, const struct alert_case *c, enum alert_ki
     subject_row(c->row, &like);
     struct entry *e = book_find(a, subject, kind, &like);
     if (e == NULL) {
-        /* Old evidence about a place where nothing comes in any more raises
-         * nothing; so what silence has resolved is not raised again by looking at
-         * it. Nor does the last traffic at a place that the bulk has just left. */
+        /* Old evidence about a place where nothing comes in any more raises nothing; so what
+         * silence has resolved is not raised again by looking at it. Nor does the last traffic at a
+         * place that the bulk has just left. */
         if (life_is_older(now, c->row->last_seen, a->conf.resolve_after_ns) ||
             was_told(a, c->row, subject, CHANGE_LEFT))
             return 0;
         e = life_raise(a, kind, &like, subject, now);
         if (e == NULL)
             return ERR_FULL;
-        e->needs_traffic = is_old_news(a, c->row, now);
+        e->needs_traffic = is_old_news(a, c->row);
     }
     e->last_seen = c->row->last_seen;
     const struct move *m =
         kind == KIND_INGRESS_MOVED ? move_find(a, subject, &like.prefix, like.pop, &like.at) : NULL;
     if (m != NULL && !m->is_loaded)
         move_text(m, e->moved, sizeof e->moved);
-    /* A leak and a hijack may have valid origins and paths, and a move may be as
-     * BGP says: those are told. */
+    /* A leak and a hijack may have valid origins and paths, and a move may be as BGP says: those
+     * are told. */
     e->is_routed = kind == KIND_INGRESS_UNEXPECTED && alert_is_routed(&a->conf.rules, c->row);
     describe_tests(a, e);
     if (describe(a, e, &(struct described){.c = c}))
@@ -105,8 +104,8 @@ int alert_row_changed(struct alert *a, const struct ingress_row *row,
     return raised < 0 ? raised : err;
 }
 
-/* The bulk left `from`: what moved there before moved on, or back; and what was
- * about to be told of that place is no matter any more. */
+/* The bulk left `from`: what moved there before moved on, or back; and what was about to be told of
+ * that place is no matter any more. */
 static void moved_on(struct alert *a, const struct ingress_change *change, int64_t now)
 {
     struct alert_row like = {.prefix = change->prefix, .at = change->from.at};
@@ -131,8 +130,7 @@ static void appeared(struct alert *a, const struct ingress_change *change)
         move_drop(m);
 }
 
-/* Where the prefix comes home to is no new place: `to` is where it moved away
- * from. */
+/* Where the prefix comes home to is no new place: `to` is where it moved away from. */
 static bool is_back(const struct alert *a, const struct ingress_change *change)
 {
     uint64_t from = book_subject(a, &change->prefix, change->from.pop, &change->from.at, "");
@@ -175,8 +173,7 @@ void alert_test_ended(struct alert *a, const char *pop, const struct event_test_
 
 /* ---- passive tests, links, sensors ---- */
 
-/* One subject whose condition was looked at. *out: its alert, if it has one
- * now. */
+/* One subject whose condition was looked at. *out: its alert, if it has one now. */
 static int look(struct alert *a, enum alert_kind kind, const struct alert_row *like,
                 enum alert_says says, int64_t now, struct entry **out)
 {
@@ -248,8 +245,7 @@ int alert_gap(struct alert *a, const struct alert_gap *gap, int64_t now)
     return err;
 }
 
-/* Its text is written again when it is some percent off, not with every byte.
- */
+/* Its text is written again when it is some percent off, not with every byte. */
 #define LINK_OFF 0.2
 
 static void look_at_link(struct alert *a, const struct spoof_link *l, int64_t now)

@@ -17,9 +17,8 @@ bool alert_is_routed(const struct alert_rules *rules, const struct ingress_row *
            (row->bgp == BGP_BEST || row->bgp == BGP_ALTERNATIVE);
 }
 
-/* Is what enters here genuine, at least in part? A test that runs says nothing
- * yet. What is proven spoofed, or not proven, never raises a routing alert:
- * that is the point. */
+/* Is what enters here genuine, at least in part? A test that runs says nothing yet. What is proven
+ * spoofed, or not proven, never raises a routing alert: that is the point. */
 static enum alert_says is_genuine(const struct ingress_row *row)
 {
     if (row->state == STATE_TESTING)
@@ -32,10 +31,9 @@ static enum alert_says genuine_and(const struct alert_case *c, bool condition)
     return condition ? is_genuine(c->row) : SAYS_NO;
 }
 
-/* Genuine at a link whose peer has no valid path for it, or of an origin that
- * RPKI calls invalid, and nobody said that it may. Where the operator knows the
- * peer's cone, "no path" is his matter (policy_violation): he knows more of
- * that peer than a table of routes does. */
+/* Genuine at a link whose peer has no valid path for it, or of an origin that RPKI calls invalid,
+ * and nobody said that it may. Where the operator knows the peer's cone, "no path" is his matter
+ * (policy_violation): he knows more of that peer than a table of routes does. */
 static enum alert_says hijack_condition(const struct alert_case *c)
 {
     bool is_outside = c->answer != NULL && c->answer->outside_cone;
@@ -65,8 +63,8 @@ static const char *by_proof(const struct alert_case *c)
     return c->row->state == STATE_GENUINE ? "critical" : "warning";
 }
 
-/* Many networks send over links where they do not announce: with a valid origin
- * it is likelier that than a hijack. */
+/* Many networks send over links where they do not announce: with a valid origin it is likelier
+ * that than a hijack. */
 static const char *hijack_severity(const struct alert_case *c)
 {
     return c->row->rpki == RPKI_VALID ? "warning" : by_proof(c);
@@ -85,8 +83,8 @@ static double by_posterior(const struct alert_case *c)
 
 /* ---- of a passive test's sums ---- */
 
-/* How sure it is that the share behind n segments is more than the ordinary
- * one: the normal approximation of a binomial. */
+/* How sure it is that the share behind n segments is more than the ordinary one: the normal
+ * approximation of a binomial. */
 static double surely_more(uint64_t hits, uint64_t n, double ordinary)
 {
     if (n == 0 || (double)hits <= ordinary * (double)n)
@@ -118,8 +116,7 @@ static enum alert_says path_condition(const struct alert_case *c)
 
 /* ---- of a link ---- */
 
-/* Lets go at half of what it takes to grip, so that it does not flap around its
- * threshold. */
+/* Lets go at half of what it takes to grip, so that it does not flap around its threshold. */
 static enum alert_says spoofing_condition(const struct alert_case *c)
 {
     double enough = (double)c->rules->spoofing_rate * (c->is_alerted ? 0.5 : 1);
@@ -135,8 +132,7 @@ static enum alert_says silent_condition(const struct alert_case *c)
     return c->is_silent ? SAYS_YES : SAYS_NO;
 }
 
-/* What is lost stays lost: a gap has no condition that goes away, it ends by
- * itself. */
+/* What is lost stays lost: a gap has no condition that goes away, it ends by itself. */
 static enum alert_says gap_condition(const struct alert_case *c)
 {
     return c->has_gap ? SAYS_YES : SAYS_NOTHING;

@@ -1,15 +1,13 @@
-/* The rules: what makes an alert, of which kind, how severe and how sure; one
- * row per kind in rule.c. Pure, and without memory: what a rule sees is its
- * argument, so that stored rows can be judged again under another policy
- * (penstockctl explain --what-if). */
+/* The rules: what makes an alert, of which kind, how severe and how sure; one row per kind in
+ * rule.c. Pure, and without memory: what a rule sees is its argument, so that stored rows can be
+ * judged again under another policy (penstockctl explain --what-if). */
 #pragma once
 
 #include <stdbool.h>
 
 #include "collector/ingress/ingress.h"
 
-/* Kinds that tell of a map entry come first, the most specific one before all
- * others. */
+/* Kinds that tell of a map entry come first, the most specific one before all others. */
 enum alert_kind {
     KIND_HIJACK_SUSPECTED,
     KIND_POLICY_VIOLATION,
@@ -35,11 +33,9 @@ struct alert_kind_conf {
 struct alert_rules {
     struct alert_kind_conf kinds[KIND_COUNT];
     bool is_routing_heard;      /* RPKI-valid and expected by BGP suppresses */
-    uint64_t spoofing_rate;     /* spoofing_source: proven-spoofed bytes per second;
-                                   0: never */
+    uint64_t spoofing_rate;     /* spoofing_source: proven-spoofed bytes per second; 0: never */
     unsigned spoofing_prefixes; /* of at least so many prefixes */
-    /* path_anomaly: of a passive test's segments, at least path_segments (0:
-     * never) */
+    /* path_anomaly: of a passive test's segments, at least path_segments (0: never) */
     uint64_t path_segments;
     double path_gaps, path_out_of_order, path_duplicates; /* ordinary shares, at most; [0, 1] */
 };
@@ -48,8 +44,7 @@ struct alert_rules {
 struct alert_answer {
     bool outside_cone;         /* the peer sends what lies outside its cone */
     uint32_t cone_as;          /* then: whose */
-    const char *expected_json; /* places that are expected instead, a JSON array;
-                                  may be NULL */
+    const char *expected_json; /* places that are expected instead, a JSON array; may be NULL */
 };
 
 /* A link, and what it delivers that is proven spoofed. */
@@ -64,8 +59,7 @@ struct alert_case {
     const struct ingress_row *row;
     const struct alert_answer *answer; /* may be NULL */
     bool is_moved_to;                  /* the prefix's bulk moved to this row's place lately */
-    bool is_alerted;                   /* it stands already: some rules let go later than they grip
-                                        */
+    bool is_alerted; /* it stands already: some rules let go later than they grip */
     const struct event_passive_total *total;
     const struct alert_link *link;
     bool is_silent, has_gap; /* of a sensor */
@@ -73,8 +67,7 @@ struct alert_case {
 
 enum alert_says { SAYS_NO, SAYS_YES, SAYS_NOTHING }; /* nothing: the condition may hold or not */
 
-/* What an alert of that kind is about, and how it ends besides by its
- * condition. */
+/* What an alert of that kind is about, and how it ends besides by its condition. */
 enum alert_end {
     END_SILENCE, /* nothing was seen for resolve_after */
     END_ITSELF,  /* some time after it was seen last */
@@ -87,8 +80,7 @@ struct alert_rule {
     enum alert_says (*condition)(const struct alert_case *c);
     const char *(*severity)(const struct alert_case *c);
     double (*confidence)(const struct alert_case *c);
-    bool is_held_down; /* else it fires at once, unless the operator gives it a
-                          hold-down */
+    bool is_held_down; /* else it fires at once, unless the operator gives it a hold-down */
     enum alert_end end;
     const char *sentence; /* what it says */
 };
@@ -97,16 +89,13 @@ extern const struct alert_rule alert_rules[KIND_COUNT];
 /* KIND_NONE: no such kind. */
 enum alert_kind alert_kind_of(const char *word);
 
-/* The kind that this entry is an alert of, or KIND_NONE. is_moved: as
- * alert_case.is_moved_to. *nothing_said (may be NULL): bits 1 << kind whose
- * rule can say neither yes nor no. */
+/* The kind that this entry is an alert of, or KIND_NONE. is_moved: as alert_case.is_moved_to.
+ * *nothing_said (may be NULL): bits 1 << kind whose rule can say neither yes nor no. */
 enum alert_kind alert_judge(const struct alert_rules *rules, const struct ingress_row *row,
                             const struct alert_answer *answer, bool is_moved,
                             unsigned *nothing_said);
 
-/* Whether routing speaks for this entry: RPKI-valid, and by BGP expected from
- * this peer. */
+/* Whether routing speaks for this entry: RPKI-valid, and by BGP expected from this peer. */
 bool alert_is_routed(const struct alert_rules *rules, const struct ingress_row *row);
-/* Whether people (or the map's own past) said that this entry is as it should
- * be. */
+/* Whether people (or the map's own past) said that this entry is as it should be. */
 bool alert_is_allowed(const struct ingress_row *row);

@@ -168,8 +168,7 @@ void spoof_sum(struct spoof *s, uint64_t half_life_ns, int64_t now)
             l->last_seen = c->last_seen;
         rank(l, &c->prefix, bytes);
     }
-    /* What comes evenly with a rate r weighs r * half_life / ln 2 in the long
-     * run. */
+    /* What comes evenly with a rate r weighs r * half_life / ln 2 in the long run. */
     double span = half_life_ns == 0 ? 3600 : (double)half_life_ns / 1e9 / log(2);
     for (uint32_t i = 0; i < s->link_count; i++)
         s->links[i].rate = s->links[i].bytes / span;

@@ -1,6 +1,5 @@
-/* How much proven-spoofed traffic each link delivers: accounts of entries whose
- * state is spoofed, by link. Bounded, pure. Weights decay as the map's do, also
- * while nothing comes. Not for others.
+/* How much proven-spoofed traffic each link delivers: accounts of entries whose state is spoofed,
+ * by link. Bounded, pure. Weights decay as the map's do, also while nothing comes. Not for others.
  */
 #pragma once
 
@@ -31,8 +30,7 @@ struct spoof;
 struct spoof *spoof_new(uint64_t seed); /* NULL: no memory */
 void spoof_free(struct spoof *s);
 
-/* A row changed, or is gone. 0, or ERR_FULL when it is spoofed and there is no
- * room for it. */
+/* A row changed, or is gone. 0, or ERR_FULL when it is spoofed and there is no room for it. */
 int spoof_note(struct spoof *s, const struct ingress_row *row);
 
 /* Sums up at now, for every link that ever had an entry. */
