@@ -20,11 +20,14 @@ struct collector_conf {
     struct ingress_conf ingress;
     struct evidence_conf evidence;
     struct alert_conf alert;
+    uint64_t alert_keep_ns; /* alerts that ended are kept for so long */
     struct order_conf order;
     size_t feed_count;
     struct feed_conf feeds[FEEDS_MAX];
     char policy_file[256]; /* "": no policy */
     struct tables_conf tables;
+    uint64_t learn_after_ns; /* 0: nothing is learned */
+    unsigned max_learned;
     char http_listen[128]; /* "": none */
     enum log_level log_level;
 };

@@ -1,13 +1,13 @@
 #include "collector/loop/fold.h"
 #include "collector/loop/fold_evidence.h"
+#include "collector/loop/fold_expect.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define VLAN_MAX    4095
-#define AS_MAX      UINT32_MAX
-#define EXPECT_TEXT sizeof(((struct alert_row *)0)->expected)
+#define VLAN_MAX 4095
+#define AS_MAX   UINT32_MAX
 
 static int load_sensor(void *arg, const struct sensor_row *row)
 {
@@ -27,15 +27,8 @@ static int load_ingress(void *arg, const struct ingress_row *row)
     return ingress_map_load(f->map, row);
 }
 
-static int load_alert(void *arg, const struct alert_row *row)
+static int load_all(struct fold *f, struct store *store, int64_t now, struct note *note)
 {
-    struct fold *f = arg;
-    return alert_load(f->alert, row);
-}
-
-static int load_all(struct fold *f, struct store *store, struct note *note)
-{
-    uint64_t next_id = 1;
     int err = store_load_begin(store, note);
     if (err == 0)
         err = store_load_sensors(store, load_sensor, f, note);
@@ -49,12 +42,11 @@ static int load_all(struct fold *f, struct store *store, struct note *note)
         return note_set(note, ERR_CONF,
                         "map.max_rows: the database has more rows than that; make it larger");
     if (err == 0)
-        err = store_load_alerts(store, load_alert, f, &next_id, note);
-    if (err == ERR_FULL)
-        return note_set(note, ERR_CONF,
-                        "alerts.max: the database has more open alerts than that; make it larger");
+        err = fold_load_alerts(f, store, note);
     if (err == 0)
-        alert_next_id(f->alert, next_id);
+        err = fold_alert_words(f, store, now, note);
+    if (err == 0)
+        err = fold_expect_load(f, store, note);
     return err;
 }
 
@@ -80,7 +72,7 @@ void fold_clock_jumped(struct fold *f, int64_t now)
 
 struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
 {
-    struct expect all = *f->expect;
+    struct expect all = fold_expect(f);
     return expect_judge(&all, row);
 }
 
@@ -110,7 +102,7 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     if (err < 0)
         note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
     else
-        err = load_all(f, store, note);
+        err = load_all(f, store, now, note);
     if (err == 0)
         err = fold_load_orders(f, &conf->order, store, note);
     if (err < 0) {
@@ -119,6 +111,7 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     }
     listens(f, now, false);
     fold_expect_all(f, now);
+    fold_sensors_all(f, now);
     return 0;
 }
 
@@ -127,6 +120,8 @@ void fold_clear(struct fold *f)
     roster_free(f->roster);
     ingress_map_free(f->map);
     alert_free(f->alert);
+    expect_list_clear(&f->entries);
+    expect_list_clear(&f->learned);
     orders_free(f->orders);
     *f = (struct fold){0};
 }
@@ -188,6 +183,13 @@ static int row_touched(struct fold *f, int err, struct ingress_row *row, bool is
     return err;
 }
 
+/* What is under test stays one row until the test has ended, or is lost: its verdict is for that.
+ */
+static void pin_test(struct fold *f, struct ingress_row *row)
+{
+    ingress_map_pin(f->map, row, PIN_TEST, row->state == STATE_TESTING);
+}
+
 struct lost {
     struct fold *f;
     const char *sensor;
@@ -196,8 +198,10 @@ struct lost {
 static void row_lost(void *arg, struct ingress_row *row)
 {
     const struct lost *lost = arg;
-    if (evidence_lost(row, lost->sensor))
-        ingress_map_changed(lost->f->map, row);
+    if (!evidence_lost(row, lost->sensor))
+        return;
+    pin_test(lost->f, row);
+    ingress_map_changed(lost->f->map, row);
 }
 
 /* Entries whose test will never end say again what they said before; looked for in the whole map,
@@ -237,6 +241,7 @@ void fold_tick(struct fold *f, int64_t now)
     tests_lost(f);
     ingress_map_tick(f->map, now);
     fold_evidence_tick(f, now);
+    fold_expect_tick(f, now);
     alert_tick(f->alert, now);
     orders_tick(f->orders, now);
 }
@@ -251,6 +256,7 @@ static void weigh_started(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
     evidence_started(&t->f->evidence, row, t->sensor, &t->e->test_started);
+    pin_test(t->f, row);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -258,6 +264,7 @@ static void weigh_ended(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
     evidence_ended(&t->f->evidence, row, &t->e->test_ended);
+    pin_test(t->f, row);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -331,14 +338,18 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     struct ingress_row *row = NULL;
     bool is_new = false;
     int err;
+    fold_alert_event(f, pop, e, now);
     if (is_passive(e))
         return 0;
     switch (e->type) {
-    case EVENT_tally:
+    case EVENT_tally: {
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
-        if (err == 0)
+        bool is_there = err == 0;
+        err = row_touched(f, err, row, is_new); /* first: an order says whether it is expected */
+        if (is_there)
             orders_seen(f->orders, sensor, row, &e->tally, now);
-        return row_touched(f, err, row, is_new);
+        return err;
+    }
     case EVENT_test_started:
         return fold_test(f, sensor, pop, e, &e->test_started.prefix, &e->test_started.ingress,
                          e->test_started.started_at, weigh_started);
@@ -366,26 +377,23 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     return fold_map(f, sensor, &back, now);
 }
 
-void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)
-{
-    char text[EXPECT_TEXT], *expected = NULL;
-    if (row->expected == EXPECTED_NO)
-        expected = expect_json(f->expect, &row->prefix, text, sizeof text);
-    if (alert_row_changed(f->alert, row, expected, now) == ERR_FULL)
-        f->alerts_refused++;
-}
-
 struct all {
     struct fold *f;
     int64_t now;
 };
 
+void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now)
+{
+    if (expect_row(f, row))
+        ingress_map_changed(f->map, row);
+    fold_row(f, row, now);
+}
+
 static void expect_again(void *arg, struct ingress_row *row)
 {
     const struct all *all = arg;
-    if (expect_row(all->f, row))
-        ingress_map_changed(all->f->map, row);
-    fold_row(all->f, row, all->now);
+    pin_test(all->f, row); /* pins are not in the database */
+    fold_expect_row(all->f, row, all->now);
 }
 
 void fold_expect_all(struct fold *f, int64_t now)
