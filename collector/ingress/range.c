@@ -468,17 +468,17 @@ static bool is_plain(const struct ingress_map *m, const struct range *r)
     return true;
 }
 
-/* The range that gathers what trickles there; NONE: that prefix is taken, or there is no room. */
-static uint32_t gathering(struct ingress_map *m, const struct range *r)
+/* The range that gathers leaves of that length; NONE: its prefix is taken, or there is no room. */
+static uint32_t gathering(struct ingress_map *m, const struct prefix *leaf, uint32_t rows)
 {
-    struct prefix p = gather_prefix(&r->prefix);
+    struct prefix p = gather_prefix(leaf);
     uint32_t into = range_find(m, &p);
-    if (into == NONE && has_room(m, r->rows) && range_make(m, &p, &into) == 0) {
+    if (into == NONE && has_room(m, rows) && range_make(m, &p, &into) == 0) {
         m->ranges[into].is_joined = m->ranges[into].is_gathered = true;
-        m->ranges[into].leaf_length = r->prefix.length;
+        m->ranges[into].leaf_length = leaf->length;
     }
     if (into == NONE || !m->ranges[into].is_gathered ||
-        m->ranges[into].leaf_length != r->prefix.length || !has_room(m, r->rows))
+        m->ranges[into].leaf_length != leaf->length || !has_room(m, rows))
         return NONE;
     return into;
 }
@@ -493,7 +493,7 @@ static bool gather(struct ingress_map *m, uint32_t range)
     uint32_t leaf = r->leaf, above = joined_above(m, &r->prefix, r->prefix.length);
     if (above != NONE && !m->ranges[above].is_gathered)
         return false;
-    uint32_t into = gathering(m, r);
+    uint32_t into = gathering(m, &r->prefix, r->rows);
     if (into == NONE)
         return false;
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next)
@@ -633,6 +633,8 @@ int range_for_leaf(struct ingress_map *m, const struct prefix *p, uint32_t *rang
     if (*range != NONE)
         return 0;
     uint32_t r = joined_above(m, p, p->length);
+    if (is_crowded(m) && p->length > 0 && r == NONE) /* before it costs a row of its own */
+        r = gathering(m, p, 1);
     if (r != NONE && is_home(m, &m->ranges[r])) {
         *range = r;
         return 0;
