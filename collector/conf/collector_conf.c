@@ -103,7 +103,7 @@ static const struct conf_row rows[] = {
      .help = "A place where a prefix has been genuine for so long, while nobody said that it is not expected there, is expected from then on. 0s: nothing is learned."},
     {"policy.max_learned", CONF_UNSIGNED, AT(conf.max_learned), .value = "100000", .min = 1, .max = 10000000, .unit = "places",
      .help = "Most places that are learned."},
-    {"policy.rib", CONF_TEXT, AT(conf.tables.rib.path), .example = "/var/lib/bird/rib.mrt",
+    {"policy.rib", CONF_TEXT, AT(conf.tables.rib.path),
      .help = "Routing table to expect by: MRT (TABLE_DUMP_V2, BGP4MP; plain, .gz, .bz2), read through bgpdump, or a text file of bgpdump -m. Read again when it changes; \"\" for none."},
     {"policy.own_as", CONF_UNSIGNED, AT(conf.tables.rib.own_as), .value = "0", .min = 0, .max = 4294967295.0,
      .help = "Our own AS number: left out where an AS path begins with it; 0 if no path does."},
@@ -111,7 +111,7 @@ static const struct conf_row rows[] = {
      .help = "Most paths of policy.rib, 32 bytes each while it is read; with more it is refused."},
     {"policy.read_timeout", CONF_DURATION, AT(conf.tables.rib.timeout_ns), .value = "5m", .min = SECONDS(1), .max = SECONDS(86400),
      .help = "Longest that reading policy.rib may take."},
-    {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps), .example = "/var/db/rpki-client/json",
+    {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps),
      .help = "Validated ROA payloads, as rpki-client, Routinator or StayRTR write them (JSON or CSV). Read again when it changes, and every hour; \"\" for none."},
 
 #include "collector/conf/alerts_rows.def"
