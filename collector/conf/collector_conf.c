@@ -57,9 +57,9 @@ static const struct conf_row rows[] = {
     {"map.forget_after", CONF_DURATION, AT(conf.ingress.forget_after_ns), .value = "30d", .min = 0, .max = SECONDS(3650 * 86400.0),
      .help = "What was not seen at an ingress point for so long leaves the map; 0: never."},
     {"map.trickle", CONF_SIZE, AT(conf.ingress.trickle), .value = "64KiB", .min = 1, .max = 1e12, .unit = "bytes",
-     .help = "Traffic, decayed by map.half_life, that is too little to say where a prefix enters; a sixteenth of it is too little for a move."},
+     .help = "Traffic, decayed by map.half_life, that is too little to say where a prefix enters; a move, and a row of its own in a crowd, take a quarter of it."},
     {"map.crowd", CONF_UNSIGNED, AT(conf.ingress.crowd), .value = "0", .min = 0, .max = 100000000, .unit = "rows",
-     .help = "With more rows than that, what only trickles and nobody knows is gathered in rows of a /8 or /12; 0: half of map.max_rows."},
+     .help = "With more rows than that, lone prefixes that only trickle and that nobody knows are gathered in rows of 0.0.0.0/0 and ::/0; 0: half of map.max_rows."},
 
     {"evidence.half_life", CONF_DURATION, AT(conf.evidence.half_life_ns), .value = "24h", .min = SECONDS(1), .max = SECONDS(365 * 86400),
      .help = "Age at which a test counts half. So long, too, a conclusive test stands against an inconclusive newer one; what weighs less than one withheld segment is forgotten (docs/ingress.md)."},
