@@ -7,7 +7,12 @@
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
 
-/* A candidate that no tally told of for so long has no traffic: six intervals of a usual sensor. */
+/* A candidate that no tally told of for so long has no traffic: six intervals of a usual sensor,
+ * and three of one that tallies more rarely. */
+#define LITTLE                                                                        \
+    10 /* of min_rate a tenth is too little to be remembered even for people's orders \
+        */
+#define DAY_NS (86400 * (int64_t)NS_PER_S)
 #define FADES \
     .95 /* per tally: so that another leaf, or silence, may take the busiest one's place */
 #define FRESH_NS (60 * (int64_t)NS_PER_S)
@@ -44,7 +49,7 @@ static bool is_same(const struct candidate *a, const struct candidate *b)
 
 static bool is_fresh(const struct candidate *c, int64_t now)
 {
-    return c->seen_at != 0 && now - c->seen_at < FRESH_NS;
+    return c->seen_at != 0 && now < c->fresh_until;
 }
 
 static struct candidate *slot_of(struct orders *o, const struct candidate *of, int64_t now)
@@ -79,6 +84,12 @@ static bool is_wanted(const struct order_conf *conf, const struct ingress_row *r
     }
 }
 
+static int64_t fresh_for(const struct event_tally *t)
+{
+    int64_t span = t->ended_at - t->started_at;
+    return 3 * span > FRESH_NS && span < DAY_NS ? 3 * span : FRESH_NS;
+}
+
 void candidate_add(struct orders *o, const char *sensor, const struct ingress_row *row,
                    const struct event_tally *t, int64_t now)
 {
@@ -87,7 +98,10 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
                             .leaf = t->prefix,
                             .rate = (double)t->packets / (span > 0.1 ? span : 0.1),
                             .expected = row->expected,
-                            .seen_at = now};
+                            .seen_at = now,
+                            .fresh_until = now + fresh_for(t)};
+    if (new.rate < o->conf->min_rate / LITTLE)
+        return;
     new.is_wanted = new.rate >= o->conf->min_rate &&is_wanted(o->conf, row, now);
     new.leaf_rate = new.rate;
     new.place = place_of(&row->at);
@@ -95,6 +109,7 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
     memcpy(new.pop, row->pop, sizeof new.pop);
     struct candidate *c = slot_of(o, &new, now);
     bool is_known = is_same(c, &new) && is_fresh(c, now);
+    new.rests_until = is_known ? c->rests_until : 0;
     if (!is_known && is_fresh(c, now) && score(&new) <= score(c))
         return;
     if (is_known && c->leaf_rate > new.rate) { /* a busier leaf of the same row */
@@ -111,13 +126,13 @@ struct prefix candidate_prefix(const struct order_conf *conf, const struct candi
     return c->prefix.length >= least ? c->prefix : c->leaf;
 }
 
-unsigned candidates_best(struct orders *o, const struct candidate **out, unsigned max, int64_t now)
+unsigned candidates_best(struct orders *o, struct candidate **out, unsigned max, int64_t now)
 {
     unsigned n = 0;
     for (unsigned b = 0; b < CANDIDATE_BUCKETS; b++)
         for (unsigned w = 0; w < CANDIDATE_WAYS; w++) {
-            const struct candidate *c = &o->candidates[b][w];
-            if (!is_fresh(c, now) || !c->is_wanted)
+            struct candidate *c = &o->candidates[b][w];
+            if (!is_fresh(c, now) || !c->is_wanted || now < c->rests_until)
                 continue;
             unsigned at = n < max ? n : max - 1;
             if (n >= max && score(c) <= score(out[at]))
