@@ -191,7 +191,8 @@ static int load_once(struct collector *c, struct note *note)
                              .ingress = c->conf.ingress,
                              .evidence = c->conf.evidence,
                              .alert = c->conf.alert,
-                             .order = c->conf.order};
+                             .order = c->conf.order,
+                             .keep = c->conf.keep};
     return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
                      note);
 }

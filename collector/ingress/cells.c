@@ -142,8 +142,9 @@ void cell_count(const struct ingress_map *m, struct cell *c, const struct event_
     c->recent = (float)(c->recent * decay_recent(m, c->last_seen, newest) +
                         (double)t->bytes * decay_recent(m, at, newest));
     c->last_seen = newest;
-    if (t->started_at > 0 && t->started_at < c->first_seen)
-        c->first_seen = t->started_at;
+    /* the same in whatever order they come: a load reads them in another one */
+    int64_t first = t->started_at > 0 && t->started_at < at ? t->started_at : at;
+    c->first_seen = first < c->first_seen ? first : c->first_seen;
     c->packets = sum_of(c->packets, t->packets);
     c->bytes = sum_of(c->bytes, t->bytes);
 }

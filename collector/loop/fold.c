@@ -32,7 +32,8 @@ static int load_alert(void *arg, const struct alert_row *row)
     return alert_load(f->alert, row);
 }
 
-static int load_all(struct fold *f, struct store *store, struct note *note)
+static int load_all(struct fold *f, const struct fold_conf *conf, struct store *store, int64_t now,
+                    struct note *note)
 {
     uint64_t next_id = 1;
     int err = store_load_begin(store, note);
@@ -42,11 +43,11 @@ static int load_all(struct fold *f, struct store *store, struct note *note)
         err = store_load_epochs(store, load_epoch, f, note);
     if (err == 0)
         err = store_load_ingress(store, load_ingress, f, note);
-    if (err == 0)
-        err = ingress_map_load_end(f->map);
     if (err == ERR_FULL)
         return note_set(note, ERR_CONF,
                         "map.max_rows: the database has more rows than that; make it larger");
+    if (err == 0)
+        err = cells_load(&f->cells, f->map, store, conf->ingress.seed, now, note);
     if (err == 0)
         err = store_load_alerts(store, load_alert, f, &next_id, note);
     if (err == ERR_FULL)
@@ -109,7 +110,7 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     if (err < 0)
         note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
     else
-        err = load_all(f, store, note);
+        err = load_all(f, conf, store, now, note);
     if (err == 0)
         err = fold_load_orders(f, &conf->order, store, note);
     if (err < 0) {
@@ -329,6 +330,7 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
         return 0;
     switch (e->type) {
     case EVENT_tally:
+        cells_tally(&f->cells);
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
         if (err == 0)
             orders_seen(f->orders, sensor, row, &e->tally, now);

@@ -6,6 +6,7 @@
 #include "collector/evidence/evidence.h"
 #include "collector/expect/expect.h"
 #include "collector/ingress/ingress.h"
+#include "collector/loop/cells.h"
 #include "collector/order/order.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
@@ -16,6 +17,7 @@ struct fold_conf {
     struct evidence_conf evidence;
     struct alert_conf alert;
     struct order_conf order;
+    struct store_keep keep; /* how long events stay in the database */
 };
 
 struct fold {
@@ -23,6 +25,7 @@ struct fold {
     const struct expect *expect; /* borrowed */
     struct roster *roster;
     struct ingress_map *map;
+    struct cells cells; /* how the map's counters get to the database */
     struct alert *alert;
     struct orders *orders;
     /* no room: not in the map, no alert, no such sensor */

@@ -12,6 +12,8 @@
 _Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have room in doubt");
 
 #define TICK_NS ((int64_t)NS_PER_S)
+/* How often it is looked for months that are too old. */
+#define MONTHS_NS ((int64_t)(3600 * NS_PER_S))
 /* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
 #define GAPS_LOGGED 4
 
@@ -397,12 +399,35 @@ static int put_map(struct loop *l, int64_t now, struct note *note)
     struct ingress_row row;
     int err = 0;
     while (err == 0 && ingress_map_take(l->fold.map, &row)) {
-        fold_row(&l->fold, &row, now);
+        if (!row.is_gone)
+            fold_row(&l->fold, &row, now);
         err = transaction(l, note);
         if (err == 0)
-            err = store_put_ingress(l->store, &row, note);
+            err = row.is_gone ? store_drop_ingress(l->store, &row, note)
+                              : store_put_ingress(l->store, &row, note);
     }
     return err;
+}
+
+static int put_history(struct loop *l, struct note *note)
+{
+    struct ingress_change change;
+    int err = 0;
+    while (err == 0 && ingress_map_take_change(l->fold.map, &change)) {
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_change(l->store, &change, note);
+    }
+    return err;
+}
+
+/* After all that this transaction folds: the counters are as of it. */
+static int put_cells(struct loop *l, int64_t now, struct note *note)
+{
+    if (l->doubt != NULL || !cells_want(&l->fold.cells, l->fold.map, now))
+        return 0;
+    int err = transaction(l, note);
+    return err == 0 ? cells_write(&l->fold.cells, l->fold.map, l->store, now, note) : err;
 }
 
 static int put_alerts(struct loop *l, struct note *note)
@@ -531,7 +556,11 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     if (err == 0)
         err = put_alerts(l, note);
     if (err == 0)
+        err = put_history(l, note);
+    if (err == 0)
         err = put_orders(l, note);
+    if (err == 0)
+        err = put_cells(l, l->wall(), note);
     return err == 0 ? commit(l, note) : err;
 }
 
@@ -674,6 +703,24 @@ static void recover(struct loop *l)
     tell_all(l, WIRE_AGAIN, "the collector begins anew");
 }
 
+/* Between transactions: months that are too old go, one of each table at a time. That it did not
+ * work is no reason to read the database again. */
+static void forget_months(struct loop *l)
+{
+    int64_t now = l->wall();
+    struct note note = {0};
+    char reason[sizeof note.text];
+    unsigned dropped = 0;
+    if (now >= l->months_looked_at && now < l->months_looked_at + l->months_wait)
+        return;
+    int err = store_forget(l->store, &l->conf.keep, now, &dropped, &note);
+    if (err < 0)
+        log_warn("event=retention_failed reason=\"%s\"",
+                 log_quotable(note.text, reason, sizeof reason));
+    l->months_looked_at = now;
+    l->months_wait = dropped > 0 ? TICK_NS : MONTHS_NS;
+}
+
 void loop_turn(struct loop *l, int timeout_ms)
 {
     struct note note = {0};
@@ -694,6 +741,7 @@ void loop_turn(struct loop *l, int timeout_ms)
     count(l);
     trial_passed(l);
     answers_send(l);
+    forget_months(l);
     send_orders(l);
 }
 

@@ -87,7 +87,8 @@ struct loop {
     bool is_away;    /* the last attempt to load failed, too */
     bool is_busy;    /* because another collector writes */
     int64_t ticked_at;
-    int64_t clock_ahead; /* wall - mono, when the clocks were looked at last */
+    int64_t months_looked_at, months_wait; /* for what is too old to keep */
+    int64_t clock_ahead;                   /* wall - mono, when the clocks were looked at last */
     bool is_clock_known;
 
     /* of the turn that is under way */

@@ -66,6 +66,7 @@ static int load_generation(void *arg, struct columns *c)
     g->number = (unsigned)column_integer(c);
     g->first_turn = column_bigint(c);
     g->cells = column_bigint(c);
+    g->began_at = column_time(c);
     return 0;
 }
 
@@ -74,10 +75,11 @@ int store_load_generation(struct store *s, struct store_generation *out, struct 
     *out = (struct store_generation){0};
     int err = session_ready(s, note);
     if (err == 0)
-        err = session_each(s,
-                           "SELECT number, first_turn, cells FROM penstock.ingress_generation"
-                           " WHERE is_complete ORDER BY first_turn DESC LIMIT 1",
-                           "looking for the newest generation", load_generation, out, note);
+        err = session_each(
+            s,
+            "SELECT number, first_turn, cells, began_at FROM penstock.ingress_generation"
+            " WHERE is_complete ORDER BY first_turn DESC LIMIT 1",
+            "looking for the newest generation", load_generation, out, note);
     s->generation = 1 - out->number % 2;
     return err;
 }

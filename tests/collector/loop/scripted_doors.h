@@ -44,7 +44,7 @@ struct db {
     struct db_malformed malformed[DB_GAPS];
     size_t sensor_count, epoch_count, gap_count, row_count, alert_count, order_count, event_count,
         malformed_count;
-    unsigned announced, turns;
+    unsigned announced, turns, changes;
 };
 
 extern struct db db;        /* committed */
