@@ -68,7 +68,7 @@ static const struct conf_row rows[] = {
      .help = "With more rows than that, what only trickles and nobody knows is gathered in rows of a /8 or /12; 0: half of map.max_rows."},
 
     {"evidence.half_life", CONF_DURATION, AT(conf.evidence.half_life_ns), .value = "24h", .min = SECONDS(1), .max = SECONDS(365 * 86400),
-     .help = "How long a conclusive test stands against an inconclusive newer one."},
+     .help = "Age at which a test counts half. So long, too, a conclusive test stands against an inconclusive newer one; what weighs less than one withheld segment is forgotten (docs/ingress.md)."},
 
     {"orders.mode", CONF_WORD, AT(conf.order.mode), .value = "off", .words = orders_words,
      .help = "Who orders tests (docs/orders.md). auto: the collector, where something without a verdict carries enough traffic, the unexpected first; approve: it proposes them, and somebody says requested in penstock.test_order; off: only people."},

@@ -434,23 +434,6 @@ bool evidence_age(const struct evidence_conf *conf, struct ingress_row *row, int
     return true;
 }
 
-static bool not_after(int64_t *at, int64_t now)
-{
-    if (*at <= now)
-        return false;
-    *at = now;
-    return true;
-}
-
-bool evidence_not_after(struct ingress_row *row, int64_t now)
-{
-    bool is_changed = not_after(&row->evidence_at, now);
-    is_changed |= not_after(&row->untestable_at, now);
-    is_changed |= not_after(&row->genuine_since, now);
-    is_changed |= not_after(&row->last_test_at, now);
-    return is_changed;
-}
-
 /* ---- rows that come and go ---- */
 
 void evidence_inherit(struct ingress_row *row, const struct ingress_row *from)

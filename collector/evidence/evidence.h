@@ -60,9 +60,6 @@ bool evidence_age(const struct evidence_conf *conf, struct ingress_row *row, int
 double evidence_weight(const struct evidence_conf *conf, const struct ingress_row *row,
                        int64_t now);
 
-/* The clock was set back to now: evidence from the future is from now. True if that changed it. */
-bool evidence_not_after(struct ingress_row *row, int64_t now);
-
 /* A row that is made out of a wider one at the same place (or below a tested one) begins with its
  * evidence: the test spoke for all of it. */
 void evidence_inherit(struct ingress_row *row, const struct ingress_row *from);

@@ -332,6 +332,16 @@ void ingress_map_all(struct ingress_map *m, void (*each)(void *arg, struct ingre
             each(arg, &m->nodes[i].row);
 }
 
+void ingress_map_some(struct ingress_map *m, uint32_t *cursor, uint32_t most,
+                      void (*each)(void *arg, struct ingress_row *row), void *arg)
+{
+    for (; most > 0 && *cursor < m->node_pool.used; most--, (*cursor)++)
+        if (m->nodes[*cursor].is_used)
+            each(arg, &m->nodes[*cursor].row);
+    if (*cursor >= m->node_pool.used)
+        *cursor = 0;
+}
+
 void ingress_map_places(struct ingress_map *m, const struct prefix *p,
                         void (*each)(void *arg, struct ingress_row *row), void *arg)
 {
@@ -358,6 +368,9 @@ void ingress_map_not_after(struct ingress_map *m, int64_t now)
         is_changed |= m->nodes[i].is_used && draw_back(&row->last_seen, now);
         is_changed |= m->nodes[i].is_used && draw_back(&row->weight_at, now);
         is_changed |= m->nodes[i].is_used && draw_back(&row->last_test_at, now);
+        is_changed |= m->nodes[i].is_used && draw_back(&row->evidence_at, now);
+        is_changed |= m->nodes[i].is_used && draw_back(&row->untestable_at, now);
+        is_changed |= m->nodes[i].is_used && draw_back(&row->genuine_since, now);
         if (is_changed)
             row_touched(m, &m->nodes[i]);
     }

@@ -217,6 +217,11 @@ void ingress_map_each(struct ingress_map *m, const struct prefix *p, const char 
 void ingress_map_all(struct ingress_map *m, void (*each)(void *arg, struct ingress_row *row),
                      void *arg);
 
+/* Calls each for the next rows, at most so many; zeroed *cursor begins, and after the last row it
+ * begins anew. A row that is there all the while is met once in each round. */
+void ingress_map_some(struct ingress_map *m, uint32_t *cursor, uint32_t most,
+                      void (*each)(void *arg, struct ingress_row *row), void *arg);
+
 /* Calls each for all rows of exactly that prefix: the places that it enters by. */
 void ingress_map_places(struct ingress_map *m, const struct prefix *p,
                         void (*each)(void *arg, struct ingress_row *row), void *arg);

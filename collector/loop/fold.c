@@ -1,4 +1,5 @@
 #include "collector/loop/fold.h"
+#include "collector/loop/fold_evidence.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -236,6 +237,7 @@ void fold_tick(struct fold *f, int64_t now)
     roster_tick(f->roster, now);
     tests_lost(f);
     ingress_map_tick(f->map, now);
+    fold_evidence_tick(f, now);
     alert_tick(f->alert, now);
     orders_tick(f->orders, now);
 }
@@ -288,6 +290,8 @@ static bool is_ahead(const struct event *e, int64_t now)
         return e->test_started.started_at > now;
     case EVENT_test_ended:
         return e->test_ended.ended_at > now || e->test_ended.started_at > now;
+    case EVENT_passive_total:
+        return e->passive_total.ended_at > now;
     default:
         return false;
     }
@@ -307,12 +311,14 @@ static struct event drawn_back(const struct event *e, int64_t now)
     } else if (e->type == EVENT_test_ended) {
         not_after(&back.test_ended.started_at, now);
         not_after(&back.test_ended.ended_at, now);
+    } else if (e->type == EVENT_passive_total) {
+        not_after(&back.passive_total.ended_at, now);
     }
     return back;
 }
 
-/* What passive mode saw is kept in SQL, but it proves nothing: the map stays as it is, also without
- * `testing`, for such a test may run for days. */
+/* What passive mode saw is kept in SQL, but it proves nothing: no state changes, also not to
+ * `testing`, for such a test may run for days. Only its sums move a probability, within bounds. */
 static bool is_passive(const struct event *e)
 {
     return (e->type == EVENT_test_started && e->test_started.mode == TEST_PASSIVE) ||
@@ -341,6 +347,9 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     case EVENT_test_ended:
         return fold_test(f, sensor, pop, e, &e->test_ended.prefix, &e->test_ended.ingress,
                          e->test_ended.started_at, weigh_ended);
+    case EVENT_passive_total:
+        fold_evidence_passive(f, pop, &e->passive_total);
+        return 0;
     default:
         return 0;
     }

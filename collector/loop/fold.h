@@ -28,6 +28,7 @@ struct fold {
     struct cells cells; /* how the map's counters get to the database */
     struct alert *alert;
     struct orders *orders;
+    uint32_t evidence_cursor; /* how far fold_evidence.c has come round the map */
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
 };

@@ -709,6 +709,49 @@ static void a_new_policy_is_applied_to_rows_that_are_there(void **state)
     assert_int_equal(db.alerts[0].state, ALERT_RESOLVED);
 }
 
+/* For hours the state stands; then nothing is left of it, and its last test is still told of. */
+static void evidence_that_nobody_renews_is_forgotten(void **state)
+{
+    (void)state;
+    hello();
+    struct event ended = test_ended("10.1.0.0/24", VERDICT_GENUINE);
+    int64_t tested_at = now;
+    send_one(&ended, 1);
+    for (unsigned hour = 0; hour < 40; hour++) {
+        now += 3600 * (int64_t)NS_PER_S;
+        loop_turn(&loop, 0);
+    }
+    assert_int_equal(db_row("10.1.0.0/24")->state, STATE_GENUINE);
+    for (unsigned hour = 0; hour < 10; hour++) {
+        now += 3600 * (int64_t)NS_PER_S;
+        loop_turn(&loop, 0);
+    }
+    assert_int_equal(db_row("10.1.0.0/24")->state, STATE_UNVERIFIED);
+    assert_false(db_row("10.1.0.0/24")->has_evidence);
+    assert_true(db_row("10.1.0.0/24")->last_test_at == tested_at);
+    assert_true(db_row("10.1.0.0/24")->genuine_since == 0);
+}
+
+static void passive_sums_move_a_probability_and_nothing_else(void **state)
+{
+    (void)state;
+    hello();
+    struct event seen = tally("10.1.0.0/24", 5), sums = {.at = now, .type = EVENT_passive_total};
+    sums.passive_total = (struct event_passive_total){.ended_at = now + 3600 * (int64_t)NS_PER_S,
+                                                      .ingress = seen.tally.ingress,
+                                                      .likelihood_ratio = 40};
+    assert_int_equal(prefix_parse("10.0.0.0/8", &sums.passive_total.prefix), 0);
+    send_one(&seen, 1);
+    send_one(&sums, 2);
+    const struct ingress_row *row = db_row("10.1.0.0/24");
+    assert_int_equal(row->state, STATE_UNVERIFIED);
+    assert_true(row->has_evidence && row->tests == 0);
+    assert_true(row->genuine_probability > 0.5 &&
+                row->genuine_probability <= EVIDENCE_PASSIVE_MAX + 1e-9);
+    assert_true(row->evidence_at == now); /* not when a clock that is ahead says */
+    assert_null(db_row("10.0.0.0/8"));
+}
+
 static void a_silent_sensor_is_written_down(void **state)
 {
     (void)state;
@@ -1101,6 +1144,8 @@ int main(void)
         PROMISE(genuine_traffic_at_the_wrong_place_becomes_an_alert_and_spoofed_does_not),
         PROMISE(an_alert_survives_a_restart_and_is_not_raised_twice),
         PROMISE(a_new_policy_is_applied_to_rows_that_are_there),
+        PROMISE(evidence_that_nobody_renews_is_forgotten),
+        PROMISE(passive_sums_move_a_probability_and_nothing_else),
         PROMISE(a_silent_sensor_is_written_down),
         PROMISE(a_sensor_that_forgot_its_goodbye_leaves_a_gap),
         PROMISE(a_clock_that_was_ahead_does_not_hold_the_map_in_the_future),
