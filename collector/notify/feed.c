@@ -166,7 +166,7 @@ static int deliver(struct feed *f, struct note *note)
     if (err == 0)
         return 0;
     counter_add(&f->counters, COUNTER_feed_failed, 1);
-    if (err == ERR_DATA && ++f->tries > FEED_TRIES) {
+    if (err == ERR_DATA && ++f->tries >= FEED_TRIES) {
         skip(f, note);
         return 0;
     }

@@ -16,7 +16,7 @@
 #include "shared/base/metrics.h"
 
 #define FEED_BATCH         64    /* rows read at once */
-#define FEED_TRIES         3     /* of a state that is refused */
+#define FEED_TRIES         4     /* of a state that is refused */
 #define FEED_RETRY_MS      250   /* the first pause of an outage, doubled up to the longest */
 #define FEED_RETRY_MOST_MS 30000 /* what a receiver that is back may wait for */
 #define FEED_LOOK_MS       10000 /* also without a NOTIFY */
