@@ -443,6 +443,7 @@ static int run(struct collector *c)
         loop_turn(&c->loop, TURN_MS);
     }
     log_info("event=stopping reason=%s", c->ended_by);
+    loop_end(&c->loop);
     stage_down(stages, STAGES, c);
     log_info("event=stopped");
     return 0;

@@ -745,6 +745,22 @@ void loop_turn(struct loop *l, int timeout_ms)
     send_orders(l);
 }
 
+void loop_end(struct loop *l)
+{
+    struct note note = {0};
+    char reason[sizeof note.text];
+    if (!atomic_load(&l->is_loaded))
+        return;
+    turn_begin(l);
+    ingress_map_hurry(l->fold.map);
+    int err = put_map(l, l->wall(), &note);
+    if (err == 0)
+        err = commit(l, &note);
+    if (err < 0)
+        log_warn("event=end_unwritten reason=\"%s\" hint=\"the next start writes it\"",
+                 log_quotable(note.text, reason, sizeof reason));
+}
+
 int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *receive,
               struct store *store, const struct expect *expect, struct counters *counters,
               int64_t (*wall)(void), struct note *note)

@@ -121,5 +121,9 @@ void loop_clear(struct loop *l);
 /* One turn: waits at most timeout_ms for a first message. Failures are handled inside. */
 void loop_turn(struct loop *l, int timeout_ms);
 
+/* Before a clean end: rows of the map that wait for their interval are written. What waits at the
+ * door is not taken any more. */
+void loop_end(struct loop *l);
+
 /* The policy was read again: the next turn looks at every row. */
 void loop_expect_changed(struct loop *l);
