@@ -50,10 +50,18 @@ struct collector {
 
 /* ---- policy: what the operator expects ---- */
 
+static void learn_as(struct collector *c, const struct collector_conf *conf)
+{
+    c->expect.learn_after_ns = conf->learn_after_ns;
+    c->expect.max_learned = conf->max_learned;
+}
+
 static int policy_up(void *ctx, struct note *note)
 {
     struct collector *c = ctx;
-    return policy_load(c->conf.policy_file, &c->expect, note);
+    int err = policy_load(c->conf.policy_file, &c->expect, note);
+    learn_as(c, &c->conf);
+    return err;
 }
 
 static void policy_down(void *ctx)
@@ -327,6 +335,7 @@ static struct collector_conf without_live(const struct collector_conf *conf)
     memcpy(&c, conf, sizeof c);
     memset(c.policy_file, 0, sizeof c.policy_file);
     memset(&c.tables, 0, sizeof c.tables);
+    c.learn_after_ns = c.max_learned = 0;
     memset(c.feeds, 0, sizeof c.feeds);
     c.feed_count = 0;
     c.log_level = LOG_LEVEL_INFO;
@@ -347,6 +356,7 @@ static void adopt(struct collector *c, const struct collector_conf *wanted, stru
 {
     expect_list_clear(&c->expect.file);
     c->expect.file = policy->file;
+    learn_as(c, wanted);
     tables_again(c->tables, &wanted->tables);
     loop_expect_changed(&c->loop);
     log_level_set(wanted->log_level);

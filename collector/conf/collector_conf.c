@@ -105,6 +105,10 @@ static const struct conf_row rows[] = {
 
     {"policy.file", CONF_TEXT, AT(conf.policy_file),
      .help = "The operator's expectation: which prefixes should enter where (expected.yaml); \"\" for none."},
+    {"policy.learn_after", CONF_DURATION, AT(conf.learn_after_ns), .value = "0s", .min = 0, .max = SECONDS(365 * 86400),
+     .help = "A place where a prefix has been genuine for so long, while nobody said that it is not expected there, is expected from then on. 0s: nothing is learned."},
+    {"policy.max_learned", CONF_UNSIGNED, AT(conf.max_learned), .value = "100000", .min = 1, .max = 10000000, .unit = "places",
+     .help = "Most places that are learned."},
     {"policy.rib", CONF_TEXT, AT(conf.tables.rib.path), .example = "/var/lib/bird/rib.mrt",
      .help = "Routing table to expect by: MRT (TABLE_DUMP_V2, BGP4MP; plain, .gz, .bz2), read through bgpdump, or a text file of bgpdump -m. Read again when it changes; \"\" for none."},
     {"policy.own_as", CONF_UNSIGNED, AT(conf.tables.rib.own_as), .value = "0", .min = 0, .max = 4294967295.0,

@@ -26,6 +26,8 @@ struct collector_conf {
     struct feed_conf feeds[FEEDS_MAX];
     char policy_file[256]; /* "": no policy */
     struct tables_conf tables;
+    uint64_t learn_after_ns; /* 0: nothing is learned */
+    unsigned max_learned;
     char http_listen[128]; /* "": none */
     enum log_level log_level;
 };

@@ -1,6 +1,7 @@
 /* penstockctl: the operator's hand. */
 #include "collector/ctl/command.h"
 #include "collector/ctl/database.h"
+#include "collector/ctl/expect.h"
 #include "collector/ctl/explain.h"
 #include "collector/ctl/history.h"
 #include "collector/ctl/keys.h"
@@ -32,6 +33,18 @@ static const struct command commands[] = {
      sensors_list},
     {"scans", "", 0, 0, TAKES_DATABASE,
      "sum up the last day's scan windows; single scans are for a later release", scans_list},
+    {"expect add", "PREFIX|ASN KEY=VALUE|PREFIX …", 1, 8, TAKES_DATABASE | TAKES(OPTION_REASON),
+     "say where a prefix is expected (pop=, router=, interface=, vlan=, mac=, peer_as=; or "
+     "nowhere),"
+     " or from which prefixes the peer AS64501 may send",
+     expect_add_command},
+    {"expect remove", "ID|PREFIX|ASN …", 1, 8, TAKES_DATABASE,
+     "take back what was said, by its number or in the same words", expect_remove_command},
+    {"expect list", "[PREFIX]", 0, 1, TAKES_DATABASE,
+     "list what was said in the database, and what was learned", expect_list_command},
+    {"expect import", "FILE", 1, 1, TAKES_DATABASE | TAKES(OPTION_FORCE),
+     "say all that a policy file says; with --force instead of what operators said before",
+     expect_import_command},
     {"keys new", "NAME", 1, 1, TAKES(OPTION_POP) | TAKES(OPTION_DIR) | TAKES(OPTION_FORCE),
      "make a key: NAME.cert with its secret, NAME.pub without", keys_new},
     {"keys show", "FILE", 1, 1, 0, "print what a certificate says", keys_show},

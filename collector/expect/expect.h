@@ -26,6 +26,9 @@ struct expect {
     const struct expect_list *learned;
     const struct rib *rib;
     const struct vrps *vrps;
+    /* for whoever learns */
+    uint64_t learn_after_ns; /* 0: nothing is learned */
+    size_t max_learned;      /* entries */
 };
 
 /* What is said about one prefix at one place. */

@@ -100,6 +100,13 @@ int expect_list_cone_add(struct expect_list *l, uint32_t peer_as, const struct p
     return 0;
 }
 
+int expect_list_take(struct expect_list *l, const struct expect_row *row)
+{
+    if (row->cone_as != 0)
+        return expect_list_cone_add(l, row->cone_as, &row->prefix, row->prefix.addr.family != 0);
+    return expect_list_add(l, &row->prefix, &row->place, !row->is_nowhere);
+}
+
 const struct expect_entry *expect_list_find(const struct expect_list *l, const struct prefix *src)
 {
     uint32_t i = l->lpm.nodes == NULL ? LPM_NONE : lpm_find_cover(&l->lpm, src);

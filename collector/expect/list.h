@@ -23,6 +23,15 @@ struct expect_entry {
     size_t more;         /* 1 + index of the next entry of the same prefix; 0: none */
 };
 
+/* One sentence; also a row of SQL table expectation. */
+struct expect_row {
+    bool is_learned;      /* else an operator said so */
+    struct prefix prefix; /* family 0: only of a cone, which is empty then */
+    uint32_t cone_as;     /* 0: the prefix is expected at the place */
+    struct expect_place place;
+    bool is_nowhere; /* the prefix is expected at no place */
+};
+
 struct expect_cone {
     uint32_t peer_as;
     struct lpm lpm; /* its prefixes; the values mean nothing */
@@ -47,6 +56,9 @@ int expect_list_add(struct expect_list *l, const struct prefix *prefix,
 /* Adds prefixes to the cone of a peer; none: it has a cone, though an empty one. -ENOMEM. */
 int expect_list_cone_add(struct expect_list *l, uint32_t peer_as, const struct prefix *prefixes,
                          size_t count);
+
+/* Adds what a row says. -ENOMEM. */
+int expect_list_take(struct expect_list *l, const struct expect_row *row);
 
 /* Is there an entry of exactly that prefix? */
 bool expect_list_has(const struct expect_list *l, const struct prefix *prefix);

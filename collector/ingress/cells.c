@@ -133,6 +133,15 @@ uint64_t sum_of(uint64_t a, uint64_t b)
     return b > most || a > most - b ? most : a + b;
 }
 
+struct event_tally tally_clean(const struct event_tally *t)
+{
+    struct event_tally clean = *t;
+    clean.ended_at = t->ended_at > 0 ? t->ended_at : 0;
+    bool has_start = t->started_at > 0 && t->started_at < clean.ended_at;
+    clean.started_at = has_start ? t->started_at : clean.ended_at;
+    return clean;
+}
+
 /* What comes late has aged already. */
 void cell_count(const struct ingress_map *m, struct cell *c, const struct event_tally *t)
 {
@@ -142,9 +151,8 @@ void cell_count(const struct ingress_map *m, struct cell *c, const struct event_
     c->recent = (float)(c->recent * decay_recent(m, c->last_seen, newest) +
                         (double)t->bytes * decay_recent(m, at, newest));
     c->last_seen = newest;
-    /* the same in whatever order they come: a load reads them in another one */
-    int64_t first = t->started_at > 0 && t->started_at < at ? t->started_at : at;
-    c->first_seen = first < c->first_seen ? first : c->first_seen;
+    if (t->started_at < c->first_seen)
+        c->first_seen = t->started_at;
     c->packets = sum_of(c->packets, t->packets);
     c->bytes = sum_of(c->bytes, t->bytes);
 }

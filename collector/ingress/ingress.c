@@ -211,6 +211,8 @@ static void row_count(struct ingress_map *m, struct node *n, const struct event_
     n->recent = n->recent * decay_recent(m, row->weight_at, newest) +
                 (double)t->bytes * decay_recent(m, at, newest);
     row->weight_at = newest;
+    if (t->started_at < row->first_seen)
+        row->first_seen = t->started_at;
     row->packets = sum_of(row->packets, t->packets);
     row->bytes = sum_of(row->bytes, t->bytes);
     n->has_cells = true;
@@ -231,8 +233,7 @@ static void range_look(struct ingress_map *m, uint32_t range, const struct node 
 int ingress_map_tally(struct ingress_map *m, const char *pop, const struct event_tally *t,
                       struct ingress_row **out, bool *is_new)
 {
-    struct event_tally clean = *t;
-    clean.ended_at = t->ended_at > 0 ? t->ended_at : 0;
+    struct event_tally clean = tally_clean(t);
     uint32_t leaf, place = place_get(m, pop, &t->ingress);
     int err = ERR_FULL;
     struct cell *c =
@@ -242,8 +243,6 @@ int ingress_map_tally(struct ingress_map *m, const char *pop, const struct event
     struct node *n = row_get(m, m->leaves[leaf].range, place, clean.ended_at, is_new);
     cell_count(m, c, &clean);
     row_count(m, n, &clean);
-    if (c->first_seen < n->row.first_seen) /* as a load has it, also of a cell that came late */
-        n->row.first_seen = c->first_seen;
     seen(m, n, clean.ended_at);
     if (range_parts(m, leaf, place, clean.ended_at))
         n = row_find(m, m->leaves[leaf].range, place);

@@ -62,8 +62,7 @@ int ingress_map_replay(struct ingress_map *m, const char *pop, const struct even
 {
     load_begin(m);
     uint32_t place = place_get(m, pop, &t->ingress);
-    struct event_tally clean = *t;
-    clean.ended_at = t->ended_at > 0 ? t->ended_at : 0;
+    struct event_tally clean = tally_clean(t);
     struct cell *c = place == NONE ? NULL : cell_of(m, &t->prefix, place, clean.ended_at);
     if (c == NULL)
         return ERR_FULL;

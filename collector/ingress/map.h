@@ -27,6 +27,7 @@
 #define BULK           0.6   /* of recent traffic: carries the bulk */
 #define TAKES_OVER     0.5   /* of what the other usually carries */
 #define OVERTAKES      1.5   /* times the other's share: a move without haste */
+#define SETTLED        0.5   /* of recent traffic is usual: seen for some half a half-life */
 #define APPEARS        0.1   /* share from which a place is told of, */
 #define LEAVES         0.02  /* and below which it is told that it left */
 #define RANGE_LEAVES   65536 /* most leaves of a range: bounds what one split or join costs */
@@ -147,6 +148,8 @@ void leaf_free(struct ingress_map *m, uint32_t leaf);              /* with its c
 struct cell *cell_find(struct ingress_map *m, uint32_t leaf, uint32_t place);
 struct cell *cell_make(struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now);
 void cell_free(struct ingress_map *m, uint32_t leaf, uint32_t cell);
+/* Times before 1970 and starts after the end say nothing. */
+struct event_tally tally_clean(const struct event_tally *t);
 void cell_count(const struct ingress_map *m, struct cell *c, const struct event_tally *t);
 
 /* What is left of a weight, by the slow or the fast half-life. */

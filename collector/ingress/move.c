@@ -149,14 +149,18 @@ void change_left(struct ingress_map *m, struct node *n, int64_t now)
 /* ---- who carries the bulk ---- */
 
 /* Has `to` taken over from `from`? At once, when `from` fell silent and `to` carries what it
- * carried; slowly, when it carries more and more. Little traffic proves nothing either way. */
-static bool has_moved(const struct ingress_map *m, const struct pace *from, const struct pace *to)
+ * carried; slowly, when it carries more and more, and shares are old enough to mean something.
+ * Little traffic proves nothing either way. */
+static bool has_moved(const struct ingress_map *m, const struct pace *from, const struct pace *to,
+                      const struct sums *sums, bool is_told)
 {
-    double enough = (double)m->conf.trickle / 16;
-    if (to->recent >= enough && to->share >= BULK && from->recent < from->usual * TAKES_OVER &&
+    if (to->share < BULK)
+        return false;
+    if (to->recent >= (double)m->conf.trickle / 16 && from->recent < from->usual * TAKES_OVER &&
         to->recent >= from->usual * TAKES_OVER)
         return true;
-    return to->share >= BULK && to->usual > OVERTAKES * from->usual;
+    bool is_settled = !is_told || sums->usual > sums->recent * SETTLED;
+    return is_settled && to->usual > OVERTAKES * from->usual;
 }
 
 static bool same_bundle(const struct ingress_row *a, const struct ingress_row *b)
@@ -204,7 +208,7 @@ static void follow_main(struct ingress_map *m, struct range *r, int64_t now,
     struct pace left = pace_of(m, from, now, sums);
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
         struct pace taken = pace_of(m, &m->nodes[i], now, sums);
-        if (i == r->main || !has_moved(m, &left, &taken))
+        if (i == r->main || !has_moved(m, &left, &taken, sums, from->is_present))
             continue;
         r->main = i;
         tell_move(m, from, &m->nodes[i], &left, &taken, now);

@@ -263,12 +263,21 @@ static bool rows_may(struct ingress_map *m, uint32_t range, uint32_t other, cons
     return true;
 }
 
+/* Who carries the bulk of the one carries much of the other, too: shares follow a move late. */
+static bool main_is_in(const struct ingress_map *m, const struct range *r,
+                       const struct profile *other)
+{
+    return r->main == NONE || share_at(other, m->nodes[r->main].place) > 0;
+}
+
 static bool are_alike(struct ingress_map *m, uint32_t a, uint32_t b, const struct prefix *p)
 {
     range_share(m, a);
     range_share(m, b);
     struct profile x = profile_of(m, &m->ranges[a]), y = profile_of(m, &m->ranges[b]);
-    if (distance(&x, &y) > JOIN_DISTANCE && !goes_with(m, a, b) && !goes_with(m, b, a))
+    bool is_near = distance(&x, &y) <= JOIN_DISTANCE && main_is_in(m, &m->ranges[a], &y) &&
+                   main_is_in(m, &m->ranges[b], &x);
+    if (!is_near && !goes_with(m, a, b) && !goes_with(m, b, a))
         return false;
     return rows_may(m, a, b, p) && rows_may(m, b, a, p);
 }
@@ -290,17 +299,30 @@ static double span(const struct range *r, unsigned length)
     return ldexp(1, (int)leaf_length(r) - (int)length);
 }
 
-/* The one range in the other half of p's parent, or NONE. */
-static uint32_t neighbour(const struct ingress_map *m, const struct prefix *p)
+/* The one range in that half; NONE: none, or several. */
+static uint32_t only_in(const struct ingress_map *m, const struct prefix *half, uint32_t at)
 {
-    struct prefix half = *p;
-    half.addr.bytes[(p->length - 1) / 8] ^= (uint8_t)(0x80 >> (p->length - 1) % 8);
-    uint32_t at = lpm_below(&m->trie, &half);
-    if (at == LPM_NONE)
-        return NONE;
     const struct lpm_node *node = &m->trie.nodes[at];
-    bool is_alone = node->length == half.length || (node->child[0] == 0 && node->child[1] == 0);
+    bool is_alone = node->length == half->length || (node->child[0] == 0 && node->child[1] == 0);
     return is_alone ? node->value : NONE;
+}
+
+/* The nearest range beside p: *around is the prefix that both are the halves of. NONE if there is
+ * none, or not one. */
+static uint32_t neighbour(const struct ingress_map *m, const struct prefix *p, unsigned shortest,
+                          struct prefix *around)
+{
+    for (unsigned length = p->length; length > shortest; length--) {
+        struct prefix half = prefix_of(&p->addr, length);
+        half.addr.bytes[(length - 1) / 8] ^= (uint8_t)(0x80 >> (length - 1) % 8);
+        *around = prefix_of(&p->addr, length - 1);
+        uint32_t at = lpm_below(&m->trie, &half);
+        if (at != LPM_NONE)
+            return only_in(m, &half, at);
+        if (range_find(m, around) != NONE)
+            return NONE;
+    }
+    return NONE;
 }
 
 /* Shares mean little at first. */
@@ -312,7 +334,8 @@ static bool is_settled(const struct ingress_map *m, const struct range *r)
     return false;
 }
 
-static bool may_join(const struct ingress_map *m, const struct range *a, uint32_t other)
+static bool may_join(const struct ingress_map *m, const struct range *a, uint32_t other,
+                     unsigned length)
 {
     if (other == NONE)
         return false;
@@ -320,18 +343,52 @@ static bool may_join(const struct ingress_map *m, const struct range *a, uint32_
     uint64_t leaves = (uint64_t)a->leaves + b->leaves;
     return b->leaves > 0 && !b->is_gathered && is_settled(m, b) &&
            leaf_length(a) == leaf_length(b) && leaves <= RANGE_LEAVES &&
-           (double)leaves * 2 >= span(a, a->prefix.length - 1u) && has_room(m, a->rows + b->rows);
+           (double)leaves * 2 >= span(a, length) && has_room(m, a->rows + b->rows);
+}
+
+/* The nearest range around p with leaves of that length; NONE. */
+static uint32_t joined_above(const struct ingress_map *m, const struct prefix *p, unsigned length)
+{
+    uint32_t r = range_above(m, p);
+    while (r != NONE && !(m->ranges[r].is_joined && m->ranges[r].leaf_length == length))
+        r = range_above(m, &m->ranges[r].prefix);
+    return r;
+}
+
+static struct prefix leaf_number(const struct prefix *p, unsigned length, uint64_t n)
+{
+    struct prefix leaf = {.addr = p->addr, .length = (uint8_t)length};
+    for (unsigned bit = length; n > 0; n >>= 1) {
+        bit--;
+        leaf.addr.bytes[bit / 8] |= (uint8_t)((n & 1) << (7 - bit % 8));
+    }
+    return leaf;
+}
+
+/* Would a range of prefix p hide leaves that the range around it has? A lone leaf is a range by
+ * itself. p is not larger than twice the leaves that are to join, so this is bounded, too. */
+static bool hides(const struct ingress_map *m, const struct prefix *p, unsigned length)
+{
+    uint32_t above = joined_above(m, p, length);
+    if (above == NONE)
+        return false;
+    for (uint64_t n = 0; n < UINT64_C(1) << (length - p->length); n++) {
+        struct prefix leaf = leaf_number(p, length, n);
+        uint32_t id = leaf_find(m, &leaf);
+        if (id != NONE && m->leaves[id].range == above)
+            return true;
+    }
+    return false;
 }
 
 static bool join_neighbour(struct ingress_map *m, uint32_t range)
 {
     struct range *a = &m->ranges[range];
     unsigned shortest = a->prefix.addr.family == ADDR_V4 ? SHORTEST_V4 : SHORTEST_V6;
-    if (a->prefix.length <= shortest)
-        return false;
-    struct prefix p = prefix_of(&a->prefix.addr, a->prefix.length - 1u), was = a->prefix;
-    uint32_t other = neighbour(m, &a->prefix), joined;
-    if (!may_join(m, a, other) || range_find(m, &p) != NONE || !are_alike(m, range, other, &p))
+    struct prefix p, was = a->prefix;
+    uint32_t other = neighbour(m, &a->prefix, shortest, &p), joined;
+    if (!may_join(m, a, other, p.length) || hides(m, &p, leaf_length(a)) ||
+        range_find(m, &p) != NONE || !are_alike(m, range, other, &p))
         return false;
     uint8_t length = (uint8_t)leaf_length(a);
     if (range_make(m, &p, &joined) < 0)
@@ -385,7 +442,7 @@ static bool is_plain(const struct ingress_map *m, const struct range *r)
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
         const struct node *n = &m->nodes[i];
         if (n->pins != 0 || n->row.tests > 0 || n->row.state != STATE_UNVERIFIED ||
-            n->row.expected != EXPECTED_UNKNOWN || n->is_present)
+            n->row.expected != EXPECTED_UNKNOWN)
             return false;
     }
     return true;
@@ -413,9 +470,14 @@ static bool gather(struct ingress_map *m, uint32_t range)
     if (!is_crowded(m) || r->is_joined || r->leaves != 1 || r->prefix.length <= shortest ||
         !is_plain(m, r) || weight_of(m, r, m->now) >= (double)m->conf.trickle)
         return false;
-    uint32_t leaf = r->leaf, into = gathering(m, r);
+    uint32_t leaf = r->leaf, above = joined_above(m, &r->prefix, r->prefix.length);
+    if (above != NONE && !m->ranges[above].is_gathered)
+        return false;
+    uint32_t into = gathering(m, r);
     if (into == NONE)
         return false;
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next)
+        change_left(m, &m->nodes[i], m->now);
     range_leave(m, leaf);
     range_adopt(m, into, leaf);
     for (uint32_t c = m->leaves[leaf].cell; c != NONE; c = m->cells[c].next) {
@@ -427,6 +489,8 @@ static bool gather(struct ingress_map *m, uint32_t range)
         row_counted(m, n);
     }
     range_free(m, range);
+    if (m->ranges[into].rows <= EAGER_ROWS)
+        range_share(m, into);
     m->counts.gathered++;
     return true;
 }
@@ -510,9 +574,11 @@ int range_carve(struct ingress_map *m, const struct prefix *p, uint32_t *range)
     *range = range_find(m, p);
     if (*range != NONE)
         return 0;
-    uint32_t above = range_over(m, p);
-    if (above != NONE && m->ranges[above].is_joined && !is_held(m, above) &&
-        m->ranges[above].leaf_length >= p->length && has_leaf_in(m, above, p))
+    uint32_t above = range_above(m, p);
+    while (above != NONE && !m->ranges[above].is_joined)
+        above = range_above(m, &m->ranges[above].prefix);
+    if (above != NONE && !is_held(m, above) && m->ranges[above].leaf_length >= p->length &&
+        has_leaf_in(m, above, p))
         return carve_out(m, above, p, range);
     return range_make(m, p, range);
 }
@@ -531,12 +597,11 @@ int range_for_leaf(struct ingress_map *m, const struct prefix *p, uint32_t *rang
     *range = range_find(m, p);
     if (*range != NONE)
         return 0;
-    for (uint32_t r = range_over(m, p); r != NONE; r = range_above(m, &m->ranges[r].prefix))
-        if (m->ranges[r].is_joined && m->ranges[r].leaf_length == p->length &&
-            is_home(m, &m->ranges[r])) {
-            *range = r;
-            return 0;
-        }
+    uint32_t r = joined_above(m, p, p->length);
+    if (r != NONE && is_home(m, &m->ranges[r])) {
+        *range = r;
+        return 0;
+    }
     return range_make(m, p, range);
 }
 

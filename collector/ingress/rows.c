@@ -186,6 +186,7 @@ bool ingress_map_take(struct ingress_map *m, struct ingress_row *out)
 void ingress_map_changed(struct ingress_map *m, struct ingress_row *row)
 {
     row_touched(m, &m->nodes[row->id]);
+    range_share(m, m->nodes[row->id].range); /* genuine shares follow the evidence */
 }
 
 /* ---- rows ---- */

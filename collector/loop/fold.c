@@ -1,5 +1,6 @@
 #include "collector/loop/fold.h"
 #include "collector/loop/fold_evidence.h"
+#include "collector/loop/fold_expect.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -55,6 +56,8 @@ static int load_all(struct fold *f, const struct fold_conf *conf, struct store *
         return note_set(note, ERR_CONF,
                         "alerts.max: the database has more open alerts than that; make it larger");
     if (err == 0)
+        err = fold_expect_load(f, store, note);
+    if (err == 0)
         alert_next_id(f->alert, next_id);
     return err;
 }
@@ -81,7 +84,7 @@ void fold_clock_jumped(struct fold *f, int64_t now)
 
 struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)
 {
-    struct expect all = *f->expect;
+    struct expect all = fold_expect(f);
     return expect_judge(&all, row);
 }
 
@@ -128,6 +131,8 @@ void fold_clear(struct fold *f)
     roster_free(f->roster);
     ingress_map_free(f->map);
     alert_free(f->alert);
+    expect_list_clear(&f->entries);
+    expect_list_clear(&f->learned);
     orders_free(f->orders);
     *f = (struct fold){0};
 }
@@ -238,6 +243,7 @@ void fold_tick(struct fold *f, int64_t now)
     tests_lost(f);
     ingress_map_tick(f->map, now);
     fold_evidence_tick(f, now);
+    fold_expect_tick(f, now);
     alert_tick(f->alert, now);
     orders_tick(f->orders, now);
 }
@@ -335,12 +341,15 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     if (is_passive(e))
         return 0;
     switch (e->type) {
-    case EVENT_tally:
+    case EVENT_tally: {
         cells_tally(&f->cells);
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
-        if (err == 0)
+        bool is_there = err == 0;
+        err = row_touched(f, err, row, is_new); /* first: an order says whether it is expected */
+        if (is_there)
             orders_seen(f->orders, sensor, row, &e->tally, now);
-        return row_touched(f, err, row, is_new);
+        return err;
+    }
     case EVENT_test_started:
         return fold_test(f, sensor, pop, e, &e->test_started.prefix, &e->test_started.ingress,
                          e->test_started.started_at, weigh_started);
@@ -371,8 +380,9 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
 void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)
 {
     char text[EXPECT_TEXT], *expected = NULL;
+    struct expect all = fold_expect(f);
     if (row->expected == EXPECTED_NO)
-        expected = expect_json(f->expect, &row->prefix, text, sizeof text);
+        expected = expect_json(&all, &row->prefix, text, sizeof text);
     if (alert_row_changed(f->alert, row, expected, now) == ERR_FULL)
         f->alerts_refused++;
 }
@@ -382,12 +392,17 @@ struct all {
     int64_t now;
 };
 
+void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now)
+{
+    if (expect_row(f, row))
+        ingress_map_changed(f->map, row);
+    fold_row(f, row, now);
+}
+
 static void expect_again(void *arg, struct ingress_row *row)
 {
     const struct all *all = arg;
-    if (expect_row(all->f, row))
-        ingress_map_changed(all->f->map, row);
-    fold_row(all->f, row, all->now);
+    fold_expect_row(all->f, row, all->now);
 }
 
 void fold_expect_all(struct fold *f, int64_t now)

@@ -27,6 +27,12 @@ struct fold {
     struct ingress_map *map;
     struct cells cells; /* how the map's counters get to the database */
     struct alert *alert;
+    /* fold_expect.c */
+    struct expect_list entries, learned; /* what stands in SQL */
+    unsigned learned_new;                /* at the end of learned, not taken yet */
+    uint64_t learned_refused;            /* no room (policy.max_learned) */
+    bool is_judging;                     /* a source changed, and not every row was looked at */
+    uint32_t judge_cursor, learn_cursor;
     struct orders *orders;
     uint32_t evidence_cursor; /* how far fold_evidence.c has come round the map */
     /* no room: not in the map, no alert, no such sensor */
@@ -72,5 +78,6 @@ int fold_load_orders(struct fold *f, const struct order_conf *conf, struct store
 int fold_told_orders(struct fold *f, struct store *store, int64_t now, struct note *note);
 void fold_heard(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now);
 
-/* Looks at the expectation and the alert of every row. */
+/* Looks at the expectation and the alert of a row; of every row. */
+void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now);
 void fold_expect_all(struct fold *f, int64_t now);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/loop/fold_expect.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
@@ -535,16 +536,44 @@ static int hear(struct loop *l, struct note *note)
     return err;
 }
 
+/* Before anything is written in this turn. */
+static int hear_expectation(struct loop *l, struct note *note)
+{
+    if ((l->heard & HEARD_EXPECTATION) == 0)
+        return 0;
+    int err = fold_expect_load(&l->fold, l->store, note);
+    if (err == 0) {
+        l->heard &= ~(unsigned)HEARD_EXPECTATION;
+        fold_expect_begin(&l->fold);
+    }
+    return err;
+}
+
+static int put_learned(struct loop *l, struct note *note)
+{
+    struct expect_row row;
+    int err = 0;
+    while (err == 0 && fold_expect_take(&l->fold, &row)) {
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_expectation(l->store, &row, note);
+    }
+    return err;
+}
+
 static int turn(struct loop *l, int timeout_ms, struct note *note)
 {
     int err = hear(l, note);
+    if (err == 0)
+        err = hear_expectation(l, note);
     if (err == 0)
         err = gather(l, timeout_ms, note);
     if (err < 0)
         return err;
     if (l->is_expect_new)
-        fold_expect_all(&l->fold, l->wall());
+        fold_expect_begin(&l->fold);
     l->is_expect_new = false;
+    fold_expect_some(&l->fold, l->wall());
     if (l->doubt == NULL) { /* it may have come due since must_wait() looked */
         err = told_orders(l, note);
         tick(l);
@@ -553,6 +582,8 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
         err = put_roster(l, note);
     if (err == 0)
         err = put_map(l, l->wall(), note);
+    if (err == 0)
+        err = put_learned(l, note);
     if (err == 0)
         err = put_alerts(l, note);
     if (err == 0)

@@ -23,6 +23,7 @@
 #pragma once
 
 #include "collector/alert/alert.h"
+#include "collector/expect/list.h"
 #include "collector/ingress/ingress.h"
 #include "collector/order/order.h"
 #include "collector/roster/roster.h"
@@ -87,6 +88,8 @@ int store_load_epochs(struct store *s, int (*each)(void *arg, const struct epoch
                       void *arg, struct note *note);
 int store_load_ingress(struct store *s, int (*each)(void *arg, const struct ingress_row *row),
                        void *arg, struct note *note);
+int store_load_expectation(struct store *s, int (*each)(void *arg, const struct expect_row *row),
+                           void *arg, struct note *note);
 int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
                       void *arg, uint64_t *next_id, struct note *note);
 
@@ -139,6 +142,8 @@ int store_put_gap(struct store *s, const struct gap_row *row, struct note *note)
  * alert_id, seen by listeners when this commits; not if a person's word that the collector has not
  * heard (row->words) stands against the new state. */
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);
+/* What was learned; nothing happens when it is there. */
+int store_put_expectation(struct store *s, const struct expect_row *row, struct note *note);
 /* *order_id: the row's, or the number that a new one (0) got. That somebody cancelled it stands
  * against its new state. */
 int store_put_order(struct store *s, const struct order_row *row, uint64_t *order_id,

@@ -141,7 +141,7 @@ scenario_show() {
         lab_sql -c "SELECT prefix, pop, peer_as, state, round(share::numeric, 2) AS share, round(genuine_probability::numeric, 4) AS probability,
             expected, expected_by, bgp, rpki, tests FROM penstock.ingress_map WHERE prefix && ANY (ARRAY[$about]) ORDER BY prefix, pop"
         printf '  Orders:\n'
-        lab_sql -c "SELECT order_id, prefix, pop, requested_by, state, verdict, drops, round(extract(epoch FROM started_at - requested_at), 2) AS waited,
+        lab_sql -c "SELECT order_id, prefix, pop, requested_by, state, verdict, result, drops, round(extract(epoch FROM started_at - requested_at), 2) AS waited,
             round(extract(epoch FROM ended_at - started_at), 2) AS took, reason FROM penstock.test_order
             WHERE prefix && ANY (ARRAY[$about]) ORDER BY order_id"
         printf '  Alerts:\n'
@@ -149,7 +149,7 @@ scenario_show() {
             WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY alert_id"
     fi
     $scenario_is_told || return 0
-    for id in $(lab_value "SELECT alert_id FROM penstock.alert WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY alert_id LIMIT 2"); do
+    for id in $(lab_value "SELECT alert_id FROM penstock.alert WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY resolved_at IS NOT NULL, family(prefix), alert_id LIMIT 1"); do
         printf '  penstockctl explain %s:\n\n' "$id"
         "$lab_bin/collector/penstockctl" explain "$id" --dsn "$lab_dsn" | sed 's/^/    /'
     done
@@ -183,4 +183,7 @@ scenario_orders() {
         round(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM ended_at - requested_at))::numeric, 2) AS median_seconds,
         round(max(extract(epoch FROM ended_at - requested_at)), 2) AS longest_seconds, verdict
         FROM penstock.test_order WHERE ended_at IS NOT NULL GROUP BY verdict ORDER BY verdict"
+    lab_sql -c "SELECT order_id, prefix, pop, state, verdict, result, detail, drops, packets, data,
+        round(extract(epoch FROM coalesce(ended_at, now()) - requested_at), 2) AS seconds FROM penstock.test_order
+        WHERE verdict IS NULL OR verdict NOT IN ('genuine', 'spoofed') ORDER BY order_id"
 }

@@ -14,6 +14,7 @@ enum {
     DB_SENSORS = 8,
     DB_EPOCHS = 256,
     DB_GAPS = 64,
+    DB_SAID = 16,
     DB_ROWS = 256,
     DB_ALERTS = 64,
     DB_ORDERS = 64,
@@ -42,8 +43,9 @@ struct db {
     struct order_row orders[DB_ORDERS];
     struct db_event events[DB_EVENTS];
     struct db_malformed malformed[DB_GAPS];
+    struct expect_row said[DB_SAID];
     size_t sensor_count, epoch_count, gap_count, row_count, alert_count, order_count, event_count,
-        malformed_count;
+        malformed_count, said_count;
     unsigned announced, turns, changes;
 };
 

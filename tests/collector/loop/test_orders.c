@@ -200,6 +200,22 @@ what_is_seen_is_ordered_by_the_collector_itself_and_numbered_by_the_database(voi
     assert_true(orders[0].order_id == 1 && orders[1].order_id == 2);
 }
 
+static void an_order_knows_from_the_first_packet_whether_its_prefix_is_expected(void **state)
+{
+    (void)state;
+    struct prefix p = prefix("203.0.113.0/24");
+    assert_int_equal(expect_add(&policy, &p, NULL, 0), 0);
+    loop_clear(&loop);
+    doors_orders.mode = ORDERS_AUTO;
+    start();
+    hello(7);
+    send_tally(100);
+    turn();
+    expect_clear(&policy);
+    assert_int_equal(db.order_count, 1);
+    assert_string_equal(db.orders[0].reason, "100 packets/s without a verdict; not expected here");
+}
+
 static void an_order_is_told_only_when_it_is_committed(void **state)
 {
     (void)state;
@@ -296,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(an_order_by_hand_runs_and_ends_with_its_verdict),
         test(what_is_seen_is_ordered_by_the_collector_itself_and_numbered_by_the_database),
+        test(an_order_knows_from_the_first_packet_whether_its_prefix_is_expected),
         test(an_order_is_told_only_when_it_is_committed),
         test(every_failure_of_the_database_leaves_an_order_that_runs_or_one_that_waits),
         test(a_killed_collector_s_successor_goes_on_with_the_order_and_its_lease),

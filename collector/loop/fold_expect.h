@@ -1,0 +1,29 @@
+/* Expectation over the whole map: what is said in SQL, looking at every row again when a source
+ * changed, and learning. */
+#pragma once
+
+#include "collector/loop/fold.h"
+
+/* Rows judged again in a turn after a source changed: some 20 ms (docs/benchmarks.md). */
+#define FOLD_EXPECT_SLICE 20000
+/* Rows looked at per tick for what can be learned: a million in four minutes. */
+#define FOLD_LEARN_SLICE 4096
+/* Learned in one tick at most; the rest waits. */
+#define FOLD_LEARN_MAX 256
+
+/* Reads the entries in SQL again; those held before stay when it fails. */
+int fold_expect_load(struct fold *f, struct store *store, struct note *note);
+
+/* A source changed: the next calls of fold_expect_some look at every row, a slice each. */
+void fold_expect_begin(struct fold *f);
+void fold_expect_some(struct fold *f, int64_t now);
+
+/* Learns: a place where a prefix has been genuine for learn_after, was seen until then, and about
+ * which nobody says anything, is expected from now on. */
+void fold_expect_tick(struct fold *f, int64_t now);
+
+/* What was learned, to be stored in this turn. */
+bool fold_expect_take(struct fold *f, struct expect_row *out);
+
+/* All sources, those in SQL included. The pointers are good until the fold changes. */
+struct expect fold_expect(const struct fold *f);
