@@ -199,6 +199,7 @@ static int load_once(struct collector *c, struct note *note)
                              .ingress = c->conf.ingress,
                              .evidence = c->conf.evidence,
                              .alert = c->conf.alert,
+                             .alert_keep_ns = c->conf.alert_keep_ns,
                              .order = c->conf.order,
                              .keep = c->conf.keep};
     return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
@@ -338,6 +339,8 @@ static struct collector_conf without_live(const struct collector_conf *conf)
     c.learn_after_ns = c.max_learned = 0;
     memset(c.feeds, 0, sizeof c.feeds);
     c.feed_count = 0;
+    memset(&c.order, 0, sizeof c.order);
+    c.order.max_orders = conf->order.max_orders;
     c.log_level = LOG_LEVEL_INFO;
     c.ingress.seed = c.alert.seed = c.roster.seed = 0;
     return c;
@@ -359,13 +362,14 @@ static void adopt(struct collector *c, const struct collector_conf *wanted, stru
     learn_as(c, wanted);
     tables_again(c->tables, &wanted->tables);
     loop_expect_changed(&c->loop);
+    loop_orders_changed(&c->loop, &wanted->order);
     log_level_set(wanted->log_level);
     change_feeds(c, wanted);
     struct collector_conf now = without_live(&c->conf), then = without_live(wanted);
     if (memcmp(&now, &then, sizeof now) != 0)
         log_warn(
-            "event=reload_partial reason=\"only policy, alerts.feeds and log.level change live; "
-            "the rest needs a restart\"");
+            "event=reload_partial reason=\"only policy, orders (but orders.max), alerts.feeds and "
+            "log.level change live; the rest needs a restart\"");
     log_info("event=reload policy_prefixes=%zu", c->expect.file.entry_count);
 }
 

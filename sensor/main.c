@@ -24,10 +24,13 @@
  * collector is to be watched for, or no longer. */
 #define LOOK_NS (50 * NS_PER_MS)
 
+/* Of an order, per queue; penny.budget takes no more either. */
+#define DROPS_MAX 10000
+
 /* What is watched: the configuration's prefixes, and those of the collector's orders. */
 struct watch_list {
     struct prefix prefixes[PENNY_PREFIXES_MAX + CONTROL_ORDERS_MAX];
-    uint32_t limits[PENNY_PREFIXES_MAX + CONTROL_ORDERS_MAX];
+    struct penny_limit limits[PENNY_PREFIXES_MAX + CONTROL_ORDERS_MAX];
     size_t count;
 };
 
@@ -322,7 +325,8 @@ static void count_home(const struct sensor *s, struct watch_list *list)
 }
 
 /* An order's drops are shared out evenly: queues do not know of each other. What is over is left
- * out here, too, so that a lease ends even if the publisher's thread hangs. */
+ * out here, too, so that a lease ends even if the publisher's thread hangs; and workers look at its
+ * end themselves, so that it ends even if this thread does. */
 static void add_ordered(struct sensor *s, const struct control_watch *ordered, size_t n,
                         struct watch_list *list, uint64_t now)
 {
@@ -332,7 +336,8 @@ static void add_ordered(struct sensor *s, const struct control_watch *ordered, s
             continue;
         uint64_t share = ordered[i].drops / s->count;
         list->prefixes[list->count] = ordered[i].prefix;
-        list->limits[list->count++] = share == 0 ? 1 : (uint32_t)(share > 10000 ? 10000 : share);
+        share = share == 0 ? 1 : share > DROPS_MAX ? DROPS_MAX : share;
+        list->limits[list->count++] = (struct penny_limit){(uint32_t)share, ordered[i].until_ns};
         if (s->watch_until == 0 || ordered[i].until_ns < s->watch_until)
             s->watch_until = ordered[i].until_ns;
     }

@@ -1,3 +1,4 @@
+/* The life of alerts. What each says: describe.c; when each holds: rule.c. */
 #include "collector/alert/alert.h"
 
 #include <errno.h>
@@ -6,14 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/base/hash.h"
-
-/* Alerts without an end, and ended ones that were not taken yet, stand in entries. Those without
- * an end are found by fingerprint: buckets lead to chains through next (entries come and go, and
- * a chain forgets without leaving tombstones). */
-
-#define NONE UINT32_MAX
-#define KIND "ingress_unexpected"
+#include "collector/alert/book.h"
+#include "collector/alert/document.h"
 
 const char *const alert_state_word[] = {
     [ALERT_PENDING] = "pending",           [ALERT_FIRING] = "firing",
@@ -21,51 +16,22 @@ const char *const alert_state_word[] = {
     [ALERT_SUPPRESSED] = "suppressed",
 };
 
-struct entry {
-    struct alert_row row;
-    int64_t last_seen; /* of the map row's traffic; not stored, the map row has it */
-    uint32_t next;     /* in its bucket, or among the free */
-    bool is_used, is_changed, is_new_state;
-};
-
-struct alert {
-    struct alert_conf conf;
-    struct hash_key key;
-    uint64_t next_id;
-    int64_t listens_since, jumped_at;
-    struct entry *entries;
-    uint32_t first_free, live;
-    uint32_t *buckets;
-    uint32_t mask;
-    uint32_t *queue; /* changed entries, oldest first, each once */
-    uint32_t queue_at, queue_len;
-};
+static const struct prefix no_prefix;
+static const struct ingress no_place;
 
 int alert_new(const struct alert_conf *conf, struct alert **out)
 {
     struct alert *a = calloc(1, sizeof *a);
     if (a == NULL)
         return -ENOMEM;
-    uint32_t n = conf->max_alerts > 0 ? conf->max_alerts : 1, buckets = 16;
-    while (buckets < n && buckets < UINT32_C(1) << 31)
-        buckets *= 2;
-    struct prf prf = prf_init(conf->seed, 2);
     a->conf = *conf;
-    a->conf.max_alerts = n;
-    a->key.k0 = prf_next(&prf);
-    a->key.k1 = prf_next(&prf);
+    if (a->conf.max_alerts == 0)
+        a->conf.max_alerts = 1;
     a->next_id = 1;
-    a->mask = buckets - 1;
-    a->entries = calloc(n, sizeof *a->entries);
-    a->buckets = malloc(buckets * sizeof *a->buckets);
-    a->queue = calloc(n, sizeof *a->queue);
-    if (a->entries == NULL || a->buckets == NULL || a->queue == NULL) {
+    if (book_init(a) < 0) {
         alert_free(a);
         return -ENOMEM;
     }
-    memset(a->buckets, 0xff, buckets * sizeof *a->buckets);
-    for (uint32_t i = 0; i < n; i++)
-        a->entries[i].next = i + 1 < n ? i + 1 : NONE;
     *out = a;
     return 0;
 }
@@ -74,16 +40,30 @@ void alert_free(struct alert *a)
 {
     if (a == NULL)
         return;
-    free(a->queue);
-    free(a->buckets);
-    free(a->entries);
+    book_clear(a);
     free(a);
+}
+
+void alert_configure(struct alert *a, const struct alert_conf *conf)
+{
+    unsigned max = a->conf.max_alerts;
+    uint64_t seed = a->conf.seed;
+    a->conf = *conf;
+    a->conf.max_alerts = max;
+    a->conf.seed = seed;
 }
 
 void alert_next_id(struct alert *a, uint64_t next)
 {
     a->next_id = next;
 }
+
+struct alert_counts alert_counts(const struct alert *a)
+{
+    return (struct alert_counts){.live = a->live, .moves_refused = a->moves_refused};
+}
+
+/* ---- fingerprints ---- */
 
 static uint64_t chain(struct hash_key key, const unsigned char *bytes, size_t words, uint64_t len)
 {
@@ -97,96 +77,42 @@ static uint64_t chain(struct hash_key key, const unsigned char *bytes, size_t wo
     return prf_word(key, h ^ len);
 }
 
-void alert_fingerprint(const char *kind, const struct prefix *prefix, const char *pop,
-                       const struct ingress *at, char out[static 33])
+/* The longest: 31 + 49 + 3 * 31 + 2 * 20 + 17 + 63 and 9 NULs. */
+static void fingerprint_of(const char *kind, const struct prefix *prefix, const char *pop,
+                           const struct ingress *at, const char *sensor, char out[static 33])
 {
     char prefix_text[PREFIX_TEXT], mac_text[MAC_TEXT];
-    /* The longest: 31 + 49 + 3 * 31 + 2 * 20 + 17 and 8 NULs. */
-    unsigned char bytes[256] = {0};
+    unsigned char bytes[320] = {0};
     int len = snprintf((char *)bytes, sizeof bytes,
                        "%.31s%c%s%c%.31s%c%.31s%c%.31s%c%" PRIu64 "%c%s%c%" PRIu64, kind, 0,
                        prefix_format(prefix, prefix_text), 0, pop, 0, at->router, 0, at->interface,
                        0, at->vlan, 0, mac_format(at->mac, mac_text), 0, at->peer_as) +
               1;
+    if (sensor[0] != '\0')
+        len += snprintf((char *)bytes + len, sizeof bytes - (size_t)len, "%.63s", sensor) + 1;
     size_t words = ((size_t)len + 7) / 8;
     uint64_t a = chain((struct hash_key){1, 2}, bytes, words, (uint64_t)len);
     uint64_t b = chain((struct hash_key){3, 4}, bytes, words, (uint64_t)len);
     snprintf(out, 33, "%016" PRIx64 "%016" PRIx64, a, b);
 }
 
-static uint32_t *bucket_of(struct alert *a, const char fingerprint[static 33])
+void alert_fingerprint(const char *kind, const struct prefix *prefix, const char *pop,
+                       const struct ingress *at, char out[static 33])
 {
-    uint64_t words[4];
-    memcpy(words, fingerprint, sizeof words);
-    return &a->buckets[(uint32_t)hash_words(a->key, words, 4) & a->mask];
+    fingerprint_of(kind, prefix, pop, at, "", out);
 }
 
-/* The link that leads to the matter's live alert, or to NONE. */
-static uint32_t *link_to(struct alert *a, const char fingerprint[static 33])
+void alert_fingerprint_sensor(const char *kind, const char *pop, const char *sensor,
+                              char out[static 33])
 {
-    uint32_t *link = bucket_of(a, fingerprint);
-    while (*link != NONE && memcmp(a->entries[*link].row.fingerprint, fingerprint, 32) != 0)
-        link = &a->entries[*link].next;
-    return link;
+    fingerprint_of(kind, &no_prefix, pop, &no_place, sensor, out);
 }
 
-static struct entry *entry_make(struct alert *a, const struct alert_row *row)
-{
-    if (a->first_free == NONE)
-        return NULL;
-    uint32_t i = a->first_free;
-    struct entry *e = &a->entries[i];
-    a->first_free = e->next;
-    uint32_t *bucket = bucket_of(a, row->fingerprint);
-    *e = (struct entry){.row = *row, .next = *bucket, .is_used = true};
-    *bucket = i;
-    a->live++;
-    return e;
-}
+/* ---- states ---- */
 
-int alert_load(struct alert *a, const struct alert_row *row)
-{
-    if (row->state == ALERT_RESOLVED)
-        return 0;
-    struct entry *e = entry_make(a, row);
-    if (e == NULL)
-        return ERR_FULL;
-    e->last_seen = row->updated_at;
-    return 0;
-}
-
-static void changed(struct alert *a, struct entry *e)
-{
-    if (e->is_changed)
-        return;
-    e->is_changed = true;
-    a->queue[(a->queue_at + (uint64_t)a->queue_len++) % a->conf.max_alerts] =
-        (uint32_t)(e - a->entries);
-}
-
-static void enter(struct alert *a, struct entry *e, enum alert_state state, int64_t now)
-{
-    e->row.state = state;
-    e->row.updated_at = now;
-    e->is_new_state = true;
-    if (state == ALERT_RESOLVED) {
-        e->row.resolved_at = now;
-        *link_to(a, e->row.fingerprint) = e->next; /* from now on the matter is a new one */
-        a->live--;
-    }
-    changed(a, e);
-}
-
-static bool older(int64_t now, int64_t then, uint64_t by)
+bool life_is_older(int64_t now, int64_t then, uint64_t by)
 {
     return now > then && (uint64_t)now - (uint64_t)then > by;
-}
-
-void alert_listens(struct alert *a, int64_t now, bool has_jumped)
-{
-    a->listens_since = now;
-    if (has_jumped)
-        a->jumped_at = now;
 }
 
 /* Where to count from: a time before `since` was told by another clock, or nobody listened from
@@ -196,148 +122,283 @@ static int64_t count_from(int64_t then, int64_t since, int64_t now)
     return then > now || then < since ? since : then;
 }
 
-static bool is_silent(const struct alert *a, const struct entry *e, int64_t now)
+static uint64_t hold_down_of(const struct alert *a, enum alert_kind kind)
 {
-    return older(now, count_from(e->last_seen, a->listens_since, now), a->conf.resolve_after_ns);
+    if (kind == KIND_NONE)
+        return a->conf.hold_down_ns;
+    const struct alert_kind_conf *own = &a->conf.rules.kinds[kind];
+    if (own->has_hold_down)
+        return own->hold_down_ns;
+    return alert_rules[kind].is_held_down ? a->conf.hold_down_ns : 0;
 }
 
-static void fire_if_due(struct alert *a, struct entry *e, int64_t now)
+static bool is_due(const struct alert *a, const struct entry *e, int64_t now)
 {
-    int64_t from = count_from(e->row.started_at, a->jumped_at, now);
-    if (e->row.state == ALERT_PENDING && now >= from &&
-        (uint64_t)now - (uint64_t)from >= a->conf.hold_down_ns)
-        enter(a, e, ALERT_FIRING, now);
+    int64_t from = count_from(e->held_since, a->jumped_at, now);
+    return e->row.is_standing && now >= from &&
+           (uint64_t)now - (uint64_t)from >= hold_down_of(a, e->kind);
+}
+
+/* The state that it should have; why says who suppresses it. */
+static enum alert_state state_of(const struct alert *a, struct entry *e, int64_t now, char *why,
+                                 size_t size)
+{
+    why[0] = '\0';
+    e->has_fired = e->has_fired || is_due(a, e, now);
+    if (e->word == WORD_SUPPRESSED)
+        snprintf(why, size, "%s", e->row.acknowledged_by);
+    else if (e->window != 0)
+        snprintf(why, size, "maintenance %" PRIu64, e->window);
+    else if (e->is_routed)
+        snprintf(why, size, "routing");
+    if (e->word == WORD_SUPPRESSED || why[0] != '\0')
+        return ALERT_SUPPRESSED;
+    if (e->word == WORD_ACKNOWLEDGED)
+        return ALERT_ACKNOWLEDGED;
+    return e->has_fired ? ALERT_FIRING : ALERT_PENDING;
+}
+
+void life_touched(struct alert *a, struct entry *e, int64_t now)
+{
+    e->row.updated_at = now;
+    book_changed(a, e);
+}
+
+/* Brings the state up to date, and tells it if it is another one. */
+static void settle(struct alert *a, struct entry *e, int64_t now)
+{
+    char why[sizeof e->row.suppressed_by];
+    enum alert_state state = state_of(a, e, now, why, sizeof why);
+    bool is_other = strcmp(why, e->row.suppressed_by) != 0;
+    if (state == e->row.state && !is_other)
+        return;
+    e->is_new_state |= state != e->row.state;
+    e->row.state = state;
+    memcpy(e->row.suppressed_by, why, sizeof why);
+    life_touched(a, e, now);
+}
+
+static void end(struct alert *a, struct entry *e, int64_t now)
+{
+    e->row.state = ALERT_RESOLVED;
+    e->row.suppressed_by[0] = '\0';
+    e->row.is_standing = false;
+    e->row.resolved_at = now;
+    e->is_new_state = true;
+    book_end(a, e); /* from now on the matter is a new one */
+    life_touched(a, e, now);
+}
+
+/* ---- its condition comes and goes ---- */
+
+static void flaps_written(struct entry *e, uint32_t flaps)
+{
+    e->row.flaps = flaps;
+}
+
+void life_stands(struct alert *a, struct entry *e, int64_t now)
+{
+    if (!e->row.is_standing) {
+        e->row.is_standing = true;
+        e->held_since = now;
+        life_touched(a, e, now);
+    }
+    settle(a, e, now);
+}
+
+/* is_final: it will not come back by itself. */
+void life_gone(struct alert *a, struct entry *e, int64_t now, bool is_final)
+{
+    if (!e->row.is_standing && !is_final)
+        return;
+    bool was_standing = e->row.is_standing;
+    uint32_t before = flap_count(a, e->row.fingerprint, now);
+    if (was_standing)
+        flaps_written(e, flap_note(a, e->row.fingerprint, now));
+    if (is_final || a->conf.flap_count == 0 || before < a->conf.flap_count) {
+        end(a, e, now);
+        return;
+    }
+    e->row.is_standing = false;
+    e->gone_since = now;
+    life_touched(a, e, now);
+}
+
+/* ---- new ones, and those of before ---- */
+
+static void runbook_of(const struct alert *a, struct alert_row *row)
+{
+    const char *base = a->conf.runbook_base[0] != '\0' ? a->conf.runbook_base : "docs/alerts/";
+    snprintf(row->runbook, sizeof row->runbook, "%s%s.md", base, row->kind);
+}
+
+/* like: its subject. NULL: no room. */
+struct entry *life_raise(struct alert *a, enum alert_kind kind, const struct alert_row *like,
+                         uint64_t subject, int64_t now)
+{
+    struct alert_row row = *like;
+    row.alert_id = a->next_id;
+    snprintf(row.kind, sizeof row.kind, "%s", alert_rules[kind].kind);
+    fingerprint_of(row.kind, &row.prefix, row.pop, &row.at, row.sensor, row.fingerprint);
+    row.started_at = now;
+    row.is_standing = true;
+    row.flaps = flap_count(a, row.fingerprint, now);
+    runbook_of(a, &row);
+    struct entry *e = book_add(a, &row, kind, subject);
+    if (e == NULL)
+        return NULL;
+    a->next_id++;
+    e->held_since = e->last_seen = now;
+    e->row.state = ALERT_PENDING;
+    e->is_new_state = true;
+    e->window = window_of(a, &e->row, now);
+    life_touched(a, e, now);
+    return e;
+}
+
+static void word_of(struct entry *e, enum alert_state said, bool by_person)
+{
+    e->word = WORD_NONE;
+    if (said == ALERT_ACKNOWLEDGED || (!by_person && e->row.acknowledged_by[0] != '\0'))
+        e->word = WORD_ACKNOWLEDGED;
+    if (said == ALERT_SUPPRESSED && by_person)
+        e->word = WORD_SUPPRESSED;
+}
+
+/* Whether a person suppressed it, or the collector did. */
+static bool is_own_word(const struct alert_row *row)
+{
+    return row->state == ALERT_SUPPRESSED && (strcmp(row->suppressed_by, "routing") == 0 ||
+                                              strncmp(row->suppressed_by, "maintenance ", 12) == 0);
+}
+
+static void recall_move(struct alert *a, struct entry *e)
+{
+    struct ingress_change change = {
+        .at = e->row.started_at, .kind = CHANGE_MOVED, .prefix = e->row.prefix};
+    document_find(e->row.evidence, "moved", e->moved, sizeof e->moved);
+    memcpy(change.to.pop, e->row.pop, sizeof change.to.pop);
+    change.to.at = e->row.at;
+    change.to.is_there = true;
+    move_add(a, &change, e->subject, true);
+}
+
+int alert_load(struct alert *a, const struct alert_row *row)
+{
+    if (row->state == ALERT_RESOLVED)
+        return 0;
+    uint64_t subject = book_subject(a, &row->prefix, row->pop, &row->at, row->sensor);
+    struct entry *e = book_add(a, row, alert_kind_of(row->kind), subject);
+    if (e == NULL)
+        return ERR_FULL;
+    e->was_taken = true;
+    e->last_seen = row->updated_at;
+    e->held_since = row->started_at;
+    e->gone_since = row->updated_at;
+    e->has_fired = row->state == ALERT_FIRING;
+    e->is_routed = strcmp(row->suppressed_by, "routing") == 0;
+    word_of(e, row->state, !is_own_word(row));
+    document_find(row->evidence, "test_list", e->tests, sizeof e->tests);
+    if (e->kind == KIND_INGRESS_MOVED)
+        recall_move(a, e);
+    return 0;
+}
+
+/* ---- people ---- */
+
+void alert_word(struct alert *a, uint64_t alert_id, enum alert_state said, const char *by,
+                uint64_t words, int64_t now)
+{
+    for (uint32_t i = 0; a->live > 0 && i < a->conf.max_alerts; i++) {
+        struct entry *e = &a->entries[i];
+        if (!e->is_used || e->row.alert_id != alert_id || e->row.state == ALERT_RESOLVED)
+            continue;
+        if (words == e->row.words)
+            return;
+        e->row.words = words;
+        snprintf(e->row.acknowledged_by, sizeof e->row.acknowledged_by, "%.63s", by);
+        word_of(e, said, true);
+        /* The database says that state already: what differs is to be written, and it is told. */
+        e->is_new_state = e->is_new_state || said != e->row.state;
+        e->row.state = said;
+        life_touched(a, e, now);
+        settle(a, e, now);
+        return;
+    }
+}
+
+void alert_windows(struct alert *a, const struct alert_window *windows, size_t count, int64_t now)
+{
+    a->window_count = count < ALERT_WINDOWS_MAX ? count : ALERT_WINDOWS_MAX;
+    for (size_t i = 0; i < a->window_count; i++)
+        a->windows[i] = windows[i];
+    (void)now; /* the next tick looks at each alert */
+}
+
+/* ---- time ---- */
+
+void alert_listens(struct alert *a, int64_t now, bool has_jumped)
+{
+    a->listens_since = now;
+    if (has_jumped)
+        a->jumped_at = now;
+}
+
+static bool ends_by_itself(const struct alert *a, const struct entry *e, int64_t now)
+{
+    enum alert_end how = e->kind == KIND_NONE ? END_SILENCE : alert_rules[e->kind].end;
+    uint64_t after = e->kind == KIND_SENSOR_GAP ? a->conf.gap_ends_ns : a->conf.path_ends_ns;
+    if (how == END_ITSELF)
+        return life_is_older(now, count_from(e->last_seen, a->jumped_at, now), after);
+    return how == END_SILENCE && life_is_older(now, count_from(e->last_seen, a->listens_since, now),
+                                               a->conf.resolve_after_ns);
+}
+
+/* It moved long ago, and stayed: that is how it is now. */
+static bool has_settled(const struct alert *a, const struct entry *e, int64_t now)
+{
+    return e->kind == KIND_INGRESS_MOVED && a->conf.moved_settles_ns != 0 &&
+           life_is_older(now, count_from(e->row.started_at, a->jumped_at, now),
+                         a->conf.moved_settles_ns);
+}
+
+static void forget_moves(struct alert *a, int64_t now)
+{
+    for (uint32_t i = 0; i < a->move_count; i++) {
+        struct move *m = &a->moves[i];
+        uint64_t after =
+            m->change.kind == CHANGE_LEFT ? a->conf.resolve_after_ns : a->conf.moved_settles_ns;
+        if (m->subject != 0 && after != 0 &&
+            life_is_older(now, count_from(m->change.at, a->jumped_at, now), after))
+            move_drop(m);
+    }
+}
+
+static void tick_entry(struct alert *a, struct entry *e, int64_t now)
+{
+    bool has_calmed =
+        !e->row.is_standing &&
+        life_is_older(now, count_from(e->gone_since, a->jumped_at, now), a->conf.flap_window_ns);
+    e->window = window_of(a, &e->row, now);
+    if (has_settled(a, e, now)) {
+        struct move *m = move_find(a, e->subject, &e->row.prefix, e->row.pop, &e->row.at);
+        if (m != NULL)
+            move_drop(m);
+        life_gone(a, e, now, true);
+    } else if (has_calmed || ends_by_itself(a, e, now)) {
+        life_gone(a, e, now, true);
+    } else {
+        settle(a, e, now);
+    }
 }
 
 void alert_tick(struct alert *a, int64_t now)
 {
+    look_at_links(a, now);
     for (uint32_t i = 0; a->live > 0 && i < a->conf.max_alerts; i++) {
         struct entry *e = &a->entries[i];
-        if (!e->is_used || e->row.state == ALERT_RESOLVED)
-            continue;
-        if (is_silent(a, e, now))
-            enter(a, e, ALERT_RESOLVED, now);
-        else
-            fire_if_due(a, e, now);
+        if (e->is_used && e->row.state != ALERT_RESOLVED)
+            tick_entry(a, e, now);
     }
-}
-
-bool alert_take(struct alert *a, struct alert_row *out, bool *announce)
-{
-    if (a->queue_len == 0)
-        return false;
-    uint32_t i = a->queue[a->queue_at];
-    struct entry *e = &a->entries[i];
-    a->queue_at = (uint32_t)((a->queue_at + UINT64_C(1)) % a->conf.max_alerts);
-    a->queue_len--;
-    *out = e->row;
-    *announce = e->is_new_state;
-    e->is_changed = e->is_new_state = false;
-    if (e->row.state == ALERT_RESOLVED) {
-        e->is_used = false;
-        e->next = a->first_free;
-        a->first_free = i;
-    }
-    return true;
-}
-
-static void evidence_text(const struct ingress_row *row, char *out, size_t size)
-{
-    snprintf(out, size,
-             "{\"rule\":\"" KIND "\",\"state\":\"%s\",\"genuine_probability\":%.9g,"
-             "\"genuine_fraction\":%.9g,\"genuine_low\":%.9g,\"genuine_high\":%.9g,"
-             "\"tests\":%" PRIu64 "}",
-             ingress_state_word[row->state], row->genuine_probability, row->genuine_fraction,
-             row->genuine_low, row->genuine_high, row->tests);
-}
-
-static void summary_text(const struct ingress_row *row, char *out, size_t size)
-{
-    char prefix[PREFIX_TEXT], mac[MAC_TEXT], place[160];
-    static const uint8_t no_mac[6];
-    int n = snprintf(place, sizeof place, "%.31s %.31s %.31s", row->pop, row->at.router,
-                     row->at.interface);
-    if (row->at.vlan != 0)
-        n += snprintf(place + n, sizeof place - (size_t)n, " vlan %" PRIu64, row->at.vlan);
-    if (memcmp(row->at.mac, no_mac, 6) != 0)
-        snprintf(place + n, sizeof place - (size_t)n, " mac %s", mac_format(row->at.mac, mac));
-    snprintf(out, size, "%s traffic from %s enters at %s, where it is not expected",
-             row->state == STATE_GENUINE ? "Genuine" : "Partly genuine",
-             prefix_format(&row->prefix, prefix), place);
-}
-
-/* Writes what the map row says now; true if the alert says something else than before. */
-static bool describe(struct alert_row *alert, const struct ingress_row *row, const char *expected)
-{
-    struct alert_row next = *alert;
-    snprintf(next.severity, sizeof next.severity, "%s",
-             row->state == STATE_GENUINE ? "critical" : "warning");
-    snprintf(next.expected, sizeof next.expected, "%s", expected == NULL ? "[]" : expected);
-    next.confidence = row->genuine_probability;
-    summary_text(row, next.summary, sizeof next.summary);
-    evidence_text(row, next.evidence, sizeof next.evidence);
-    if (strcmp(next.severity, alert->severity) == 0 && next.confidence == alert->confidence &&
-        strcmp(next.expected, alert->expected) == 0 && strcmp(next.summary, alert->summary) == 0 &&
-        strcmp(next.evidence, alert->evidence) == 0)
-        return false;
-    *alert = next;
-    return true;
-}
-
-static int raise_new(struct alert *a, const struct ingress_row *row, const char *fingerprint,
-                     const char *expected, int64_t now)
-{
-    struct alert_row alert = {.alert_id = a->next_id,
-                              .kind = KIND,
-                              .prefix = row->prefix,
-                              .at = row->at,
-                              .started_at = now,
-                              .is_standing = true};
-    memcpy(alert.fingerprint, fingerprint, sizeof alert.fingerprint);
-    memcpy(alert.pop, row->pop, sizeof alert.pop);
-    describe(&alert, row, expected);
-    struct entry *e = entry_make(a, &alert);
-    if (e == NULL)
-        return ERR_FULL;
-    a->next_id++;
-    e->last_seen = row->last_seen;
-    enter(a, e, ALERT_PENDING, now);
-    fire_if_due(a, e, now);
-    return 0;
-}
-
-static bool is_alarming(const struct ingress_row *row)
-{
-    return (row->state == STATE_GENUINE || row->state == STATE_MIXED) &&
-           row->expected == EXPECTED_NO;
-}
-
-int alert_row_changed(struct alert *a, const struct ingress_row *row, const char *expected_json,
-                      int64_t now)
-{
-    bool alarming = is_alarming(row);
-    if (!alarming && a->live == 0)
-        return 0; /* by far the most common */
-    char fingerprint[33];
-    alert_fingerprint(KIND, &row->prefix, row->pop, &row->at, fingerprint);
-    uint32_t i = *link_to(a, fingerprint);
-    if (i == NONE) {
-        /* Old evidence about a place where nothing comes in any more raises nothing; so what
-         * silence has resolved is not raised again by looking at it. */
-        if (!alarming || older(now, row->last_seen, a->conf.resolve_after_ns))
-            return 0;
-        return raise_new(a, row, fingerprint, expected_json, now);
-    }
-    struct entry *e = &a->entries[i];
-    e->last_seen = row->last_seen;
-    if (alarming) {
-        if (describe(&e->row, row, expected_json)) {
-            e->row.updated_at = now;
-            changed(a, e);
-        }
-        fire_if_due(a, e, now);
-    } else if (row->state != STATE_TESTING || row->expected != EXPECTED_NO) {
-        enter(a, e, ALERT_RESOLVED, now);
-    }
-    return 0;
+    forget_moves(a, now);
 }

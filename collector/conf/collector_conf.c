@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "collector/conf/alerts_conf.h"
 #include "collector/conf/feeds_conf.h"
 #include "shared/conf/conf_table.h"
 
 /* What the table fills. */
 struct keys {
     struct collector_conf conf;
+    struct alerts_conf alerts;
 };
 
 #define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
@@ -120,12 +122,7 @@ static const struct conf_row rows[] = {
     {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps), .example = "/var/db/rpki-client/json",
      .help = "Validated ROA payloads, as rpki-client, Routinator or StayRTR write them (JSON or CSV). Read again when it changes, and every hour; \"\" for none."},
 
-    {"alerts.hold_down", CONF_DURATION, AT(conf.alert.hold_down_ns), .value = "5s", .min = 0, .max = SECONDS(86400),
-     .help = "An alert must hold for so long before it fires."},
-    {"alerts.resolve_after", CONF_DURATION, AT(conf.alert.resolve_after_ns), .value = "10m", .min = SECONDS(1), .max = SECONDS(30 * 86400),
-     .help = "An alert also ends when no traffic was seen for so long. When its cause is gone, it ends at once."},
-    {"alerts.max", CONF_UNSIGNED, AT(conf.alert.max_alerts), .value = "10000", .min = 1, .max = 1000000, .unit = "alerts",
-     .help = "Most alerts without an end."},
+#include "collector/conf/alerts_rows.def"
     {"alerts.feeds", CONF_RECORDS, LIST(conf.feeds, conf.feed_count), .rows = feeds_conf_rows, .row_count = FEEDS_CONF_ROWS,
      .help = "Where alerts are told, besides NOTIFY penstock_alert and the tables; docs/feeds.md."},
 
@@ -210,6 +207,7 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
     check_keep(&c, &keys->conf.keep);
     check_orders(&c, &keys->conf.order);
     feeds_conf_check(&c, keys->conf.feeds, keys->conf.feed_count, keys->conf.receive.certificate);
+    alerts_conf_finish(&c, &keys->alerts, keys->conf.ingress.half_life_ns, &keys->conf.alert);
     int err = conf_end(&c);
     *out = keys->conf;
     free(keys);

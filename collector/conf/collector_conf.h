@@ -21,6 +21,7 @@ struct collector_conf {
     struct ingress_conf ingress;
     struct evidence_conf evidence;
     struct alert_conf alert;
+    uint64_t alert_keep_ns; /* alerts that ended are kept for so long */
     struct order_conf order;
     size_t feed_count;
     struct feed_conf feeds[FEEDS_MAX];

@@ -21,6 +21,18 @@ static const struct {
     [OPTION_WAIT] = {"wait", NULL, "wait for the end, and print the verdict"},
     [OPTION_TIMEOUT] = {"timeout", "SECONDS", "wait so long at most (600)"},
     [OPTION_REASON] = {"reason", "TEXT", "why, for those who read it later"},
+    [OPTION_KIND] = {"kind", "KIND", "only alerts of that kind"},
+    [OPTION_WHO] = {"who", "NAME", "who says so (the role of the database)"},
+    [OPTION_WHY] = {"why", "TEXT", "a word for those who come after you"},
+    [OPTION_FROM] = {"from", "TIME", "beginning (now)"},
+    [OPTION_TO] = {"to", "TIME", "end"},
+    [OPTION_FOR] = {"for", "SPAN", "or how long it lasts, as '2 hours'"},
+    [OPTION_ROUTER] = {"router", "ROUTER", "router"},
+    [OPTION_INTERFACE] = {"interface", "INTERFACE", "interface of the router"},
+    [OPTION_PEER_AS] = {"peer-as", "AS", "AS number of the peer"},
+    [OPTION_PREFIX] = {"prefix", "PREFIX", "source prefix, and all longer ones"},
+    [OPTION_SENSOR] = {"sensor", "SENSOR", "sensor"},
+    [OPTION_ALL] = {"all", NULL, "also what is over"},
 };
 
 struct parse {

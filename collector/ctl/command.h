@@ -24,6 +24,18 @@ enum command_option {
     OPTION_WAIT,
     OPTION_TIMEOUT,
     OPTION_REASON,
+    OPTION_KIND,
+    OPTION_WHO,
+    OPTION_WHY,
+    OPTION_FROM,
+    OPTION_TO,
+    OPTION_FOR,
+    OPTION_ROUTER,
+    OPTION_INTERFACE,
+    OPTION_PEER_AS,
+    OPTION_PREFIX,
+    OPTION_SENSOR,
+    OPTION_ALL,
     OPTION_COUNT
 };
 #define TAKES(option) (1u << (option))

@@ -1,10 +1,12 @@
 /* penstockctl: the operator's hand. */
+#include "collector/ctl/alerts.h"
 #include "collector/ctl/command.h"
 #include "collector/ctl/database.h"
 #include "collector/ctl/expect.h"
 #include "collector/ctl/explain.h"
 #include "collector/ctl/history.h"
 #include "collector/ctl/keys.h"
+#include "collector/ctl/maintenance.h"
 #include "collector/ctl/map.h"
 #include "collector/ctl/sensors.h"
 #include "collector/ctl/tests.h"
@@ -18,6 +20,27 @@ static const struct command commands[] = {
      "when the ingress of a prefix changed, from where to where", history_list},
     {"explain", "ALERT|PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT),
      "tell the story of an alert or a prefix, down to the segments that were withheld", explain},
+    {"alerts show", "ALERT", 1, 1, TAKES_DATABASE, "all of one alert, and what was told of it",
+     alerts_show},
+    {"alerts ack", "ALERT", 1, 1, TAKES_DATABASE | TAKES(OPTION_WHO),
+     "say that somebody works on it", alerts_ack},
+    {"alerts suppress", "ALERT", 1, 1, TAKES_DATABASE | TAKES(OPTION_WHO),
+     "be still about it until it ends", alerts_suppress},
+    {"alerts unack", "ALERT", 1, 1, TAKES_DATABASE, "take either word back", alerts_unack},
+    {"alerts learn", "ALERT", 1, 1, TAKES_DATABASE | TAKES(OPTION_WHY),
+     "accept what it tells of as expected; prints the change as policy", alerts_learn},
+    {"alerts", "", 0, 0,
+     TAKES_DATABASE | TAKES(OPTION_STATE) | TAKES(OPTION_KIND) | TAKES(OPTION_LIMIT),
+     "list the alerts without an end; --state takes open, all, or a state", alerts_list},
+    {"maintenance add", "WHY", 1, 1,
+     TAKES_DATABASE | TAKES(OPTION_FROM) | TAKES(OPTION_TO) | TAKES(OPTION_FOR) |
+         TAKES(OPTION_KIND) | TAKES(OPTION_POP) | TAKES(OPTION_ROUTER) | TAKES(OPTION_INTERFACE) |
+         TAKES(OPTION_PEER_AS) | TAKES(OPTION_PREFIX) | TAKES(OPTION_SENSOR) | TAKES(OPTION_WHO),
+     "suppress alerts that match all that is given, for some time", maintenance_add},
+    {"maintenance list", "", 0, 0, TAKES_DATABASE | TAKES(OPTION_ALL),
+     "the windows that are not over", maintenance_list},
+    {"maintenance remove", "WINDOW", 1, 1, TAKES_DATABASE,
+     "end a window now, or delete it if it has not begun", maintenance_remove},
     {"tests", "[PREFIX]", 0, 1, TAKES_DATABASE | TAKES(OPTION_POP) | TAKES(OPTION_LIMIT),
      "list orders and tests, those that are not over first", tests_list},
     {"test start", "PREFIX", 1, 1,

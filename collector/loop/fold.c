@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VLAN_MAX    4095
-#define AS_MAX      UINT32_MAX
-#define EXPECT_TEXT sizeof(((struct alert_row *)0)->expected)
+#define VLAN_MAX 4095
+#define AS_MAX   UINT32_MAX
 
 static int load_sensor(void *arg, const struct sensor_row *row)
 {
@@ -28,16 +27,9 @@ static int load_ingress(void *arg, const struct ingress_row *row)
     return ingress_map_load(f->map, row);
 }
 
-static int load_alert(void *arg, const struct alert_row *row)
-{
-    struct fold *f = arg;
-    return alert_load(f->alert, row);
-}
-
 static int load_all(struct fold *f, const struct fold_conf *conf, struct store *store, int64_t now,
                     struct note *note)
 {
-    uint64_t next_id = 1;
     int err = store_load_begin(store, note);
     if (err == 0)
         err = store_load_sensors(store, load_sensor, f, note);
@@ -51,14 +43,11 @@ static int load_all(struct fold *f, const struct fold_conf *conf, struct store *
     if (err == 0)
         err = cells_load(&f->cells, f->map, store, conf->ingress.seed, now, note);
     if (err == 0)
-        err = store_load_alerts(store, load_alert, f, &next_id, note);
-    if (err == ERR_FULL)
-        return note_set(note, ERR_CONF,
-                        "alerts.max: the database has more open alerts than that; make it larger");
+        err = fold_load_alerts(f, store, note);
+    if (err == 0)
+        err = fold_alert_words(f, store, now, note);
     if (err == 0)
         err = fold_expect_load(f, store, note);
-    if (err == 0)
-        alert_next_id(f->alert, next_id);
     return err;
 }
 
@@ -123,6 +112,7 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     }
     listens(f, now, false);
     fold_expect_all(f, now);
+    fold_sensors_all(f, now);
     return 0;
 }
 
@@ -194,6 +184,13 @@ static int row_touched(struct fold *f, int err, struct ingress_row *row, bool is
     return err;
 }
 
+/* What is under test stays one row until the test has ended, or is lost: its verdict is for that.
+ */
+static void pin_test(struct fold *f, struct ingress_row *row)
+{
+    ingress_map_pin(f->map, row, PIN_TEST, row->state == STATE_TESTING);
+}
+
 struct lost {
     struct fold *f;
     const char *sensor;
@@ -202,8 +199,10 @@ struct lost {
 static void row_lost(void *arg, struct ingress_row *row)
 {
     const struct lost *lost = arg;
-    if (evidence_lost(row, lost->sensor))
-        ingress_map_changed(lost->f->map, row);
+    if (!evidence_lost(row, lost->sensor))
+        return;
+    pin_test(lost->f, row);
+    ingress_map_changed(lost->f->map, row);
 }
 
 /* Entries whose test will never end say again what they said before; looked for in the whole map,
@@ -258,6 +257,7 @@ static void weigh_started(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
     evidence_started(&t->f->evidence, row, t->sensor, &t->e->test_started);
+    pin_test(t->f, row);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -265,6 +265,7 @@ static void weigh_ended(void *arg, struct ingress_row *row)
 {
     const struct test *t = arg;
     evidence_ended(&t->f->evidence, row, &t->e->test_ended);
+    pin_test(t->f, row);
     ingress_map_changed(t->f->map, row);
 }
 
@@ -338,6 +339,7 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     struct ingress_row *row = NULL;
     bool is_new = false;
     int err;
+    fold_alert_event(f, pop, e, now);
     if (is_passive(e))
         return 0;
     switch (e->type) {
@@ -377,16 +379,6 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     return fold_map(f, sensor, &back, now);
 }
 
-void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)
-{
-    char text[EXPECT_TEXT], *expected = NULL;
-    struct expect all = fold_expect(f);
-    if (row->expected == EXPECTED_NO)
-        expected = expect_json(&all, &row->prefix, text, sizeof text);
-    if (alert_row_changed(f->alert, row, expected, now) == ERR_FULL)
-        f->alerts_refused++;
-}
-
 struct all {
     struct fold *f;
     int64_t now;
@@ -402,6 +394,7 @@ void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now)
 static void expect_again(void *arg, struct ingress_row *row)
 {
     const struct all *all = arg;
+    pin_test(all->f, row); /* pins are not in the database */
     fold_expect_row(all->f, row, all->now);
 }
 

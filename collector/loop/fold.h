@@ -16,6 +16,7 @@ struct fold_conf {
     struct ingress_conf ingress;
     struct evidence_conf evidence;
     struct alert_conf alert;
+    uint64_t alert_keep_ns; /* alerts that ended are deleted when they are so old; 0: never */
     struct order_conf order;
     struct store_keep keep; /* how long events stay in the database */
 };
@@ -81,3 +82,20 @@ void fold_heard(struct fold *f, const char *sensor, const struct wire_message *m
 /* Looks at the expectation and the alert of a row; of every row. */
 void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now);
 void fold_expect_all(struct fold *f, int64_t now);
+
+/* ---- alerts (fold_alerts.c) ---- */
+
+/* What the map tells of its changes: before the rows that changed with it. */
+void fold_change(struct fold *f, const struct ingress_change *change, int64_t now);
+/* A sensor's row that changed, a gap that was noted: on their way to the database. */
+void fold_sensor(struct fold *f, const struct sensor_row *row, int64_t now);
+void fold_gap(struct fold *f, const struct gap_row *row, int64_t now);
+void fold_sensors_all(struct fold *f, int64_t now);
+/* A test or a passive test's sums, of a sensor at pop. */
+void fold_alert_event(struct fold *f, const char *pop, const struct event *e, int64_t now);
+/* An alert that changed, on its way to the database. */
+void fold_alert(struct fold *f, const struct alert_row *row);
+/* Alerts without an end, and those that ended of late. */
+int fold_load_alerts(struct fold *f, struct store *store, struct note *note);
+/* What people said of alerts, and the windows of maintenance: read again. */
+int fold_alert_words(struct fold *f, struct store *store, int64_t now, struct note *note);

@@ -12,7 +12,8 @@
 
 _Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have room in doubt");
 
-#define TICK_NS ((int64_t)NS_PER_S)
+#define TICK_NS   ((int64_t)NS_PER_S)
+#define FORGET_NS (3600 * (int64_t)NS_PER_S)
 /* How often it is looked for months that are too old. */
 #define MONTHS_NS ((int64_t)(3600 * NS_PER_S))
 /* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
@@ -358,7 +359,7 @@ static int gather(struct loop *l, int timeout_ms, struct note *note)
 
 /* ---- what changed goes to the database ---- */
 
-static int put_roster(struct loop *l, struct note *note)
+static int put_roster(struct loop *l, int64_t now, struct note *note)
 {
     struct sensor_row sensor;
     struct epoch_row epoch;
@@ -367,6 +368,7 @@ static int put_roster(struct loop *l, struct note *note)
     unsigned gaps = 0;
     int err = 0;
     while (err == 0 && roster_take_sensor(l->fold.roster, &sensor)) {
+        fold_sensor(&l->fold, &sensor, now);
         err = transaction(l, note);
         if (err == 0)
             err = store_put_sensor(l->store, &sensor, note);
@@ -385,6 +387,7 @@ static int put_roster(struct loop *l, struct note *note)
             log_warn("event=gap sensor=%s from_seq=%" PRIu64 " to_seq=%" PRIu64 " reason=\"%s\"",
                      gap.sensor, gap.from_seq, gap.to_seq,
                      log_quotable(gap.reason, reason, sizeof reason));
+        fold_gap(&l->fold, &gap, now);
         err = transaction(l, note);
         if (err == 0)
             err = store_put_gap(l->store, &gap, note);
@@ -397,27 +400,21 @@ static int put_roster(struct loop *l, struct note *note)
 
 static int put_map(struct loop *l, int64_t now, struct note *note)
 {
+    struct ingress_change change;
     struct ingress_row row;
     int err = 0;
+    while (err == 0 && ingress_map_take_change(l->fold.map, &change)) {
+        fold_change(&l->fold, &change, now);
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_change(l->store, &change, note);
+    }
     while (err == 0 && ingress_map_take(l->fold.map, &row)) {
-        if (!row.is_gone)
-            fold_row(&l->fold, &row, now);
+        fold_row(&l->fold, &row, now);
         err = transaction(l, note);
         if (err == 0)
             err = row.is_gone ? store_drop_ingress(l->store, &row, note)
                               : store_put_ingress(l->store, &row, note);
-    }
-    return err;
-}
-
-static int put_history(struct loop *l, struct note *note)
-{
-    struct ingress_change change;
-    int err = 0;
-    while (err == 0 && ingress_map_take_change(l->fold.map, &change)) {
-        err = transaction(l, note);
-        if (err == 0)
-            err = store_put_change(l->store, &change, note);
     }
     return err;
 }
@@ -438,6 +435,7 @@ static int put_alerts(struct loop *l, struct note *note)
     bool announce;
     int err = 0;
     while (err == 0 && alert_take(l->fold.alert, &row, &announce)) {
+        fold_alert(&l->fold, &row);
         err = transaction(l, note);
         if (err == 0)
             err = store_put_alert(l->store, &row, announce, note);
@@ -479,8 +477,17 @@ static void send_orders(struct loop *l)
     char sensor[WIRE_NAME];
     struct wire_message m;
     int64_t now = l->wall();
-    while (orders_send(l->fold.orders, now, sensor, &m))
+    struct orders_stats stats;
+    while (orders_send(l->fold.orders, now, sensor, &m)) {
         receive_send(l->receive, sensor, &m);
+        counter_add(l->counters, COUNTER_orders_told, 1);
+    }
+    orders_stats(l->fold.orders, &stats);
+    counter_set(l->counters, COUNTER_orders_running, stats.running);
+    counter_set(l->counters, COUNTER_orders_proposed, stats.proposed);
+    if (stats.refused > l->orders_refused)
+        counter_add(l->counters, COUNTER_orders_no_room, stats.refused - l->orders_refused);
+    l->orders_refused = stats.refused; /* of this memory: a load begins at 0 */
 }
 
 static int commit(struct loop *l, struct note *note)
@@ -536,6 +543,26 @@ static int hear(struct loop *l, struct note *note)
     return err;
 }
 
+/* What people said of alerts, and windows of maintenance. */
+static int hear_words(struct loop *l, struct note *note)
+{
+    if ((l->heard & HEARD_ALERT_WORD) == 0)
+        return 0;
+    l->heard &= ~(unsigned)HEARD_ALERT_WORD;
+    return fold_alert_words(&l->fold, l->store, l->wall(), note);
+}
+
+/* Once an hour. */
+static int forget_alerts(struct loop *l, int64_t now, struct note *note)
+{
+    if (l->conf.alert_keep_ns == 0 || (now >= l->forgot_at && now - l->forgot_at < FORGET_NS))
+        return 0;
+    l->forgot_at = now;
+    int err = transaction(l, note);
+    return err == 0 ? store_forget_alerts(l->store, now - (int64_t)l->conf.alert_keep_ns, note)
+                    : err;
+}
+
 /* Before anything is written in this turn. */
 static int hear_expectation(struct loop *l, struct note *note)
 {
@@ -575,11 +602,13 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     l->is_expect_new = false;
     fold_expect_some(&l->fold, l->wall());
     if (l->doubt == NULL) { /* it may have come due since must_wait() looked */
-        err = told_orders(l, note);
+        err = hear_words(l, note);
+        if (err == 0)
+            err = told_orders(l, note);
         tick(l);
     }
     if (err == 0)
-        err = put_roster(l, note);
+        err = put_roster(l, l->wall(), note);
     if (err == 0)
         err = put_map(l, l->wall(), note);
     if (err == 0)
@@ -587,9 +616,9 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     if (err == 0)
         err = put_alerts(l, note);
     if (err == 0)
-        err = put_history(l, note);
-    if (err == 0)
         err = put_orders(l, note);
+    if (err == 0 && l->doubt == NULL)
+        err = forget_alerts(l, l->wall(), note);
     if (err == 0)
         err = put_cells(l, l->wall(), note);
     return err == 0 ? commit(l, note) : err;
@@ -694,7 +723,9 @@ static void wait_outside(struct loop *l)
 
 static int load(struct loop *l, struct note *note)
 {
-    int err = fold_load(&l->fold, &l->conf, l->expect, l->store, l->wall(), note);
+    int err = store_listen(l->store, note);
+    if (err == 0)
+        err = fold_load(&l->fold, &l->conf, l->expect, l->store, l->wall(), note);
     atomic_store(&l->is_loaded, err == 0);
     return err;
 }
@@ -814,4 +845,11 @@ void loop_clear(struct loop *l)
 void loop_expect_changed(struct loop *l)
 {
     l->is_expect_new = true;
+}
+
+void loop_orders_changed(struct loop *l, const struct order_conf *conf)
+{
+    unsigned max = l->conf.order.max_orders; /* of memory that is there */
+    l->conf.order = *conf;
+    l->conf.order.max_orders = max;
 }

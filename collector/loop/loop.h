@@ -87,9 +87,12 @@ struct loop {
     bool is_away;    /* the last attempt to load failed, too */
     bool is_busy;    /* because another collector writes */
     int64_t ticked_at;
+    int64_t forgot_at;                     /* old alerts */
     int64_t months_looked_at, months_wait; /* for what is too old to keep */
     int64_t clock_ahead;                   /* wall - mono, when the clocks were looked at last */
     bool is_clock_known;
+
+    uint64_t orders_refused; /* that were counted */
 
     /* of the turn that is under way */
     bool in_transaction;
@@ -127,3 +130,5 @@ void loop_end(struct loop *l);
 
 /* The policy was read again: the next turn looks at every row. */
 void loop_expect_changed(struct loop *l);
+/* The same of orders: from the next tick on. orders.max stays. */
+void loop_orders_changed(struct loop *l, const struct order_conf *conf);

@@ -8,6 +8,9 @@
 #include "shared/base/hash.h"
 
 /* A candidate that no tally told of for so long has no traffic: six intervals of a usual sensor. */
+#define LITTLE                                                                        \
+    10 /* of min_rate a tenth is too little to be remembered even for people's orders \
+        */
 #define FADES \
     .95 /* per tally: so that another leaf, or silence, may take the busiest one's place */
 #define FRESH_NS (60 * (int64_t)NS_PER_S)
@@ -88,6 +91,8 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
                             .rate = (double)t->packets / (span > 0.1 ? span : 0.1),
                             .expected = row->expected,
                             .seen_at = now};
+    if (new.rate < o->conf->min_rate / LITTLE)
+        return;
     new.is_wanted = new.rate >= o->conf->min_rate &&is_wanted(o->conf, row, now);
     new.leaf_rate = new.rate;
     new.place = place_of(&row->at);
@@ -95,6 +100,7 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
     memcpy(new.pop, row->pop, sizeof new.pop);
     struct candidate *c = slot_of(o, &new, now);
     bool is_known = is_same(c, &new) && is_fresh(c, now);
+    new.rests_until = is_known ? c->rests_until : 0;
     if (!is_known && is_fresh(c, now) && score(&new) <= score(c))
         return;
     if (is_known && c->leaf_rate > new.rate) { /* a busier leaf of the same row */
@@ -111,13 +117,13 @@ struct prefix candidate_prefix(const struct order_conf *conf, const struct candi
     return c->prefix.length >= least ? c->prefix : c->leaf;
 }
 
-unsigned candidates_best(struct orders *o, const struct candidate **out, unsigned max, int64_t now)
+unsigned candidates_best(struct orders *o, struct candidate **out, unsigned max, int64_t now)
 {
     unsigned n = 0;
     for (unsigned b = 0; b < CANDIDATE_BUCKETS; b++)
         for (unsigned w = 0; w < CANDIDATE_WAYS; w++) {
-            const struct candidate *c = &o->candidates[b][w];
-            if (!is_fresh(c, now) || !c->is_wanted)
+            struct candidate *c = &o->candidates[b][w];
+            if (!is_fresh(c, now) || !c->is_wanted || now < c->rests_until)
                 continue;
             unsigned at = n < max ? n : max - 1;
             if (n >= max && score(c) <= score(out[at]))

@@ -10,9 +10,7 @@
 #include "shared/base/clock.h"
 
 #define HOUR_NS    (3600 * (int64_t)NS_PER_S)
-#define BEST       32  /* candidates that a tick looks at */
-#define PROPOSED   100 /* that wait for somebody at most: a list longer than that nobody reads */
-#define SILENT_NS  (60 * (int64_t)NS_PER_S)
+#define DAY_NS     (24 * HOUR_NS)          /* that a proposal waits for somebody */
 #define LEAST_LEFT (5 * (int64_t)NS_PER_S) /* of a lease: with less no test begins */
 
 const char *const order_status_word[] = {
@@ -57,7 +55,7 @@ bool orders_overlap(const struct prefix *a, const struct prefix *b)
 
 /* ---- rows ---- */
 
-static bool is_open(const struct order_row *r)
+bool order_is_open(const struct order_row *r)
 {
     return r->state <= STATUS_RUNNING;
 }
@@ -66,7 +64,7 @@ static bool is_needed(const struct orders *o, const struct order *x, int64_t now
 {
     int64_t rest =
         (int64_t)o->conf->cool_down_ns > HOUR_NS ? (int64_t)o->conf->cool_down_ns : HOUR_NS;
-    return is_open(&x->row) || x->row.lease_until != 0 || x->is_changed ||
+    return order_is_open(&x->row) || x->row.lease_until != 0 || x->is_changed ||
            now - x->row.ended_at < rest || x->row.ended_at > now;
 }
 
@@ -84,14 +82,14 @@ static struct order *oldest(struct orders *o)
     struct order *best = NULL;
     for (unsigned i = 0; i < o->used; i++) {
         struct order *x = &o->list[i];
-        if (!is_open(&x->row) && x->row.lease_until == 0 && !x->is_changed &&
+        if (!order_is_open(&x->row) && x->row.lease_until == 0 && !x->is_changed &&
             (best == NULL || x->row.ended_at < best->row.ended_at))
             best = x;
     }
     return best;
 }
 
-static struct order *add(struct orders *o, const struct order_row *row)
+struct order *orders_add(struct orders *o, const struct order_row *row)
 {
     unsigned i = 0;
     while (i < o->used && o->list[i].is_used)
@@ -109,11 +107,11 @@ static struct order *add(struct orders *o, const struct order_row *row)
 
 int orders_load(struct orders *o, const struct order_row *row)
 {
-    return add(o, row) != NULL ? 0 : ERR_FULL;
+    return orders_add(o, row) != NULL ? 0 : ERR_FULL;
 }
 
-static void over(struct order *x, enum order_status state, const char *result, const char *detail,
-                 int64_t now)
+void order_over(struct order *x, enum order_status state, const char *result, const char *detail,
+                int64_t now)
 {
     if (x->row.state != STATUS_CANCELLED)
         x->row.state = state;
@@ -129,23 +127,35 @@ static void free_lease(struct order *x)
     x->is_changed = true;
 }
 
+/* People may write what only the collector can know. */
+static void make_sense(struct order *x, int64_t now)
+{
+    if (x->row.state == STATUS_RUNNING && x->row.lease_until == 0)
+        x->row.state = STATUS_REQUESTED;
+    else if ((x->row.state == STATUS_ENDED || x->row.state == STATUS_FAILED) &&
+             x->row.ended_at == 0)
+        order_over(x, x->row.state, "", "written so by hand", now);
+}
+
 int orders_told(struct orders *o, const struct order_row *row, int64_t now)
 {
     struct order *x = find(o, row->order_id);
-    if (x == NULL && (!is_open(row) && row->ended_at != 0))
+    if (x == NULL && (!order_is_open(row) && row->ended_at != 0))
         return 0; /* over long ago */
     if (x == NULL)
-        x = add(o, row);
+        x = orders_add(o, row);
     if (x == NULL)
         return ERR_FULL;
+    make_sense(x, now);
     if (row->state == STATUS_REQUESTED && x->row.state == STATUS_PROPOSED) {
         x->row.state = STATUS_REQUESTED;
         x->row.requested_at = now;
         x->is_changed = true;
-    } else if (row->state == STATUS_CANCELLED && (is_open(&x->row) || x->row.ended_at == 0)) {
+    } else if (row->state == STATUS_CANCELLED && (order_is_open(&x->row) || x->row.ended_at == 0)) {
         x->row.state = STATUS_CANCELLED;
         x->sent_at = 0; /* stop goes out at once */
-        over(x, STATUS_CANCELLED, "cancelled", x->row.lease_until != 0 ? "while it ran" : "", now);
+        order_over(x, STATUS_CANCELLED, "cancelled", x->row.lease_until != 0 ? "while it ran" : "",
+                   now);
     }
     return 0;
 }
@@ -186,7 +196,8 @@ static void restarted(struct orders *o, const struct order_sensor *s, int64_t no
         struct order *x = &o->list[i];
         if (x->is_used && x->row.state == STATUS_RUNNING && strcmp(x->row.sensor, s->name) == 0 &&
             x->row.process != s->process)
-            over(x, STATUS_FAILED, "sensor_restarted", "its sensor's process is another now", now);
+            order_over(x, STATUS_FAILED, "sensor_restarted", "its sensor's process is another now",
+                       now);
     }
     for (unsigned i = 0; i < TESTS_MAX; i++)
         if (strcmp(o->tests[i].sensor, s->name) == 0)
@@ -271,7 +282,7 @@ static void test_over(struct order *x, const struct event_test_ended *t)
     x->is_changed = true;
 }
 
-static void order_over(struct order *x, const struct event_order_ended *e, int64_t now)
+static void order_said_over(struct order *x, const struct event_order_ended *e, int64_t now)
 {
     const char *word = event_word("order_reason", e->reason);
     free_lease(x);
@@ -279,8 +290,8 @@ static void order_over(struct order *x, const struct event_order_ended *e, int64
     x->row.packets = e->packets;
     x->row.data = e->data;
     if (x->row.ended_at == 0)
-        over(x, e->state == ORDER_ENDED ? STATUS_ENDED : STATUS_FAILED, word != NULL ? word : "",
-             e->detail, now);
+        order_over(x, e->state == ORDER_ENDED ? STATUS_ENDED : STATUS_FAILED,
+                   word != NULL ? word : "", e->detail, now);
 }
 
 /* A sensor speaks of its own orders only. */
@@ -295,7 +306,7 @@ static void stopped(struct orders *o, const char *sensor, int64_t now)
     for (unsigned i = 0; i < o->used; i++) {
         struct order *x = &o->list[i];
         if (x->is_used && x->row.state == STATUS_RUNNING && strcmp(x->row.sensor, sensor) == 0)
-            over(x, STATUS_FAILED, "sensor_stopped", "its sensor was stopped", now);
+            order_over(x, STATUS_FAILED, "sensor_stopped", "its sensor was stopped", now);
     }
 }
 
@@ -320,7 +331,7 @@ void orders_event(struct orders *o, const char *sensor, const struct event *e, i
     case EVENT_order_ended:
         x = of_sensor(o, sensor, e->order_ended.order_id);
         if (x != NULL)
-            order_over(x, &e->order_ended, now);
+            order_said_over(x, &e->order_ended, now);
         break;
     case EVENT_sensor_stopped:
         stopped(o, sensor, now);
@@ -328,229 +339,6 @@ void orders_event(struct orders *o, const char *sensor, const struct event *e, i
     default:
         break;
     }
-}
-
-/* ---- may it begin? ---- */
-
-static uint64_t drops_of(const struct orders *o, const struct order_row *r)
-{
-    return r->max_drops != 0 ? r->max_drops : o->conf->max_drops;
-}
-
-static bool is_leased(const struct orders *o, const struct prefix *p)
-{
-    for (unsigned i = 0; i < o->used; i++)
-        if (o->list[i].is_used && o->list[i].row.lease_until != 0 &&
-            orders_overlap(&o->list[i].row.prefix, p))
-            return true;
-    return false;
-}
-
-static bool is_tested(const struct orders *o, const struct prefix *p, const char *but, int64_t now)
-{
-    for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (o->tests[i].until > now && strcmp(o->tests[i].sensor, but) != 0 &&
-            orders_overlap(&o->tests[i].prefix, p))
-            return true;
-    return false;
-}
-
-static uint64_t drops_lately(const struct orders *o, const struct prefix *p, int64_t now)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < o->used; i++) {
-        const struct order_row *r = &o->list[i].row;
-        if (o->list[i].is_used && r->started_at != 0 && now - r->started_at < HOUR_NS &&
-            orders_overlap(&r->prefix, p))
-            sum += drops_of(o, r);
-    }
-    return sum;
-}
-
-static unsigned running(const struct orders *o, const char *sensor)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < o->used; i++)
-        n += o->list[i].is_used && o->list[i].row.lease_until != 0 &&
-             (sensor == NULL || strcmp(o->list[i].row.sensor, sensor) == 0);
-    return n;
-}
-
-static bool can_take(const struct order_sensor *s, int64_t now)
-{
-    return s->process != 0 && s->stamp != 0 && now - s->heard_at < SILENT_NS;
-}
-
-/* NULL: it may. Else what it waits for. */
-static const char *why_wait(const struct orders *o, const struct order_row *r,
-                            const struct order_sensor *s, int64_t now)
-{
-    if (s == NULL || !can_take(s, now))
-        return "waits for a sensor there that takes orders and sees the prefix";
-    if (is_leased(o, &r->prefix))
-        return "waits: the prefix, or one that overlaps it, is under test or may still be";
-    if (is_tested(o, &r->prefix, s->name, now))
-        return "waits: a sensor tests the prefix by its own configuration";
-    if (running(o, s->name) >= o->conf->max_per_sensor)
-        return "waits: orders.max_per_sensor";
-    if (running(o, NULL) >= o->conf->max_concurrent)
-        return "waits: orders.max_concurrent";
-    if (drops_lately(o, &r->prefix, now) + drops_of(o, r) > o->conf->drops_per_prefix_hour)
-        return "waits: orders.drops_per_prefix_hour";
-    return NULL;
-}
-
-/* Where: as said, else where most of it is seen; and if nobody sees it, any sensor of that pop. */
-static struct order_sensor *sensor_for(struct orders *o, const struct order_row *r, int64_t now)
-{
-    if (r->sensor[0] != '\0')
-        return orders_sensor(o, r->sensor);
-    const struct candidate *c = candidate_of(o, &r->prefix, r->pop, now);
-    if (c != NULL)
-        return orders_sensor(o, c->sensor);
-    for (unsigned i = 0; i < o->sensor_count && r->pop[0] != '\0'; i++)
-        if (strcmp(o->sensors[i].pop, r->pop) == 0 && can_take(&o->sensors[i], now))
-            return &o->sensors[i];
-    return NULL;
-}
-
-static void begin(struct orders *o, struct order *x, const struct order_sensor *s, int64_t now)
-{
-    struct order_row *r = &x->row;
-    r->state = STATUS_RUNNING;
-    r->started_at = now;
-    r->lease_until = now + (int64_t)(o->conf->lease_ns + o->conf->margin_ns);
-    r->process = s->process;
-    r->max_drops = drops_of(o, r);
-    r->detail[0] = '\0';
-    memcpy(r->sensor, s->name, sizeof r->sensor);
-    memcpy(r->pop, s->pop, sizeof r->pop);
-    x->sent_at = 0;
-    x->is_changed = true;
-}
-
-static void wait_on(struct orders *o, struct order *x, const char *why, int64_t now)
-{
-    if (now - x->row.requested_at >= (int64_t)o->conf->expire_ns) {
-        over(x, STATUS_FAILED, "expired", why, now);
-        return;
-    }
-    if (strcmp(x->row.detail, why) == 0)
-        return;
-    snprintf(x->row.detail, sizeof x->row.detail, "%s", why);
-    x->is_changed = true;
-}
-
-static void try_request(struct orders *o, struct order *x, int64_t now)
-{
-    struct order_sensor *s = sensor_for(o, &x->row, now);
-    const char *why = why_wait(o, &x->row, s, now);
-    if (why == NULL)
-        begin(o, x, s, now);
-    else
-        wait_on(o, x, why, now);
-}
-
-/* Those who waited longest first. */
-static void try_requests(struct orders *o, int64_t now)
-{
-    int64_t after = INT64_MIN;
-    for (;;) {
-        struct order *next = NULL;
-        int64_t first = INT64_MAX;
-        for (unsigned i = 0; i < o->used; i++) {
-            const struct order_row *r = &o->list[i].row;
-            if (o->list[i].is_used && r->state == STATUS_REQUESTED && r->requested_at > after &&
-                r->requested_at < first) {
-                first = r->requested_at;
-                next = &o->list[i];
-            }
-        }
-        if (next == NULL)
-            return;
-        after = first;
-        for (unsigned i = 0; i < o->used; i++)
-            if (o->list[i].is_used && o->list[i].row.state == STATUS_REQUESTED &&
-                o->list[i].row.requested_at == first)
-                try_request(o, &o->list[i], now);
-    }
-}
-
-/* ---- the planner's own ---- */
-
-/* An order of that prefix at that pop that is open, or was over not long ago. */
-static bool rests(const struct orders *o, const struct prefix *p, const char *pop, int64_t now)
-{
-    for (unsigned i = 0; i < o->used; i++) {
-        const struct order_row *r = &o->list[i].row;
-        if (!o->list[i].is_used || !orders_overlap(&r->prefix, p))
-            continue;
-        if (is_open(r) && (r->pop[0] == '\0' || strcmp(r->pop, pop) == 0))
-            return true;
-        if (!is_open(r) && strcmp(r->pop, pop) == 0 &&
-            now - r->ended_at < (int64_t)o->conf->cool_down_ns)
-            return true;
-    }
-    return false;
-}
-
-static struct order_row request_of(const struct orders *o, const struct candidate *c, int64_t now)
-{
-    static const char *const how[] = {[EXPECTED_UNKNOWN] = "nobody said whether it is expected",
-                                      [EXPECTED_NO] = "not expected here",
-                                      [EXPECTED_YES] = "expected here"};
-    struct order_row r = {.prefix = candidate_prefix(o->conf, c),
-                          .requested_by = "penstock",
-                          .state = STATUS_REQUESTED,
-                          .requested_at = now,
-                          .verdict = -1};
-    memcpy(r.pop, c->pop, sizeof r.pop);
-    memcpy(r.sensor, c->sensor, sizeof r.sensor);
-    snprintf(r.reason, sizeof r.reason, "%.0f packets/s without a verdict; %s", c->rate,
-             how[c->expected]);
-    return r;
-}
-
-static unsigned proposed(const struct orders *o)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < o->used; i++)
-        n += o->list[i].is_used && o->list[i].row.state == STATUS_PROPOSED;
-    return n;
-}
-
-static void propose(struct orders *o, const struct order_row *row)
-{
-    struct order *x = proposed(o) < PROPOSED ? add(o, row) : NULL;
-    if (x == NULL)
-        return;
-    x->row.state = STATUS_PROPOSED;
-    x->is_changed = true;
-}
-
-static void ask_for(struct orders *o, const struct candidate *c, int64_t now)
-{
-    struct order_row row = request_of(o, c, now);
-    struct order_sensor *s = orders_sensor(o, c->sensor);
-    if (rests(o, &row.prefix, row.pop, now) || s == NULL || !can_take(s, now))
-        return;
-    if (o->conf->mode == ORDERS_APPROVE) {
-        propose(o, &row);
-        return;
-    }
-    if (why_wait(o, &row, s, now) != NULL || is_tested(o, &row.prefix, "", now))
-        return; /* it stays a candidate */
-    struct order *x = add(o, &row);
-    if (x != NULL)
-        begin(o, x, s, now);
-}
-
-static void ask(struct orders *o, int64_t now)
-{
-    const struct candidate *best[BEST];
-    unsigned n = o->conf->mode == ORDERS_OFF ? 0 : candidates_best(o, best, BEST, now);
-    for (unsigned i = 0; i < n; i++)
-        ask_for(o, best[i], now);
 }
 
 /* ---- time ---- */
@@ -563,11 +351,11 @@ static void lease_over(struct orders *o, struct order *x, int64_t now)
     if (x->row.state != STATUS_RUNNING)
         return;
     if (s == NULL || now - s->heard_at >= SILENT_NS)
-        over(x, STATUS_FAILED, "sensor_silent", "its sensor was not heard of again", now);
+        order_over(x, STATUS_FAILED, "sensor_silent", "its sensor was not heard of again", now);
     else if (memcmp(x->row.test_id, none, 16) == 0)
-        over(x, STATUS_FAILED, "no_answer", "its sensor said nothing about it", now);
+        order_over(x, STATUS_FAILED, "no_answer", "its sensor said nothing about it", now);
     else
-        over(x, STATUS_FAILED, "lease_over", "its sensor did not say how it ended", now);
+        order_over(x, STATUS_FAILED, "lease_over", "its sensor did not say how it ended", now);
 }
 
 void orders_tick(struct orders *o, int64_t now)
@@ -576,11 +364,13 @@ void orders_tick(struct orders *o, int64_t now)
         struct order *x = &o->list[i];
         if (x->is_used && x->row.lease_until != 0 && now >= x->row.lease_until)
             lease_over(o, x, now);
+        if (x->is_used && x->row.state == STATUS_PROPOSED && now - x->row.requested_at >= DAY_NS)
+            order_over(x, STATUS_FAILED, "expired", "nobody approved it for a day", now);
         if (x->is_used && !is_needed(o, x, now))
             x->is_used = false;
     }
-    try_requests(o, now);
-    ask(o, now);
+    orders_try_requests(o, now);
+    orders_ask(o, now);
 }
 
 /* ---- what follows ---- */
@@ -650,5 +440,5 @@ bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
 void orders_stats(const struct orders *o, struct orders_stats *out)
 {
     *out = (struct orders_stats){
-        .refused = o->refused, .running = running(o, NULL), .proposed = proposed(o)};
+        .refused = o->refused, .running = orders_running(o, NULL), .proposed = orders_proposed(o)};
 }

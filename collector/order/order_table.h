@@ -2,10 +2,12 @@
 #pragma once
 
 #include "collector/order/order.h"
+#include "shared/base/clock.h"
 
 #define CANDIDATE_WAYS    8
 #define CANDIDATE_BUCKETS 512
 #define SENSORS_MAX       4096
+#define SILENT_NS         (60 * (int64_t)NS_PER_S) /* a sensor of which nothing was heard is away */
 #define TESTS_MAX         4096 /* running by configuration; of more the oldest are forgotten */
 
 struct candidate {
@@ -14,8 +16,8 @@ struct candidate {
     uint64_t place;         /* hash of where it enters there */
     double rate, leaf_rate; /* packets/s */
     enum expected expected;
-    bool is_wanted; /* no verdict that counts */
-    int64_t seen_at;
+    bool is_wanted;               /* no verdict that counts */
+    int64_t seen_at, rests_until; /* not looked at before: others shall have their turn */
 };
 
 struct order_sensor {
@@ -52,12 +54,28 @@ struct orders {
 bool orders_overlap(const struct prefix *a, const struct prefix *b);
 struct order_sensor *orders_sensor(struct orders *o, const char *name);
 
+bool order_is_open(const struct order_row *r);
+/* NULL: no room, and counted. */
+struct order *orders_add(struct orders *o, const struct order_row *row);
+/* It is over; a person's word (cancelled) stands. */
+void order_over(struct order *x, enum order_status state, const char *result, const char *detail,
+                int64_t now);
+
+/* ---- plan.c ---- */
+
+/* Orders that have a lease, of a sensor or (NULL) of all; and those that wait for approval. */
+unsigned orders_running(const struct orders *o, const char *sensor);
+unsigned orders_proposed(const struct orders *o);
+/* Begins what was asked for, those who waited longest first; then what the rules ask for. */
+void orders_try_requests(struct orders *o, int64_t now);
+void orders_ask(struct orders *o, int64_t now);
+
 /* ---- candidates.c ---- */
 
 void candidate_add(struct orders *o, const char *sensor, const struct ingress_row *row,
                    const struct event_tally *t, int64_t now);
 /* What the rules say may be asked for, best first: at most max. */
-unsigned candidates_best(struct orders *o, const struct candidate **out, unsigned max, int64_t now);
+unsigned candidates_best(struct orders *o, struct candidate **out, unsigned max, int64_t now);
 /* The sensor of that pop ("": any) that saw most of the prefix lately; NULL. */
 const struct candidate *candidate_of(const struct orders *o, const struct prefix *p,
                                      const char *pop, int64_t now);

@@ -609,6 +609,13 @@ const struct sensor_row *roster_find(struct roster *r, const char *sensor)
     return s == NULL ? NULL : &s->row;
 }
 
+void roster_each(const struct roster *r, void (*each)(void *arg, const struct sensor_row *row),
+                 void *arg)
+{
+    for (uint32_t i = 0; i < r->used; i++)
+        each(arg, &r->sensors[i].row);
+}
+
 size_t roster_up(const struct roster *r)
 {
     size_t up = 0;

@@ -117,5 +117,9 @@ bool roster_take_lost(struct roster *r, char sensor[static WIRE_NAME]);
  * nothing for the sensor that was asked for last: it is asked for every event. */
 const struct sensor_row *roster_find(struct roster *r, const char *sensor);
 
+/* Calls each for every sensor. */
+void roster_each(const struct roster *r, void (*each)(void *arg, const struct sensor_row *row),
+                 void *arg);
+
 /* Sensors that are up. */
 size_t roster_up(const struct roster *r);

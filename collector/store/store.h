@@ -92,6 +92,22 @@ int store_load_expectation(struct store *s, int (*each)(void *arg, const struct 
                            void *arg, struct note *note);
 int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
                       void *arg, uint64_t *next_id, struct note *note);
+/* When alerts ended within the last day, oldest first. */
+int store_load_ends(struct store *s,
+                    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at),
+                    void *arg, struct note *note);
+/* Of alerts without an end those of which a person said something: the state that stands in the
+ * database, who said it, and after how many words. */
+struct alert_said {
+    uint64_t alert_id, words;
+    enum alert_state state;
+    char by[64];
+};
+int store_load_words(struct store *s, void (*each)(void *arg, const struct alert_said *said),
+                     void *arg, struct note *note);
+/* Windows of maintenance that are not over, those that begin first; at most room of them. */
+int store_load_windows(struct store *s, struct alert_window *windows, size_t room, size_t *count,
+                       struct note *note);
 
 /* The map's cells, as the newest complete generation has them, and what was tallied since it began:
  * a cell was written in turn `turn`, and holds what was tallied until then, that turn's own
@@ -142,6 +158,8 @@ int store_put_gap(struct store *s, const struct gap_row *row, struct note *note)
  * alert_id, seen by listeners when this commits; not if a person's word that the collector has not
  * heard (row->words) stands against the new state. */
 int store_put_alert(struct store *s, const struct alert_row *row, bool announce, struct note *note);
+/* Deletes alerts that ended, and rows of their journal, before that time. */
+int store_forget_alerts(struct store *s, int64_t before, struct note *note);
 /* What was learned; nothing happens when it is there. */
 int store_put_expectation(struct store *s, const struct expect_row *row, struct note *note);
 /* *order_id: the row's, or the number that a new one (0) got. That somebody cancelled it stands

@@ -91,7 +91,8 @@ struct penny {
     struct lpm watched;
     struct prefix *prefixes; /* sorted */
     uint32_t prefix_count, watch;
-    uint32_t *left; /* of each prefix: what may still be withheld for it; PENNY_NO_LIMIT */
+    struct penny_limit
+        *left; /* of each prefix: what may still be withheld for it, and until when */
     struct aggregate *aggregates; /* prefix index times ingresses, plus ingress index */
     struct flow_table flows;
     uint32_t sample_hand, sample_left; /* next flow to look at; looks until the round is over */

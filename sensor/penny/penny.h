@@ -84,10 +84,14 @@ void penny_free(struct penny *p); /* NULL is fine */
 int penny_watch(struct penny *p, const struct prefix *prefixes, size_t n);
 
 /* At most so many segments are withheld for that watched prefix, by all its tests together, while
- * it stays watched; each test keeps penny_conf's limits as well. Counts from the first call:
- * another for a prefix that has a limit changes nothing, except PENNY_NO_LIMIT, which takes it
- * away. Not for PENNY_PAPER, which counts for itself. */
-void penny_limit(struct penny *p, const struct prefix *prefix, uint32_t drops);
+ * it stays watched, and none from until_ns on (0: no end); each test keeps penny_conf's limits as
+ * well. Drops count from the first call: another for a prefix that has a limit changes nothing,
+ * except PENNY_NO_LIMIT, which takes it away. Not for PENNY_PAPER, which counts for itself. */
+struct penny_limit {
+    uint32_t drops;
+    uint64_t until_ns;
+};
+void penny_limit(struct penny *p, const struct prefix *prefix, struct penny_limit limit);
 
 /* Touches the cache lines that penny_packet will need; for the first pass over a burst. The packet
  * stays where and as it is until it is decided; packets are decided in this order. */

@@ -147,16 +147,24 @@ static uint32_t budget_of(const struct penny_conf *c)
     return c->budget > c->max_drops ? c->budget : c->max_drops;
 }
 
-static uint32_t *left_of(const struct penny *p, const struct test *t)
+static struct penny_limit *limit_of(const struct penny *p, const struct test *t)
 {
     return &p->left[t->aggregate / p->ingress->count];
 }
 
+/* What may still be withheld for its prefix. */
+static uint32_t left_of(const struct penny *p, const struct test *t)
+{
+    const struct penny_limit *limit = limit_of(p, t);
+    bool is_over = limit->until_ns != 0 && p->now_ns >= limit->until_ns;
+    return is_over ? 0 : limit->drops;
+}
+
 void test_limit_spend(struct penny *p, const struct test *t)
 {
-    uint32_t *left = left_of(p, t);
-    if (*left != PENNY_NO_LIMIT && *left > 0)
-        --*left;
+    struct penny_limit *limit = limit_of(p, t);
+    if (limit->drops != PENNY_NO_LIMIT && limit->drops > 0)
+        limit->drops--;
 }
 
 /* A repeat that took part in a draw counts as a drop, whatever its coin: so the budget holds, and
@@ -173,7 +181,7 @@ static uint32_t own_limit(const struct penny *p, const struct test *t)
 
 uint32_t test_blocks_limit(const struct penny *p, const struct test *t)
 {
-    uint32_t own = own_limit(p, t), left = *left_of(p, t), drawn = t->policy.next - 1;
+    uint32_t own = own_limit(p, t), left = left_of(p, t), drawn = t->policy.next - 1;
     return left < own - (own < drawn ? own : drawn) ? drawn + left : own;
 }
 
@@ -193,7 +201,7 @@ void test_rate_spend(struct penny *p)
 
 bool test_may_draw_repeat(const struct penny *p, const struct test *t)
 {
-    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && *left_of(p, t) > 0 &&
+    return t->policy.next - 1 + t->repeats_drawn < budget_of(p->conf) && left_of(p, t) > 0 &&
            test_rate_allows(p) && units_have_room(p) && outbox_room(p) > 0;
 }
 

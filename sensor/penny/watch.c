@@ -38,7 +38,7 @@ static int build_watch(struct penny *p, struct penny *next, const struct prefix 
     for (uint32_t i = 0; i < next->prefix_count && err == 0; i++)
         err = lpm_set(&next->watched, &next->prefixes[i], i);
     for (uint32_t i = 0; i < next->prefix_count && err == 0; i++)
-        next->left[i] = PENNY_NO_LIMIT;
+        next->left[i] = (struct penny_limit){.drops = PENNY_NO_LIMIT};
     for (uint32_t i = 0; i < next->prefix_count * p->ingress->count; i++)
         next->aggregates[i].test = NONE;
     return err;
@@ -97,15 +97,14 @@ int penny_watch(struct penny *p, const struct prefix *prefixes, size_t n)
     return err;
 }
 
-void penny_limit(struct penny *p, const struct prefix *prefix, uint32_t drops)
+void penny_limit(struct penny *p, const struct prefix *prefix, struct penny_limit limit)
 {
-    const struct prefix *found =
-        p->prefix_count == 0
-            ? NULL
-            : bsearch(prefix, p->prefixes, p->prefix_count, sizeof *prefix, compare_prefixes);
+    const struct prefix *found = NULL;
+    if (p->prefix_count > 0)
+        found = bsearch(prefix, p->prefixes, p->prefix_count, sizeof *prefix, compare_prefixes);
     if (found == NULL)
         return;
-    uint32_t left = p->left[found - p->prefixes];
-    if (left == PENNY_NO_LIMIT || drops == PENNY_NO_LIMIT)
-        p->left[found - p->prefixes] = drops;
+    struct penny_limit *left = &p->left[found - p->prefixes];
+    if (left->drops == PENNY_NO_LIMIT || limit.drops == PENNY_NO_LIMIT)
+        *left = limit;
 }

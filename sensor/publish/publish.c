@@ -80,13 +80,17 @@ static void tend_orders(struct publish *p, bool is_end, uint64_t now)
     struct event e;
     if (p->control == NULL)
         return;
+    struct control_watch list[CONTROL_ORDERS_MAX];
+    uint64_t version;
     pthread_mutex_lock(&p->ordering);
     control_tick(p->control, now);
+    counter_set(p->counters, COUNTER_orders, control_watch(p->control, list, &version));
     if (is_end)
         control_finish(p->control);
     while (spool_has_room(p->spool) && control_take(p->control, &e)) {
         e.at = clock_wall_ns();
         spool_event(p, &e, now);
+        counter_add(p->counters, COUNTER_orders_ended, 1);
         log_info("event=order_ended order=%" PRIu64 " reason=%s", e.order_ended.order_id,
                  event_word("order_reason", e.order_ended.reason));
     }

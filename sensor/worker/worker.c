@@ -58,8 +58,8 @@
 struct watch {
     unsigned number;
     size_t count;
-    struct prefix *prefixes; /* behind the limits, in the same memory */
-    uint32_t limits[];       /* of each prefix; 0: none */
+    struct prefix *prefixes;     /* behind the limits, in the same memory */
+    struct penny_limit limits[]; /* of each prefix */
 };
 
 struct worker {
@@ -305,8 +305,7 @@ static void take_watch(struct worker *w)
     if (w->penny != NULL && penny_watch(w->penny, next->prefixes, next->count) != 0)
         log_error("event=watch_failed queue=%u reason=\"no memory\"", w->conf.queue);
     for (size_t i = 0; w->penny != NULL && i < next->count; i++)
-        penny_limit(w->penny, &next->prefixes[i],
-                    next->limits[i] == 0 ? PENNY_NO_LIMIT : next->limits[i]);
+        penny_limit(w->penny, &next->prefixes[i], next->limits[i]);
     atomic_store(&w->watches_taken, next->number);
     free(next);
 }
@@ -619,7 +618,8 @@ int worker_join(struct worker *w)
     return w->result;
 }
 
-int worker_watch(struct worker *w, const struct prefix *prefixes, const uint32_t *limits, size_t n)
+int worker_watch(struct worker *w, const struct prefix *prefixes, const struct penny_limit *limits,
+                 size_t n)
 {
     struct watch *next = calloc(1, sizeof *next + n * (sizeof *prefixes + sizeof *limits));
     if (next == NULL)
@@ -628,8 +628,11 @@ int worker_watch(struct worker *w, const struct prefix *prefixes, const uint32_t
     next->prefixes = (struct prefix *)(void *)&next->limits[n];
     if (n != 0)
         memcpy(next->prefixes, prefixes, n * sizeof *prefixes);
-    if (n != 0 && limits != NULL)
-        memcpy(next->limits, limits, n * sizeof *limits);
+    for (size_t i = 0; i < n; i++)
+        if (limits != NULL && limits[i].drops != 0)
+            next->limits[i] = limits[i];
+        else
+            next->limits[i].drops = PENNY_NO_LIMIT;
     next->number = atomic_fetch_add(&w->watches_given, 1) + 1;
     free(atomic_exchange(&w->watch, next)); /* one that was never taken is out of date */
     return 0;

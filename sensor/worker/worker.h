@@ -71,9 +71,10 @@ bool worker_finish(struct worker *w);
 uint64_t worker_now(const struct worker *w); /* the engines' time */
 
 /* Hands over a new list of watched prefixes (copied); the worker takes it at its next tick. Any
- * thread. 0 or -ENOMEM. limits: what this worker may withhold for each while it is watched
- * (penny_limit), 0 for no limit of its own; NULL: none has. */
-int worker_watch(struct worker *w, const struct prefix *prefixes, const uint32_t *limits, size_t n);
+ * thread. 0 or -ENOMEM. limits: what this worker may withhold for each while it is watched,
+ * and until when (penny_limit); drops 0: no limit of its own; NULL: none has. */
+int worker_watch(struct worker *w, const struct prefix *prefixes, const struct penny_limit *limits,
+                 size_t n);
 /* Has it taken the last list? Any thread. One that has ended takes no more. */
 bool worker_has_watch(const struct worker *w);
 

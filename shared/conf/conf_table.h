@@ -29,7 +29,7 @@
 
 #define CONF_FILE_MAX  (16u << 20) /* an expectation of 100,000 prefixes is about 10 MB */
 #define CONF_DEPTH     12
-#define CONF_ROWS_MAX  96
+#define CONF_ROWS_MAX  160
 #define CONF_WRONG_MAX 20 /* after so many mistakes reading ends */
 
 enum conf_type {

@@ -7,6 +7,7 @@
 lab_up "$build"
 lab_pop AMS 1
 lab_sender AMS 203.0.113.10/24
+lab_sender AMS 2001:db8:b::10/48
 lab_database || exit 1
 lab_sql -c "CREATE ROLE noc LOGIN IN ROLE penstock_operator, penstock_reader" || exit 1
 orders=(--set orders.resend=500ms --set orders.lease=40s --set orders.margin=1s --set orders.wait=10s --set orders.drops_per_prefix_hour=10000)
@@ -96,11 +97,30 @@ check "tested once" same 1 "$(lab_value "SELECT count(*) FROM penstock.penny_tes
 lost=$(insert 203.0.113.0/24)
 lab_until 10 "its test" "SELECT test_id IS NOT NULL FROM penstock.test_order WHERE order_id = $lost"
 lab_kill "$sensor_pid" KILL
-lab_sensor AMS 1 "${watch[@]}" || exit 1
+lab_sensor AMS 1 "${watch[@]}" --set penny.max_duration=6s || exit 1
 check "the sensor is killed while an order runs, and starts again" over "$lost"
 check "the order failed, and says why" same "failed sensor_restarted" \
     "$(lab_value "SELECT state || ' ' || result FROM penstock.test_order WHERE order_id = $lost")"
 check "the new process does not go on with it" nothing_is_watched
 check "the lease stands all the same" lab_true \
     "SELECT lease_until > now() FROM penstock.test_order WHERE order_id = $lost"
+
+# ---- the collector by itself: IPv6, and what has no TCP data
+
+lab_kill "$lab_collector_pid"
+lab_collector "${orders[@]}" --set orders.mode=auto || exit 1
+lab_spawn iperf6-server.log nsenter --net="/run/netns/$lab_id-AMS-inside" iperf3 -s -1 -p 5302
+lab_wait 5 "iperf3's server" lab_in AMS-inside sh -c "ss -Hltn sport = :5302 | grep -q ." || exit 1
+lab_spawn iperf6.log nsenter --net="/run/netns/$lab_id-AMS-world" \
+    timeout 60 iperf3 -c 2001:db8:fff1::10 -B 2001:db8:b::10 -p 5302 -t 40 -P 4 -b 4M
+lab_spawn acks.log nsenter --net="/run/netns/$lab_id-AMS-world" "$gen" --interface o0 --dst-mac "$mac" \
+    --src 100.64.7.0/24 --dst 198.18.1.10/32 --payload 0 --flows 4 --rate 200 --duration 40
+check "auto: what is new is ordered, tested and found genuine, also IPv6" lab_until 30 "its verdict" \
+    "SELECT count(*) > 0 FROM penstock.test_order WHERE prefix = '2001:db8:b::/48' AND requested_by = 'penstock' AND verdict = 'genuine'"
+check "a prefix without TCP data ends as no_tcp" lab_until 30 "its end" \
+    "SELECT count(*) > 0 FROM penstock.test_order WHERE prefix = '100.64.7.0/24' AND state = 'failed' AND result = 'no_tcp'"
+check "and the map says that it cannot be verified" lab_until 5 "the state" \
+    "SELECT state = 'unverifiable' FROM penstock.ingress_map WHERE prefix = '100.64.7.0/24'"
+check "what has a verdict is not tested again" same 0 "$(lab_value "SELECT count(*) FROM penstock.test_order
+    WHERE requested_by = 'penstock' AND prefix = '192.0.2.0/24'")"
 check "nothing was set aside as malformed" same 0 "$(lab_value 'SELECT count(*) FROM penstock.malformed_event')"

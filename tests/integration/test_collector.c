@@ -27,6 +27,7 @@
 static struct pg pg;
 static PGconn *sql;
 static char folder[] = "/tmp/penstock-test-XXXXXX", conf_path[128], policy_path[128], endpoint[64];
+static char told_path[128]; /* of a feed */
 static pid_t collector;
 static struct keyring keyring;
 static struct ring ring;
@@ -124,6 +125,7 @@ static int set_up_all(void **state)
         return -1;
     snprintf(conf_path, sizeof conf_path, "%s/collector.yaml", folder);
     snprintf(policy_path, sizeof policy_path, "%s/expected.yaml", folder);
+    snprintf(told_path, sizeof told_path, "%s/told.jsonl", folder);
     choose_endpoint();
     keyring_open(&keyring);
     char text[2048];
@@ -131,11 +133,12 @@ static int set_up_all(void **state)
              "collector: {listen: \"%s\", certificate: %s, sensors: %s}\n"
              "database: {dsn: \"%s user=collector\", owner_dsn: \"%s user=owner\"}\n"
              "policy: {file: %s}\n"
-             "alerts: {hold_down: 1s}\n"
+             "alerts: {hold_down: 1s, feeds: [{type: jsonl, path: %s, from: start}]}\n"
              "roster: {silent_after: 2s}\n"
              "http: {listen: \"\"}\n"
              "log: {level: error}\n",
-             endpoint, keyring.certificate, keyring.sensors, pg.dsn, pg.dsn, policy_path);
+             endpoint, keyring.certificate, keyring.sensors, pg.dsn, pg.dsn, policy_path,
+             told_path);
     write_file(conf_path, text);
     write_file(policy_path, "- {prefix: 203.0.113.0/24, ingress: [{pop: FRA}]}\n"
                             "- {prefix: 198.51.100.0/24, ingress: [{pop: FRA}]}\n");
@@ -155,6 +158,7 @@ static int tear_down_all(void **state)
     pg_stop(&pg);
     unlink(conf_path);
     unlink(policy_path);
+    unlink(told_path);
     return rmdir(folder);
 }
 
@@ -475,6 +479,37 @@ static void a_policy_read_again_ends_the_alert(void **state)
                      1);
 }
 
+/* The event_ids in the feed's file, each once, in order; a collector that was killed may repeat
+ * some.
+ */
+static const char *told(void)
+{
+    static char ids[4096];
+    char line[8192];
+    long last = 0, id;
+    ids[0] = '\0';
+    FILE *in = fopen(told_path, "r");
+    while (in != NULL && fgets(line, sizeof line, in) != NULL) {
+        size_t len = strlen(ids);
+        if (sscanf(line, "{\"event_id\":%ld,", &id) == 1 && id > last)
+            snprintf(ids + len, sizeof ids - len, " %ld", last = id);
+    }
+    if (in != NULL)
+        fclose(in);
+    return ids;
+}
+
+static void all_that_was_announced_was_told_to_the_feed_in_order(void **state)
+{
+    (void)state;
+    wait_for("SELECT count(*) FROM penstock.alert_feed_lag WHERE waiting = 0", 1);
+    PGresult *res = PQexec(sql, "SELECT string_agg(' ' || event_id, '' ORDER BY event_id) FROM"
+                                " penstock.alert_event WHERE state <> 'pending'");
+    assert_string_equal(told(), PQgetvalue(res, 0, 0));
+    assert_true(strlen(told()) > 2);
+    PQclear(res);
+}
+
 static void both_sides_end_cleanly_and_without_a_gap(void **state)
 {
     (void)state;
@@ -500,6 +535,7 @@ int main(void)
         cmocka_unit_test(exceeded_duplicates_are_kept_as_a_verdict_and_shown_as_inconclusive),
         cmocka_unit_test(an_acknowledgement_outlives_new_evidence_and_a_restart),
         cmocka_unit_test(a_policy_read_again_ends_the_alert),
+        cmocka_unit_test(all_that_was_announced_was_told_to_the_feed_in_order),
         cmocka_unit_test(both_sides_end_cleanly_and_without_a_gap),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);

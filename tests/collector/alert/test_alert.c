@@ -11,6 +11,14 @@
 #define HOLD    100
 #define RESOLVE 1000
 
+/* As alert_row_changed, with the places that are expected. */
+static int changed(struct alert *a, const struct ingress_row *row, const char *expected,
+                   int64_t now)
+{
+    struct alert_answer answer = {.expected_json = expected};
+    return alert_row_changed(a, row, &answer, now);
+}
+
 static struct alert *alerts_max(unsigned max)
 {
     struct alert_conf conf = {
@@ -61,7 +69,7 @@ static void genuine_traffic_where_it_is_not_expected_fires_after_the_hold_down(v
     (void)state;
     struct alert *a = alerts();
     struct ingress_row r = row(STATE_GENUINE, EXPECTED_NO);
-    assert_int_equal(alert_row_changed(a, &r, "[{\"pop\":\"AMS\"}]", 10), 0);
+    assert_int_equal(changed(a, &r, "[{\"pop\":\"AMS\"}]", 10), 0);
     struct alert_row alert = taken(a, true);
     assert_int_equal(alert.state, ALERT_PENDING);
     assert_string_equal(alert.kind, "ingress_unexpected");
@@ -82,7 +90,7 @@ static void mixed_traffic_is_a_warning(void **state)
     (void)state;
     struct alert *a = alerts();
     struct ingress_row r = row(STATE_MIXED, EXPECTED_NO);
-    alert_row_changed(a, &r, NULL, 10);
+    changed(a, &r, NULL, 10);
     assert_string_equal(taken(a, true).severity, "warning");
     alert_free(a);
 }
@@ -95,12 +103,12 @@ static void what_is_not_proven_or_not_unexpected_raises_nothing(void **state)
                                         STATE_INCONCLUSIVE, STATE_UNVERIFIABLE};
     for (size_t i = 0; i < sizeof quiet / sizeof *quiet; i++) {
         struct ingress_row r = row(quiet[i], EXPECTED_NO);
-        alert_row_changed(a, &r, NULL, 10);
+        changed(a, &r, NULL, 10);
     }
     struct ingress_row yes = row(STATE_GENUINE, EXPECTED_YES);
     struct ingress_row unknown = row(STATE_GENUINE, EXPECTED_UNKNOWN);
-    alert_row_changed(a, &yes, NULL, 10);
-    alert_row_changed(a, &unknown, NULL, 10);
+    changed(a, &yes, NULL, 10);
+    changed(a, &unknown, NULL, 10);
     alert_tick(a, 500);
     assert_nothing(a);
     alert_free(a);
@@ -111,11 +119,11 @@ static void an_alert_ends_when_its_condition_is_gone(void **state)
     (void)state;
     struct alert *a = alerts();
     struct ingress_row r = row(STATE_GENUINE, EXPECTED_NO);
-    alert_row_changed(a, &r, NULL, 10);
+    changed(a, &r, NULL, 10);
     alert_tick(a, 10 + HOLD);
     taken(a, true);
     r.state = STATE_SPOOFED;
-    alert_row_changed(a, &r, NULL, 300);
+    changed(a, &r, NULL, 300);
     struct alert_row alert = taken(a, true);
     assert_int_equal(alert.state, ALERT_RESOLVED);
     assert_true(alert.resolved_at == 300);
@@ -127,17 +135,17 @@ static void an_alert_ends_when_nothing_was_seen_for_long(void **state)
     (void)state;
     struct alert *a = alerts();
     struct ingress_row r = row(STATE_GENUINE, EXPECTED_NO);
-    alert_row_changed(a, &r, NULL, 10);
+    changed(a, &r, NULL, 10);
     alert_tick(a, 500);
     taken(a, true);
     r.last_seen = 600;
-    alert_row_changed(a, &r, NULL, 600);
+    changed(a, &r, NULL, 600);
     assert_nothing(a); /* seen again: nothing new to say */
     alert_tick(a, 600 + RESOLVE);
     assert_nothing(a);
     alert_tick(a, 601 + RESOLVE);
     assert_int_equal(taken(a, true).state, ALERT_RESOLVED);
-    alert_row_changed(a, &r, NULL, 700 + RESOLVE); /* looked at, but still nothing is seen there */
+    changed(a, &r, NULL, 700 + RESOLVE); /* looked at, but still nothing is seen there */
     assert_nothing(a);
     alert_free(a);
 }
@@ -147,10 +155,10 @@ static void a_matter_that_comes_back_is_a_new_alert_of_the_same_fingerprint(void
     (void)state;
     struct alert *a = alerts();
     struct ingress_row r = row(STATE_GENUINE, EXPECTED_NO), clean = row(STATE_SPOOFED, EXPECTED_NO);
-    alert_row_changed(a, &r, NULL, 10);
+    changed(a, &r, NULL, 10);
     struct alert_row first = taken(a, true);
-    alert_row_changed(a, &clean, NULL, 20);
-    alert_row_changed(a, &r, NULL, 30); /* before the end was taken */
+    changed(a, &clean, NULL, 20);
+    changed(a, &r, NULL, 30); /* before the end was taken */
     assert_int_equal(taken(a, true).state, ALERT_RESOLVED);
     struct alert_row second = taken(a, true);
     assert_int_equal(second.state, ALERT_PENDING);
@@ -164,10 +172,10 @@ static void a_retest_neither_ends_nor_drops_an_alert(void **state)
     (void)state;
     struct alert *a = alerts();
     struct ingress_row r = row(STATE_GENUINE, EXPECTED_NO);
-    alert_row_changed(a, &r, NULL, 10);
+    changed(a, &r, NULL, 10);
     taken(a, true);
     r.state = STATE_TESTING;
-    alert_row_changed(a, &r, NULL, 20);
+    changed(a, &r, NULL, 20);
     assert_nothing(a);
     alert_tick(a, 10 + HOLD);
     assert_int_equal(taken(a, true).state, ALERT_FIRING);
@@ -179,17 +187,24 @@ static void an_acknowledged_alert_stays_so_until_its_end(void **state)
     (void)state;
     struct alert *a = alerts();
     struct ingress_row r = row(STATE_GENUINE, EXPECTED_NO);
-    struct alert_row known = {.alert_id = 7, .state = ALERT_ACKNOWLEDGED, .updated_at = 10};
+    struct alert_row known = {.alert_id = 7,
+                              .kind = "ingress_unexpected",
+                              .state = ALERT_ACKNOWLEDGED,
+                              .prefix = r.prefix,
+                              .pop = "FRA",
+                              .at = r.at,
+                              .is_standing = true,
+                              .updated_at = 10};
     snprintf(known.acknowledged_by, sizeof known.acknowledged_by, "ann");
     alert_fingerprint("ingress_unexpected", &r.prefix, r.pop, &r.at, known.fingerprint);
     assert_int_equal(alert_load(a, &known), 0);
-    alert_row_changed(a, &r, NULL, 20); /* its evidence is written, its state is not new */
+    changed(a, &r, NULL, 20); /* its evidence is written, its state is not new */
     struct alert_row alert = taken(a, false);
     assert_true(alert.alert_id == 7 && alert.state == ALERT_ACKNOWLEDGED);
     alert_tick(a, 20 + HOLD);
     assert_nothing(a);
     r.expected = EXPECTED_YES;
-    alert_row_changed(a, &r, NULL, 300);
+    changed(a, &r, NULL, 300);
     alert = taken(a, true);
     assert_int_equal(alert.state, ALERT_RESOLVED);
     assert_string_equal(alert.acknowledged_by, "ann");
@@ -201,11 +216,11 @@ static void new_evidence_updates_an_alert_without_announcing_it(void **state)
     (void)state;
     struct alert *a = alerts();
     struct ingress_row r = row(STATE_MIXED, EXPECTED_NO);
-    alert_row_changed(a, &r, NULL, 10);
+    changed(a, &r, NULL, 10);
     taken(a, true);
     r.state = STATE_GENUINE;
     r.tests = 2;
-    alert_row_changed(a, &r, NULL, 20);
+    changed(a, &r, NULL, 20);
     struct alert_row alert = taken(a, false);
     assert_string_equal(alert.severity, "critical");
     assert_true(alert.updated_at == 20 && alert.started_at == 10);
@@ -220,14 +235,13 @@ static void full_is_said_and_what_ends_makes_room(void **state)
                                row(STATE_GENUINE, EXPECTED_NO)};
     r[1].at.vlan = 1;
     r[2].at.vlan = 2;
-    assert_int_equal(alert_row_changed(a, &r[0], NULL, 10), 0);
-    assert_int_equal(alert_row_changed(a, &r[1], NULL, 10), 0);
-    assert_int_equal(alert_row_changed(a, &r[2], NULL, 10), ERR_FULL);
+    assert_int_equal(changed(a, &r[0], NULL, 10), 0);
+    assert_int_equal(changed(a, &r[1], NULL, 10), 0);
+    assert_int_equal(changed(a, &r[2], NULL, 10), ERR_FULL);
     r[0].state = STATE_SPOOFED;
-    alert_row_changed(a, &r[0], NULL, 20);
-    for (int i = 0; i < 2; i++)
-        taken(a, true);
-    assert_int_equal(alert_row_changed(a, &r[2], NULL, 30), 0);
+    changed(a, &r[0], NULL, 20);
+    assert_true(taken(a, true).at.vlan == 1); /* the first ended before anybody was told of it */
+    assert_int_equal(changed(a, &r[2], NULL, 30), 0);
     assert_int_equal(taken(a, true).state, ALERT_PENDING);
     alert_free(a);
 }

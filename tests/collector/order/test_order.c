@@ -206,6 +206,7 @@ static void the_unexpected_goes_before_the_large(void **state)
     assert_null(tick()); /* one per sensor */
     order_ended("ams1", 1, REASON_ENDED);
     want = prefix("192.0.2.0/24");
+    now += 2 * S;
     tick();
     assert_true(prefix_equal(&rows[2].prefix, &want));
 }
@@ -248,6 +249,34 @@ static void a_prefix_rests_after_an_order_and_one_without_tcp_for_long(void **st
     assert_int_equal(tick()->state, STATUS_RUNNING);
 }
 
+static void the_many_that_rest_do_not_stand_before_the_one_that_may_be_tested(void **state)
+{
+    (void)state;
+    char of[32];
+    hello_of("ams1", "AMS", 7);
+    conf.max_per_sensor = conf.max_concurrent = 64;
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(of, sizeof of, "10.0.%u.0/24", i);
+        seen_new("ams1", "AMS", of);
+    }
+    tick();
+    tick();
+    for (uint64_t id = 1; id <= 50; id++)
+        order_ended("ams1", id, REASON_NO_TRAFFIC); /* all rest for an hour */
+    tick();
+    assert_int_equal(last, 50);
+    for (unsigned round = 0; round < 4; round++, now += S) {
+        hello_of("ams1", "AMS", 7);
+        for (unsigned i = 0; i < 50; i++) {
+            snprintf(of, sizeof of, "10.0.%u.0/24", i);
+            seen_new("ams1", "AMS", of);
+        }
+        seen("ams1", "AMS", "192.0.2.0/24", "192.0.2.0/24", STATE_UNVERIFIED, EXPECTED_YES, 11);
+        tick();
+    }
+    assert_int_equal(last, 51);
+}
+
 static void proposals_wait_for_somebody_s_word(void **state)
 {
     (void)state;
@@ -260,6 +289,26 @@ static void proposals_wait_for_somebody_s_word(void **state)
     rows[1].state = STATUS_REQUESTED;
     assert_int_equal(orders_told(o, &rows[1], now), 0);
     assert_int_equal(tick()->state, STATUS_RUNNING);
+    seen_new("ams1", "AMS", "192.0.2.0/24");
+    assert_int_equal(tick()->state, STATUS_PROPOSED);
+    now += 86400 * S;
+    tick();
+    assert_string_equal(rows[2].result, "expired");
+}
+
+static void what_people_write_that_only_the_collector_knows_is_put_right(void **state)
+{
+    (void)state;
+    hello_of("ams1", "AMS", 7);
+    struct order_row row = by_hand(1, "203.0.113.0/24", "AMS");
+    row.state = STATUS_RUNNING; /* nobody has it: it begins */
+    assert_int_equal(orders_told(o, &row, now), 0);
+    row = by_hand(2, "192.0.2.0/24", "AMS");
+    row.state = STATUS_ENDED; /* and this is over */
+    assert_int_equal(orders_told(o, &row, now), 0);
+    tick();
+    assert_true(rows[1].state == STATUS_RUNNING && rows[1].lease_until != 0);
+    assert_true(rows[2].state == STATUS_ENDED && rows[2].ended_at == now);
 }
 
 static void
@@ -453,7 +502,9 @@ int main(void)
         test(the_unexpected_goes_before_the_large),
         test(a_row_that_is_too_wide_is_tested_by_its_busiest_part),
         test(a_prefix_rests_after_an_order_and_one_without_tcp_for_long),
+        test(the_many_that_rest_do_not_stand_before_the_one_that_may_be_tested),
         test(proposals_wait_for_somebody_s_word),
+        test(what_people_write_that_only_the_collector_knows_is_put_right),
         test(orders_by_hand_run_whatever_the_mode_and_find_the_sensor_that_sees_the_prefix),
         test(overlapping_prefixes_wait_for_each_other_until_the_order_ended_or_its_lease),
         test(a_test_by_configuration_keeps_the_other_sensors_away),

@@ -992,7 +992,7 @@ static void a_watched_prefix_with_a_limit_loses_no_more_than_that(void **state)
     struct bench *b = *state;
     struct note note = {0};
     struct prefix watched;
-    const uint32_t limit = 3;
+    const struct penny_limit limit = {.drops = 3};
     assert_int_equal(prefix_parse("198.51.100.0/24", &watched), 0);
     b->penny.mode = PENNY_ACTIVE;
     b->penny.retest_after_ns = 0; /* test after test would go on withholding */
@@ -1010,7 +1010,30 @@ static void a_watched_prefix_with_a_limit_loses_no_more_than_that(void **state)
         drain(b);
     drain(b);
     assert_true(counter(b, COUNTER_dropped) > 0);
-    assert_true(counter(b, COUNTER_dropped) <= limit);
+    assert_true(counter(b, COUNTER_dropped) <= limit.drops);
+}
+
+static void nothing_is_withheld_from_the_end_of_a_limit_on(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    struct prefix watched;
+    const struct penny_limit over = {.drops = 1000, .until_ns = START};
+    assert_int_equal(prefix_parse("198.51.100.0/24", &watched), 0);
+    b->penny.mode = PENNY_ACTIVE;
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, (uint16_t)(4000 + i % 4), 80, 1000 + i / 4 * 100, TCP_ACK, 100,
+                START + i * 50 * NS_PER_MS);
+    make(b, &plain, true);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    assert_int_equal(worker_watch(b->worker, &watched, &over, 1), 0); /* it was long on its way */
+    while (worker_step(b->worker) == 0)
+        drain(b);
+    while (!worker_finish(b->worker))
+        drain(b);
+    drain(b);
+    assert_true(worker_has_watch(b->worker));
+    assert_int_equal(counter(b, COUNTER_dropped), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1050,6 +1073,7 @@ int main(void)
         TEST(a_source_that_fails_ends_its_worker_with_that_error),
         TEST(watched_prefixes_can_be_replaced_while_the_worker_runs),
         TEST(a_watched_prefix_with_a_limit_loses_no_more_than_that),
+        TEST(nothing_is_withheld_from_the_end_of_a_limit_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
