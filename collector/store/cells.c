@@ -114,6 +114,7 @@ static int load_cell(void *arg, struct columns *c)
 }
 
 #define CELLS_OF(number)                                                                     \
+    SESSION_CURSOR                                                                           \
     "SELECT prefix, pop, router, interface, vlan, mac, peer_as, weight, recent, first_seen," \
     " last_seen, packets, bytes, turn FROM penstock.ingress_cell_" number
 
@@ -123,7 +124,7 @@ static int each_unhurried(struct store *s, const char *sql, const char *what,
 {
     int err = session_script(s, "SET statement_timeout = 0; SET enable_seqscan = off", what, note);
     if (err == 0)
-        err = session_each_of(s, sql, what, each, arg, note);
+        err = session_each_of_many(s, sql, what, each, arg, note);
     int restored = session_script(s, SESSION_STATEMENT_TIMEOUT "SET enable_seqscan = on", what,
                                   err == 0 ? note : NULL);
     return err != 0 ? err : restored;
@@ -175,6 +176,7 @@ int store_load_tallies(struct store *s, uint64_t after_turn,
     struct record *p = session_parameters(s);
     field_bigint(p, after_turn);
     return each_unhurried(s,
+                          SESSION_CURSOR
                           "SELECT turn, pop, started_at, ended_at, prefix, router, interface, vlan,"
                           " mac, peer_as, packets, bytes FROM penstock.ingress_tally"
                           " WHERE turn > $1",
