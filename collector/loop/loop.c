@@ -853,3 +853,16 @@ void loop_orders_changed(struct loop *l, const struct order_conf *conf)
     l->conf.order = *conf;
     l->conf.order.max_orders = max;
 }
+
+void loop_alerts_changed(struct loop *l, const struct alert_conf *conf, uint64_t keep_ns)
+{
+    unsigned max_alerts = l->conf.alert.max_alerts;
+    uint64_t seed = l->conf.alert.seed;
+    l->conf.alert = *conf;
+    l->conf.alert.max_alerts = max_alerts;
+    l->conf.alert.seed = seed;
+    l->conf.alert_keep_ns = keep_ns;
+    if (l->fold.alert != NULL) /* else the next load takes it */
+        alert_configure(l->fold.alert, &l->conf.alert);
+    l->is_expect_new = true; /* every row is judged again */
+}

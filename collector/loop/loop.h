@@ -132,3 +132,6 @@ void loop_end(struct loop *l);
 void loop_expect_changed(struct loop *l);
 /* The same of orders: from the next tick on. orders.max stays. */
 void loop_orders_changed(struct loop *l, const struct order_conf *conf);
+
+/* The rules of the alerts were read again; alerts.max stays. */
+void loop_alerts_changed(struct loop *l, const struct alert_conf *conf, uint64_t keep_ns);

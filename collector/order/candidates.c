@@ -7,10 +7,12 @@
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
 
-/* A candidate that no tally told of for so long has no traffic: six intervals of a usual sensor. */
+/* A candidate that no tally told of for so long has no traffic: six intervals of a usual sensor,
+ * and three of one that tallies more rarely. */
 #define LITTLE                                                                        \
     10 /* of min_rate a tenth is too little to be remembered even for people's orders \
         */
+#define DAY_NS (86400 * (int64_t)NS_PER_S)
 #define FADES \
     .95 /* per tally: so that another leaf, or silence, may take the busiest one's place */
 #define FRESH_NS (60 * (int64_t)NS_PER_S)
@@ -47,7 +49,7 @@ static bool is_same(const struct candidate *a, const struct candidate *b)
 
 static bool is_fresh(const struct candidate *c, int64_t now)
 {
-    return c->seen_at != 0 && now - c->seen_at < FRESH_NS;
+    return c->seen_at != 0 && now < c->fresh_until;
 }
 
 static struct candidate *slot_of(struct orders *o, const struct candidate *of, int64_t now)
@@ -82,6 +84,12 @@ static bool is_wanted(const struct order_conf *conf, const struct ingress_row *r
     }
 }
 
+static int64_t fresh_for(const struct event_tally *t)
+{
+    int64_t span = t->ended_at - t->started_at;
+    return 3 * span > FRESH_NS && span < DAY_NS ? 3 * span : FRESH_NS;
+}
+
 void candidate_add(struct orders *o, const char *sensor, const struct ingress_row *row,
                    const struct event_tally *t, int64_t now)
 {
@@ -90,7 +98,8 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
                             .leaf = t->prefix,
                             .rate = (double)t->packets / (span > 0.1 ? span : 0.1),
                             .expected = row->expected,
-                            .seen_at = now};
+                            .seen_at = now,
+                            .fresh_until = now + fresh_for(t)};
     if (new.rate < o->conf->min_rate / LITTLE)
         return;
     new.is_wanted = new.rate >= o->conf->min_rate &&is_wanted(o->conf, row, now);

@@ -225,6 +225,7 @@ void orders_heard(struct orders *o, const char *sensor, const char *pop,
     if (m->stamp != 0) {
         s->stamp = m->stamp;
         s->heard_at = now;
+        s->is_wanted = false;
     }
     if (m->kind != WIRE_HELLO)
         return;
@@ -419,6 +420,22 @@ static bool message_of(const struct orders *o, const struct order_row *r,
     return true;
 }
 
+/* A hello brings the sensor's clock; whoever is not connected is not even asked. */
+static bool ask_clock(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
+                      struct wire_message *out)
+{
+    for (unsigned i = 0; i < o->sensor_count; i++) {
+        struct order_sensor *s = &o->sensors[i];
+        if (!s->is_wanted || now - s->asked_at < (int64_t)o->conf->resend_ns)
+            continue;
+        s->asked_at = now;
+        *out = (struct wire_message){.kind = WIRE_AGAIN, .reason = "an order waits for your clock"};
+        memcpy(sensor, s->name, WIRE_NAME);
+        return true;
+    }
+    return false;
+}
+
 bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
                  struct wire_message *out)
 {
@@ -434,7 +451,7 @@ bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
         memcpy(sensor, x->row.sensor, WIRE_NAME);
         return true;
     }
-    return false;
+    return ask_clock(o, now, sensor, out);
 }
 
 void orders_stats(const struct orders *o, struct orders_stats *out)

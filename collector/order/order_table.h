@@ -16,14 +16,16 @@ struct candidate {
     uint64_t place;         /* hash of where it enters there */
     double rate, leaf_rate; /* packets/s */
     enum expected expected;
-    bool is_wanted;               /* no verdict that counts */
+    bool is_wanted; /* no verdict that counts */
+    int64_t fresh_until;
     int64_t seen_at, rests_until; /* not looked at before: others shall have their turn */
 };
 
 struct order_sensor {
     char name[WIRE_NAME], pop[32];
     uint64_t process, stamp; /* 0: takes no orders; not heard yet */
-    int64_t heard_at;
+    int64_t heard_at, asked_at;
+    bool is_wanted; /* its clock: an order waits for it */
 };
 
 struct static_test {

@@ -57,14 +57,17 @@ unsigned orders_running(const struct orders *o, const char *sensor)
     return n;
 }
 
-static bool can_take(const struct order_sensor *s, int64_t now)
+/* One that was not heard of for a while may only have nothing to say: it is asked for its clock. */
+static bool can_take(struct order_sensor *s, int64_t now)
 {
-    return s->process != 0 && s->stamp != 0 && now - s->heard_at < SILENT_NS;
+    bool is_heard = s->stamp != 0 && now - s->heard_at < SILENT_NS;
+    s->is_wanted |= s->process != 0 && !is_heard;
+    return s->process != 0 && is_heard;
 }
 
 /* NULL: it may. Else what it waits for. */
 static const char *why_wait(const struct orders *o, const struct order_row *r,
-                            const struct order_sensor *s, int64_t now)
+                            struct order_sensor *s, int64_t now)
 {
     if (s == NULL || !can_take(s, now))
         return "waits for a sensor there that takes orders and sees the prefix";
@@ -89,10 +92,13 @@ static struct order_sensor *sensor_for(struct orders *o, const struct order_row 
     const struct candidate *c = candidate_of(o, &r->prefix, r->pop, now);
     if (c != NULL)
         return orders_sensor(o, c->sensor);
-    for (unsigned i = 0; i < o->sensor_count && r->pop[0] != '\0'; i++)
-        if (strcmp(o->sensors[i].pop, r->pop) == 0 && can_take(&o->sensors[i], now))
-            return &o->sensors[i];
-    return NULL;
+    struct order_sensor *found = NULL;
+    for (unsigned i = 0; i < o->sensor_count && r->pop[0] != '\0'; i++) {
+        struct order_sensor *s = &o->sensors[i];
+        if (strcmp(s->pop, r->pop) == 0 && (found == NULL || can_take(s, now)))
+            found = s;
+    }
+    return found;
 }
 
 static void begin(struct orders *o, struct order *x, const struct order_sensor *s, int64_t now)

@@ -124,8 +124,8 @@ static bool is_ordered(const struct control *c, const struct prefix *p)
 
 /* ---- the end ---- */
 
-/* Room for every answer: orders are as many as CONTROL_ORDERS_MAX, and refusals that nobody takes
- * are let go, oldest first; they are asked for again. */
+/* While nobody takes them (a full spool) the oldest answers are let go: the collector then finds
+ * the end of that order by its lease. */
 static void say(struct control *c, const struct event_order_ended *end)
 {
     if (c->out_tail - c->out_head == CONTROL_KNOWN_MAX)

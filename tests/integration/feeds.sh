@@ -161,6 +161,28 @@ check "a new feed begins with what is new, and hears what it wants" lab_wait 10 
 check "only the silent one waits, and the one that is no longer configured" lab_wait 10 "the lag" lag_is "silenced silent"
 check "the collector is healthy" healthy
 check "who may only read sees the lag" psql "$lab_dsn user=reader" -X -q -At -o /dev/null -c "SELECT * FROM penstock.alert_feed_lag"
+# ---- a disk that is full in the middle of a line
+
+lab_disk "$lab/small" 16k || exit 1
+dd if=/dev/zero of="$lab/small/filler" bs=4096 count=2 status=none
+configure '{type: jsonl, name: small, path: '"$lab/small/alerts.jsonl"', kinds: [sensor_gap]}'
+kill -HUP "$lab_collector_pid"
+lab_until 10 "one more feed" "SELECT count(*) = 10 FROM penstock.alert_feed" || exit 1
+lines_are() { [ "$(jq -rs 'map(.alert_id) | join(" ")' "$lab/small/alerts.jsonl")" = "$1" ]; }
+announce_long() { # announce_long FROM TO: a kilobyte each
+    lab_sql -c "INSERT INTO penstock.alert_event (alert_id, at, state, document) SELECT n, now(), 'firing',
+        jsonb_build_object('kind', 'sensor_gap', 'summary', repeat('x', 900)) FROM generate_series($1, $2) AS n; NOTIFY penstock_alert"
+}
+announce_long 101 105
+lab_wait 10 "the first five" lines_are "101 102 103 104 105" || exit 1
+announce_long 106 120
+lab_until 10 "the full disk" "SELECT failing_since IS NOT NULL FROM penstock.alert_feed WHERE name = 'small'"
+check "a full disk is told as what it is" lab_true "SELECT last_error LIKE '%No space left%' FROM penstock.alert_feed WHERE name = 'small'"
+check "only whole lines stand there" lines_are "101 102 103 104 105"
+lab_disk_resize "$lab/small" 1m
+check "with room again all is there, once" lab_wait 20 "the small file" lines_are "$(seq -s' ' 101 120)"
+
 check "reload said that feeds change live" sh -c "! grep -q reload_partial '$lab/log/collector.log'"
-lab_kill "$lab_collector_pid"
-check "it ends cleanly, although one is silent" grep -q "event=stopped" "$lab/log/collector.log"
+kill -TERM "$lab_collector_pid"
+wait "$lab_collector_pid"
+check "it ends cleanly, although one is silent" same 0 $?

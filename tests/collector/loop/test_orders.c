@@ -305,6 +305,23 @@ static void a_sensor_that_takes_no_orders_gets_none(void **state)
     assert_string_equal(db.orders[0].result, "expired");
 }
 
+static void rules_that_are_read_again_hold_from_the_next_tick_on(void **state)
+{
+    (void)state;
+    struct order_conf wanted = doors_orders;
+    hello(7);
+    send_tally(100);
+    turn();
+    assert_int_equal(order_count, 0); /* off */
+    wanted.mode = ORDERS_AUTO;
+    wanted.max_orders = 1; /* of memory that is there: not now */
+    loop_orders_changed(&loop, &wanted);
+    send_tally(100);
+    turn();
+    assert_int_equal(order_count, 1);
+    assert_int_equal(loop.conf.order.max_orders, doors_orders.max_orders);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -318,6 +335,7 @@ int main(void)
         test(a_killed_collector_s_successor_goes_on_with_the_order_and_its_lease),
         test(a_cancelled_order_is_stopped_at_the_sensor),
         test(a_sensor_that_takes_no_orders_gets_none),
+        test(rules_that_are_read_again_hold_from_the_next_tick_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

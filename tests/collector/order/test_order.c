@@ -452,6 +452,24 @@ static void drops_of_an_hour_are_bounded_per_prefix_at_all_sensors_together(void
     assert_string_equal(rows[3].result, "expired");
 }
 
+static void a_sensor_that_says_little_is_asked_for_its_clock(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    now += 300 * S; /* it tallies every ten minutes */
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    assert_int_equal(rows[1].state, STATUS_REQUESTED);
+    assert_true(sent(&m, "ams1") && m.kind == WIRE_AGAIN);
+    assert_silent(); /* once */
+    hello_of("ams1", "AMS", 7);
+    tick();
+    assert_int_equal(rows[1].state, STATUS_RUNNING);
+    assert_true(sent(&m, "ams1") && m.kind == WIRE_ORDER);
+    assert_silent();
+}
+
 static void a_sensor_speaks_of_its_own_orders_only(void **state)
 {
     (void)state;
@@ -512,6 +530,7 @@ int main(void)
         test(a_sensor_that_started_again_ends_its_orders_and_the_lease_stands),
         test(a_collector_that_starts_again_goes_on_with_what_runs),
         test(drops_of_an_hour_are_bounded_per_prefix_at_all_sensors_together),
+        test(a_sensor_that_says_little_is_asked_for_its_clock),
         test(a_sensor_speaks_of_its_own_orders_only),
         test(a_full_table_refuses_and_counts),
         test(a_clock_that_jumps_leaves_leases_as_long_as_they_were),

@@ -236,6 +236,9 @@ static void send(void)
             struct sensor *s = &w.sensor[i];
             if (strcmp(s->name, name) != 0 || below(4) == 0)
                 continue;
+            s->must_greet |= m.kind == WIRE_AGAIN;
+            if (m.kind == WIRE_AGAIN)
+                continue;
             int64_t delay = below(3) ? 0 : (int64_t)below(120 * NS_PER_S);
             s->in[below(WAYS)] = (struct late){w.now + delay, m};
         }
