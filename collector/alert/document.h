@@ -1,6 +1,5 @@
-/* A JSON object in a buffer of fixed size, always whole: a member that does not
- * fit is left out, and then the object says "cut": true. Evidence is written
- * with it. Pure. */
+/* A JSON object in a buffer of fixed size, always whole: a member that does not fit is left out,
+ * and then the object says "cut": true. Evidence is written with it. Pure. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,9 +9,9 @@
 #include "shared/wire/event.h"
 
 struct document {
-  char *text; /* borrowed; holds a JSON object after document_close() */
-  size_t size, len;
-  bool is_cut;
+    char *text; /* borrowed; holds a JSON object after document_close() */
+    size_t size, len;
+    bool is_cut;
 };
 
 /* size: 32 or more. */
@@ -24,18 +23,15 @@ void document_text(struct document *d, const char *key, const char *value);
 void document_real(struct document *d, const char *key, double value);
 void document_count(struct document *d, const char *key, uint64_t value);
 void document_boolean(struct document *d, const char *key, bool value);
-void document_time(struct document *d, const char *key,
-                   int64_t ns); /* ISO 8601, UTC; 0: null */
-void document_prefix(struct document *d, const char *key,
-                     const struct prefix *p);
+void document_time(struct document *d, const char *key, int64_t ns); /* ISO 8601, UTC; 0: null */
+void document_prefix(struct document *d, const char *key, const struct prefix *p);
 /* JSON as it stands: an object, an array. NULL or "": nothing. */
 void document_raw(struct document *d, const char *key, const char *json);
 /* A place as an object; what is not said is left out. */
-void document_place(struct document *d, const char *key, const char *pop,
-                    const struct ingress *at);
+void document_place(struct document *d, const char *key, const char *pop, const struct ingress *at);
 
-/* Copies the value of that member, an object or an array, of JSON that
- * PostgreSQL or document_… wrote;
+/* Copies the value of that member, an object or an array, of JSON that PostgreSQL or document_…
+ * wrote;
  * "" if there is none, or it is longer than size. */
 void document_find(const char *json, const char *key, char *out, size_t size);
 /* A member that is a whole number; 0 if there is none. */

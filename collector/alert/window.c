@@ -1,30 +1,30 @@
 /* Maintenance windows. */
 #include "collector/alert/book.h"
 
-static bool fits(const char *wanted, const char *is) {
-  return wanted[0] == '\0' || strcmp(wanted, is) == 0;
+static bool fits(const char *wanted, const char *is)
+{
+    return wanted[0] == '\0' || strcmp(wanted, is) == 0;
 }
 
-static bool covers(const struct prefix *wanted, const struct prefix *is) {
-  return wanted->addr.family == 0 ||
-         (is->addr.family == wanted->addr.family &&
-          is->length >= wanted->length && prefix_contains(wanted, &is->addr));
+static bool covers(const struct prefix *wanted, const struct prefix *is)
+{
+    return wanted->addr.family == 0 ||
+           (is->addr.family == wanted->addr.family && is->length >= wanted->length &&
+            prefix_contains(wanted, &is->addr));
 }
 
-static bool is_in(const struct alert_window *w, const struct alert_row *row,
-                  int64_t now) {
-  return now >= w->from && now < w->to && fits(w->kind, row->kind) &&
-         fits(w->pop, row->pop) && fits(w->router, row->at.router) &&
-         fits(w->interface, row->at.interface) &&
-         fits(w->sensor, row->sensor) &&
-         (w->peer_as == 0 || w->peer_as == row->at.peer_as) &&
-         covers(&w->prefix, &row->prefix);
+static bool is_in(const struct alert_window *w, const struct alert_row *row, int64_t now)
+{
+    return now >= w->from && now < w->to && fits(w->kind, row->kind) && fits(w->pop, row->pop) &&
+           fits(w->router, row->at.router) && fits(w->interface, row->at.interface) &&
+           fits(w->sensor, row->sensor) && (w->peer_as == 0 || w->peer_as == row->at.peer_as) &&
+           covers(&w->prefix, &row->prefix);
 }
 
-uint64_t window_of(const struct alert *a, const struct alert_row *row,
-                   int64_t now) {
-  for (size_t i = 0; i < a->window_count; i++)
-    if (is_in(&a->windows[i], row, now))
-      return a->windows[i].id;
-  return 0;
+uint64_t window_of(const struct alert *a, const struct alert_row *row, int64_t now)
+{
+    for (size_t i = 0; i < a->window_count; i++)
+        if (is_in(&a->windows[i], row, now))
+            return a->windows[i].id;
+    return 0;
 }
