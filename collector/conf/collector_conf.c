@@ -65,9 +65,9 @@ static const struct conf_row rows[] = {
     {"map.write_interval", CONF_DURATION, AT(conf.ingress.write_interval_ns), .value = "5s", .min = 0, .max = SECONDS(3600),
      .help = "A row of the map whose counters and shares change is written to the database no more often than that; what else it says is written at once. 0: with each transaction."},
     {"map.trickle", CONF_SIZE, AT(conf.ingress.trickle), .value = "64KiB", .min = 1, .max = 1e12, .unit = "bytes",
-     .help = "Traffic, decayed by map.half_life, that is too little to say where a prefix enters; a sixteenth of it is too little for a move."},
+     .help = "Traffic, decayed by map.half_life, that is too little to say where a prefix enters; a move, and a row of its own in a crowd, take a quarter of it."},
     {"map.crowd", CONF_UNSIGNED, AT(conf.ingress.crowd), .value = "0", .min = 0, .max = 100000000, .unit = "rows",
-     .help = "With more rows than that, what only trickles and nobody knows is gathered in rows of a /8 or /12; 0: half of map.max_rows."},
+     .help = "With more rows than that, lone prefixes that only trickle and that nobody knows are gathered in rows of 0.0.0.0/0 and ::/0; 0: half of map.max_rows."},
 
     {"evidence.half_life", CONF_DURATION, AT(conf.evidence.half_life_ns), .value = "24h", .min = SECONDS(1), .max = SECONDS(365 * 86400),
      .help = "Age at which a test counts half. So long, too, a conclusive test stands against an inconclusive newer one; what weighs less than one withheld segment is forgotten (docs/ingress.md)."},
@@ -111,7 +111,7 @@ static const struct conf_row rows[] = {
      .help = "A place where a prefix has been genuine for so long, while nobody said that it is not expected there, is expected from then on. 0s: nothing is learned."},
     {"policy.max_learned", CONF_UNSIGNED, AT(conf.max_learned), .value = "100000", .min = 1, .max = 10000000, .unit = "places",
      .help = "Most places that are learned."},
-    {"policy.rib", CONF_TEXT, AT(conf.tables.rib.path), .example = "/var/lib/bird/rib.mrt",
+    {"policy.rib", CONF_TEXT, AT(conf.tables.rib.path),
      .help = "Routing table to expect by: MRT (TABLE_DUMP_V2, BGP4MP; plain, .gz, .bz2), read through bgpdump, or a text file of bgpdump -m. Read again when it changes; \"\" for none."},
     {"policy.own_as", CONF_UNSIGNED, AT(conf.tables.rib.own_as), .value = "0", .min = 0, .max = 4294967295.0,
      .help = "Our own AS number: left out where an AS path begins with it; 0 if no path does."},
@@ -119,7 +119,7 @@ static const struct conf_row rows[] = {
      .help = "Most paths of policy.rib, 32 bytes each while it is read; with more it is refused."},
     {"policy.read_timeout", CONF_DURATION, AT(conf.tables.rib.timeout_ns), .value = "5m", .min = SECONDS(1), .max = SECONDS(86400),
      .help = "Longest that reading policy.rib may take."},
-    {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps), .example = "/var/db/rpki-client/json",
+    {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps),
      .help = "Validated ROA payloads, as rpki-client, Routinator or StayRTR write them (JSON or CSV). Read again when it changes, and every hour; \"\" for none."},
 
 #include "collector/conf/alerts_rows.def"
