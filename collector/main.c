@@ -200,7 +200,8 @@ static int load_once(struct collector *c, struct note *note)
                              .evidence = c->conf.evidence,
                              .alert = c->conf.alert,
                              .alert_keep_ns = c->conf.alert_keep_ns,
-                             .order = c->conf.order};
+                             .order = c->conf.order,
+                             .keep = c->conf.keep};
     return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
                      note);
 }
@@ -340,6 +341,9 @@ static struct collector_conf without_live(const struct collector_conf *conf)
     c.feed_count = 0;
     memset(&c.order, 0, sizeof c.order);
     c.order.max_orders = conf->order.max_orders;
+    memset(&c.alert, 0, sizeof c.alert);
+    c.alert.max_alerts = conf->alert.max_alerts;
+    c.alert_keep_ns = 0;
     c.log_level = LOG_LEVEL_INFO;
     c.ingress.seed = c.alert.seed = c.roster.seed = 0;
     return c;
@@ -362,13 +366,13 @@ static void adopt(struct collector *c, const struct collector_conf *wanted, stru
     tables_again(c->tables, &wanted->tables);
     loop_expect_changed(&c->loop);
     loop_orders_changed(&c->loop, &wanted->order);
+    loop_alerts_changed(&c->loop, &wanted->alert, wanted->alert_keep_ns);
     log_level_set(wanted->log_level);
     change_feeds(c, wanted);
     struct collector_conf now = without_live(&c->conf), then = without_live(wanted);
     if (memcmp(&now, &then, sizeof now) != 0)
-        log_warn(
-            "event=reload_partial reason=\"only policy, orders (but orders.max), alerts.feeds and "
-            "log.level change live; the rest needs a restart\"");
+        log_warn("event=reload_partial reason=\"only policy, orders (but orders.max), alerts (but "
+                 "alerts.max) and log.level change live; the rest needs a restart\"");
     log_info("event=reload policy_prefixes=%zu", c->expect.file.entry_count);
 }
 
@@ -456,6 +460,7 @@ static int run(struct collector *c)
         loop_turn(&c->loop, TURN_MS);
     }
     log_info("event=stopping reason=%s", c->ended_by);
+    loop_end(&c->loop);
     stage_down(stages, STAGES, c);
     log_info("event=stopped");
     return 0;
@@ -519,9 +524,8 @@ static const char about[] =
     "alerts. The database is brought to this version at start if its role owns the schema; while\n"
     "the database is away, or another collector writes to it, it waits. SIGTERM ends it cleanly; "
     "SIGHUP\n"
-    "reads the configuration again: policy (and what stands in its files), alerts.feeds and "
-    "log.level\n"
-    "change live, the rest needs a restart.";
+    "reads the configuration again: policy (and what stands in its files), orders, alerts\n"
+    "and log.level change live, the rest needs a restart.";
 
 static const char synopsis[] = "-c FILE [--set KEY=VALUE …]\n"
                                "-c FILE --check\n"

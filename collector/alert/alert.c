@@ -135,8 +135,9 @@ static uint64_t hold_down_of(const struct alert *a, enum alert_kind kind)
 static bool is_due(const struct alert *a, const struct entry *e, int64_t now)
 {
     int64_t from = count_from(e->held_since, a->jumped_at, now);
-    return e->row.is_standing && now >= from &&
-           (uint64_t)now - (uint64_t)from >= hold_down_of(a, e->kind);
+    int64_t until = e->needs_traffic && e->last_seen < now ? e->last_seen : now;
+    return e->row.is_standing && until >= from &&
+           (uint64_t)until - (uint64_t)from >= hold_down_of(a, e->kind);
 }
 
 /* The state that it should have; why says who suppresses it. */
@@ -374,6 +375,12 @@ static void forget_moves(struct alert *a, int64_t now)
     }
 }
 
+/* Turned off while it stood. */
+static bool is_off(const struct alert *a, const struct entry *e)
+{
+    return e->kind != KIND_NONE && a->conf.rules.kinds[e->kind].is_off;
+}
+
 static void tick_entry(struct alert *a, struct entry *e, int64_t now)
 {
     bool has_calmed =
@@ -385,7 +392,7 @@ static void tick_entry(struct alert *a, struct entry *e, int64_t now)
         if (m != NULL)
             move_drop(m);
         life_gone(a, e, now, true);
-    } else if (has_calmed || ends_by_itself(a, e, now)) {
+    } else if (has_calmed || ends_by_itself(a, e, now) || is_off(a, e)) {
         life_gone(a, e, now, true);
     } else {
         settle(a, e, now);

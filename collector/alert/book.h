@@ -24,10 +24,11 @@ struct entry {
     uint64_t window;      /* maintenance that it is in; 0: none */
     bool is_routed;       /* routing speaks for it */
     bool has_fired;
-    double told;     /* spoofing_source: rate that its text tells of */
-    char tests[768]; /* JSON array: tests that prove it; "": none known */
-    char moved[768]; /* ingress_moved, JSON object: from, to and when; "": not */
-    uint32_t next;   /* in its bucket, or among the free */
+    bool needs_traffic; /* it fires only when traffic was seen for the hold-down, too */
+    double told;        /* spoofing_source: rate that its text tells of */
+    char tests[768];    /* JSON array: tests that prove it; "": none known */
+    char moved[768];    /* ingress_moved, JSON object: from, to and when; "": not */
+    uint32_t next;      /* in its bucket, or among the free */
     bool is_used, is_changed, is_new_state, was_taken;
 };
 

@@ -213,10 +213,18 @@ static void path_evidence(struct document *d, const struct alert_case *c, const 
              100 * (double)t->out_of_order / n, 100 * (double)t->duplicates / n);
 }
 
+static const char *rate_text(double bytes_per_second, char *out, size_t size)
+{
+    double bits = bytes_per_second * 8;
+    snprintf(out, size, "%.1f %s", bits >= 1e6 ? bits / 1e6 : bits / 1e3,
+             bits >= 1e6 ? "Mbit/s" : "kbit/s");
+    return out;
+}
+
 static void link_evidence(struct document *d, const struct spoof_link *l, const char *place,
                           char *out, size_t size)
 {
-    char list[SPOOF_TOP * (PREFIX_TEXT + 4)], prefix[PREFIX_TEXT];
+    char list[SPOOF_TOP * (PREFIX_TEXT + 4)], prefix[PREFIX_TEXT], rate[48];
     size_t len = 0;
     for (uint32_t i = 0; i < l->top_count; i++)
         len += (size_t)sprintf(list + len, "%s\"%s\"", i == 0 ? "[" : ",",
@@ -227,9 +235,8 @@ static void link_evidence(struct document *d, const struct spoof_link *l, const 
         memcpy(list + len, "]", 2);
         document_raw(d, "largest", list);
     }
-    snprintf(out, size,
-             "%s delivers proven-spoofed traffic of %" PRIu32 " prefixes, some %.3g kbit/s", place,
-             l->prefixes, l->rate * 8 / 1e3);
+    snprintf(out, size, "%s delivers proven-spoofed traffic of %" PRIu32 " prefixes, some %s",
+             place, l->prefixes, rate_text(l->rate, rate, sizeof rate));
 }
 
 static void sensor_evidence(struct document *d, const struct entry *e, const struct described *what,

@@ -23,6 +23,15 @@ static bool was_told(const struct alert *a, const struct ingress_row *row, uint6
     return m != NULL && m->change.kind == what;
 }
 
+/* Traffic came long after the proof, and only now the condition holds: so it is the expectation
+ * that changed. Routes are withdrawn when traffic leaves, and then its last packets are no matter.
+ */
+static bool is_old_news(const struct alert *a, const struct ingress_row *row)
+{
+    return row->genuine_since != 0 &&
+           life_is_older(row->last_seen, row->genuine_since, a->conf.hold_down_ns);
+}
+
 /* The alert of that kind about the row, raised if it is not there; brought up to date. */
 static int row_stands(struct alert *a, const struct alert_case *c, enum alert_kind kind,
                       uint64_t subject, int64_t now)
@@ -40,6 +49,7 @@ static int row_stands(struct alert *a, const struct alert_case *c, enum alert_ki
         e = life_raise(a, kind, &like, subject, now);
         if (e == NULL)
             return ERR_FULL;
+        e->needs_traffic = is_old_news(a, c->row);
     }
     e->last_seen = c->row->last_seen;
     const struct move *m =
@@ -94,7 +104,8 @@ int alert_row_changed(struct alert *a, const struct ingress_row *row,
     return raised < 0 ? raised : err;
 }
 
-/* The bulk left `from`: what moved there before moved on, or back. */
+/* The bulk left `from`: what moved there before moved on, or back; and what was about to be told of
+ * that place is no matter any more. */
 static void moved_on(struct alert *a, const struct ingress_change *change, int64_t now)
 {
     struct alert_row like = {.prefix = change->prefix, .at = change->from.at};
@@ -103,9 +114,11 @@ static void moved_on(struct alert *a, const struct ingress_change *change, int64
     struct ingress_change left = {
         .at = change->at, .kind = CHANGE_LEFT, .prefix = change->prefix, .to = change->from};
     move_add(a, &left, subject, false); /* in place of what was known of it */
-    struct entry *e = book_find(a, subject, KIND_INGRESS_MOVED, &like);
-    if (e != NULL)
-        life_gone(a, e, now, false);
+    for (unsigned kind = 0; kind < KIND_ENTRIES; kind++) {
+        struct entry *e = book_find(a, subject, kind, &like);
+        if (e != NULL && (kind == KIND_INGRESS_MOVED || e->row.state == ALERT_PENDING))
+            life_gone(a, e, now, false);
+    }
 }
 
 /* Something worth naming comes in there again. */

@@ -7,6 +7,7 @@
 #include "collector/ctl/json.h"
 #include "collector/ctl/numbers.h"
 #include "collector/ctl/show.h"
+#include "collector/ctl/what_if.h"
 
 #define TESTS   5 /* newest tests that are told */
 #define ORDERS  5
@@ -140,6 +141,28 @@ static int explain_with(struct look *look, const struct call *call, unsigned dro
     return status;
 }
 
+/* The same matter under another policy. */
+static int explain_what_if(struct look *look, const struct call *call)
+{
+    struct look_rows *alert = NULL;
+    struct note note = {0};
+    const char *prefix = call->argument[0];
+    if (!is_number(prefix))
+        return what_if(call, look, prefix);
+    int err = look_alert(look, prefix, &alert, &note);
+    int status = 0;
+    if (err != 0)
+        status = database_fail(err, &note);
+    else if (look_count(alert) == 0)
+        status = command_fail(1, "there is no alert %s", prefix);
+    else if (look_get(alert, 0, "prefix") == NULL)
+        status = command_fail(2, "alert %s is about no prefix: no policy changes it", prefix);
+    else
+        status = what_if(call, look, look_get(alert, 0, "prefix"));
+    look_rows_free(alert);
+    return status;
+}
+
 int explain(const struct call *call)
 {
     struct look *look;
@@ -149,7 +172,8 @@ int explain(const struct call *call)
         status = database_open(call, &look);
     if (status != 0)
         return status;
-    status = explain_with(look, call, drops);
+    status = call->option[OPTION_WHAT_IF] != NULL ? explain_what_if(look, call)
+                                                  : explain_with(look, call, drops);
     look_close(look);
     return status;
 }

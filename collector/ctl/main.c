@@ -14,11 +14,11 @@
 static const struct command commands[] = {
     {"map", "[PREFIX|ADDRESS]", 0, 1,
      TAKES_DATABASE | TAKES(OPTION_POP) | TAKES(OPTION_STATE) | TAKES(OPTION_UNEXPECTED) |
-         TAKES(OPTION_LIMIT),
+         TAKES(OPTION_LIMIT) | TAKES(OPTION_WHAT_IF),
      "where traffic from a prefix enters, and what is known of it", map_list},
     {"history", "PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT),
      "when the ingress of a prefix changed, from where to where", history_list},
-    {"explain", "ALERT|PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT),
+    {"explain", "ALERT|PREFIX", 1, 1, TAKES_DATABASE | TAKES(OPTION_LIMIT) | TAKES(OPTION_WHAT_IF),
      "tell the story of an alert or a prefix, down to the segments that were withheld", explain},
     {"alerts show", "ALERT", 1, 1, TAKES_DATABASE, "all of one alert, and what was told of it",
      alerts_show},

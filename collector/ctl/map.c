@@ -5,6 +5,7 @@
 
 #include "collector/ctl/database.h"
 #include "collector/ctl/numbers.h"
+#include "collector/ctl/what_if.h"
 #include "collector/ingress/ingress.h"
 
 #define LIMIT 1000 /* rows, unless asked for more: a map may have a million */
@@ -81,7 +82,8 @@ int map_list(const struct call *call)
         status = database_open(call, &look);
     if (status != 0)
         return status;
-    status = list(look, &which, call->json);
+    status = call->option[OPTION_WHAT_IF] != NULL ? what_if(call, look, which.prefix)
+                                                  : list(look, &which, call->json);
     look_close(look);
     return status;
 }

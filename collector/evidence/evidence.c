@@ -341,11 +341,13 @@ static enum ingress_state write_sum(const struct evidence_conf *conf, struct ing
     return state;
 }
 
-/* The test found packets, but nothing that can be tested (sensor/penny/penny.c). */
+/* The test found packets, but nothing that can be tested; a sensor that does not count them yet
+ * says so in words (sensor/penny/penny.c). */
 static bool is_untestable(const struct event_test_ended *t)
 {
-    return t->verdict == VERDICT_INCONCLUSIVE && t->droppable == 0 && t->flows == 0 &&
-           strcmp(t->reason, "no TCP data") == 0;
+    if (t->verdict != VERDICT_INCONCLUSIVE || t->droppable > 0 || t->flows > 0)
+        return false;
+    return t->packets > 0 ? t->data == 0 : strcmp(t->reason, "no TCP data") == 0;
 }
 
 void evidence_ended(const struct evidence_conf *conf, struct ingress_row *row,
@@ -452,43 +454,4 @@ void evidence_inherit(struct ingress_row *row, const struct ingress_row *from)
     row->genuine_since = from->genuine_since;
     row->tests = from->tests;
     row->last_test_at = from->last_test_at;
-}
-
-bool evidence_compatible(const struct ingress_row *a, const struct ingress_row *b)
-{
-    if (a->state == STATE_TESTING || b->state == STATE_TESTING)
-        return false;
-    if (!is_conclusive(a->state) && !is_conclusive(b->state))
-        return true;
-    return a->state == b->state && a->genuine_low <= b->genuine_high &&
-           b->genuine_low <= a->genuine_high;
-}
-
-static int64_t later(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* Which is weightier: a test beats none, the newer beats the older, more drops beat fewer. */
-static bool is_weightier(const struct ingress_row *a, const struct ingress_row *b)
-{
-    if (a->has_evidence != b->has_evidence)
-        return a->has_evidence;
-    if (a->last_test_at != b->last_test_at)
-        return a->last_test_at > b->last_test_at;
-    return a->evidence_genuine + a->evidence_spoofed > b->evidence_genuine + b->evidence_spoofed;
-}
-
-void evidence_join(struct ingress_row *into, const struct ingress_row *from)
-{
-    int64_t untestable_at = later(into->untestable_at, from->untestable_at);
-    int64_t genuine_since = later(into->genuine_since, from->genuine_since);
-    int64_t last_test_at = later(into->last_test_at, from->last_test_at);
-    uint64_t tests = into->tests > from->tests ? into->tests : from->tests;
-    if (is_weightier(from, into))
-        evidence_inherit(into, from);
-    into->untestable_at = untestable_at;
-    into->genuine_since = into->state == STATE_GENUINE ? genuine_since : 0;
-    into->last_test_at = last_test_at;
-    into->tests = tests;
 }

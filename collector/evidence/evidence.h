@@ -63,11 +63,3 @@ double evidence_weight(const struct evidence_conf *conf, const struct ingress_ro
 /* A row that is made out of a wider one at the same place (or below a tested one) begins with its
  * evidence: the test spoke for all of it. */
 void evidence_inherit(struct ingress_row *row, const struct ingress_row *from);
-
-/* May the two halves of a prefix at one place be one row without a lie? Both without a conclusive
- * test, or both with the same word and fractions that may be one. Not while either is tested. */
-bool evidence_compatible(const struct ingress_row *a, const struct ingress_row *b);
-
-/* Joins two compatible rows into one: the weightier evidence stands. They are not summed, for both
- * may well rest on the same tests of a wider prefix. */
-void evidence_join(struct ingress_row *into, const struct ingress_row *from);

@@ -131,7 +131,6 @@ void ingress_map_expecting(struct ingress_map *m,
 struct ingress_counts ingress_map_counts(const struct ingress_map *m)
 {
     struct ingress_counts counts = m->counts;
-    counts.rows = m->node_pool.count - m->gone.len;
     counts.ranges = m->range_pool.count;
     counts.leaves = m->leaf_pool.count;
     counts.cells = m->cell_pool.count;
@@ -215,7 +214,6 @@ static void row_count(struct ingress_map *m, struct node *n, const struct event_
         row->first_seen = t->started_at;
     row->packets = sum_of(row->packets, t->packets);
     row->bytes = sum_of(row->bytes, t->bytes);
-    n->has_cells = true;
     row_counted(m, n);
 }
 
@@ -234,13 +232,14 @@ int ingress_map_tally(struct ingress_map *m, const char *pop, const struct event
                       struct ingress_row **out, bool *is_new)
 {
     struct event_tally clean = tally_clean(t);
-    uint32_t leaf, place = place_get(m, pop, &t->ingress);
+    uint32_t leaf, place = place_get(m, pop, &t->ingress), cells = m->cell_pool.count;
     int err = ERR_FULL;
     struct cell *c =
         place == NONE ? NULL : cell_get(m, &t->prefix, place, clean.ended_at, &leaf, &err);
     if (c == NULL)
         return err;
     struct node *n = row_get(m, m->leaves[leaf].range, place, clean.ended_at, is_new);
+    n->cells += m->cell_pool.count - cells;
     cell_count(m, c, &clean);
     row_count(m, n, &clean);
     seen(m, n, clean.ended_at);
@@ -285,6 +284,16 @@ const struct ingress_row *ingress_map_cover(const struct ingress_map *m, const s
             return &n->row;
     }
     return NULL;
+}
+
+const struct ingress_row *ingress_map_main(const struct ingress_map *m, const struct addr *a)
+{
+    struct prefix p = prefix_of(a, addr_bits(a->family));
+    uint32_t r = range_over(m, &p);
+    while (r != NONE && m->ranges[r].leaves == 0)
+        r = range_above(m, &m->ranges[r].prefix);
+    uint32_t main = r == NONE ? NONE : m->ranges[r].main;
+    return main == NONE ? NULL : &m->nodes[main].row;
 }
 
 void ingress_map_pin(struct ingress_map *m, struct ingress_row *row, enum ingress_pin pin,
@@ -377,8 +386,10 @@ void ingress_map_not_after(struct ingress_map *m, int64_t now)
         draw_back(&m->cells[i].first_seen, now);
         draw_back(&m->cells[i].last_seen, now);
     }
-    for (uint32_t i = 0; i < m->range_pool.used; i++)
+    for (uint32_t i = 0; i < m->range_pool.used; i++) {
         draw_back(&m->ranges[i].shared_at, now);
+        draw_back(&m->ranges[i].halved_at, now);
+    }
     if (draw_back(&m->now, now))
         rows_due(m, true);
 }

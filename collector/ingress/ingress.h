@@ -194,6 +194,10 @@ struct ingress_row *ingress_map_find(struct ingress_map *m, const struct prefix 
 struct ingress_row *ingress_map_over(struct ingress_map *m, const struct prefix *prefix,
                                      const char *pop, const struct ingress *at);
 
+/* Where traffic of that address enters now: the row that carries the bulk of the narrowest range
+ * around it, by recent genuine traffic. NULL: unknown, or only trickles come from there. */
+const struct ingress_row *ingress_map_main(const struct ingress_map *m, const struct addr *a);
+
 /* Who holds on to a row: a bit each. While one is set the row's range neither splits nor joins, and
  * the row is not forgotten. Pins are not in SQL: whoever set one sets it again after a load. */
 enum ingress_pin { PIN_ALERT = 1, PIN_ORDER = 2, PIN_TEST = 4 };
@@ -202,7 +206,7 @@ void ingress_map_pin(struct ingress_map *m, struct ingress_row *row, enum ingres
 
 /* Visits the next slice of the ranges: decay, forgetting, joins, bundles, and what left. Call it
  * once a second or so; with n ranges each is visited at least every n / INGRESS_SLICE calls. */
-#define INGRESS_SLICE 10000
+#define INGRESS_SLICE 4000
 void ingress_map_tick(struct ingress_map *m, int64_t now);
 
 /* The clock was set back to now: no time in the map is after it. */
@@ -236,6 +240,9 @@ const struct ingress_row *ingress_map_cover(const struct ingress_map *m, const s
  * wait until write_interval_ns after they were last taken, by the time of the last tick. A row with
  * is_gone is no more: it may be that it was never taken before. */
 bool ingress_map_take(struct ingress_map *m, struct ingress_row *out);
+
+/* Rows that wait are handed out now, too: before a clean end. */
+void ingress_map_hurry(struct ingress_map *m);
 
 /* Changes since they were last taken, oldest first. Of those that nobody takes the map keeps a
  * bounded number, and counts the rest in changes_lost. */

@@ -113,7 +113,7 @@ static int rows_of_cells(struct ingress_map *m, uint32_t range)
             struct node *n = row_get(m, range, m->cells[c].place, m->cells[c].last_seen, &is_new);
             if (n == NULL)
                 return ERR_FULL;
-            n->has_cells = true;
+            n->cells++;
         }
     return 0;
 }
@@ -140,7 +140,7 @@ static int cells_of_rows(struct ingress_map *m, uint32_t range)
     int err = 0;
     for (uint32_t i = m->ranges[range].row; i != NONE && err == 0; i = m->nodes[i].next) {
         struct node *n = &m->nodes[i];
-        if (!n->has_cells && is_counted(&n->row))
+        if (n->cells == 0 && is_counted(&n->row))
             err = cell_of_row(m, range, n);
         n->half[0] = (double)n->row.packets; /* as loaded */
         n->half[1] = (double)n->row.last_seen;
@@ -148,18 +148,12 @@ static int cells_of_rows(struct ingress_map *m, uint32_t range)
     return err;
 }
 
-static bool is_sparse(const struct range *r)
-{
-    unsigned gather = r->prefix.addr.family == ADDR_V4 ? GATHER_V4 : GATHER_V6;
-    return r->is_joined && r->prefix.length == gather && r->leaf_length - gather < 32u &&
-           (uint64_t)r->leaves * 4 < UINT64_C(1) << (r->leaf_length - gather);
-}
-
 static void range_loaded(struct ingress_map *m, uint32_t range)
 {
     range_recount(m, range);
     range_share(m, range);
-    m->ranges[range].is_gathered = is_sparse(&m->ranges[range]);
+    m->ranges[range].is_gathered =
+        m->ranges[range].is_joined && m->ranges[range].prefix.length == 0;
     int64_t newest = 0;
     for (uint32_t i = m->ranges[range].row; i != NONE; i = m->nodes[i].next)
         if (m->nodes[i].row.last_seen > newest)

@@ -28,13 +28,12 @@
 #define TAKES_OVER     0.5   /* of what the other usually carries */
 #define OVERTAKES      1.5   /* times the other's share: a move without haste */
 #define SETTLED        0.5   /* of recent traffic is usual: seen for some half a half-life */
+#define ENOUGH         4     /* a move takes this part of a trickle, seen lately */
 #define APPEARS        0.1   /* share from which a place is told of, */
 #define LEAVES         0.02  /* and below which it is told that it left */
 #define RANGE_LEAVES   65536 /* most leaves of a range: bounds what one split or join costs */
 #define SHORTEST_V4    8
 #define SHORTEST_V6    16
-#define GATHER_V4      8 /* what only trickles is gathered in prefixes of this length */
-#define GATHER_V6      12
 #define EAGER_ROWS     8   /* ranges with more rows get their shares once a second */
 #define PROFILE_MAX    16  /* places that a profile compares: at most 1 / PROFILE_FLOOR, and less */
 #define EVENLY         1.5 /* members of a bundle differ by less than this factor */
@@ -72,6 +71,7 @@ struct range {
     uint32_t leaf, leaves; /* first (the newest), how many; no leaf: only tests were seen */
     uint32_t main;         /* the row that carries the bulk; NONE */
     int64_t shared_at;     /* when shares were made */
+    int64_t halved_at;     /* when its halves were compared */
     uint32_t next_free;
 };
 
@@ -80,11 +80,12 @@ struct node {
     uint32_t range, place, next, hash_next;
     double recent;  /* at weight_at */
     double told;    /* genuine probability when it was told of last */
+    uint32_t cells; /* that it is the sum of */
     double half[2]; /* genuine bytes of its range's two halves, while these are compared */
     uint8_t pins;
-    bool is_used, has_cells, is_present, has_told; /* present: told that it appeared */
-    bool is_ready, is_waiting, is_gone;            /* what it waits for in the queues below */
-    bool in_ready, in_waiting;                     /* its name stands there */
+    bool is_used, is_present, has_told; /* present: told that it appeared */
+    bool is_ready, is_waiting, is_gone; /* what it waits for in the queues below */
+    bool in_ready, in_waiting;          /* its name stands there */
 };
 
 struct queue {
@@ -117,7 +118,7 @@ struct ingress_map {
     int64_t *due; /* of the waiting */
     struct ingress_change *changes;
     uint32_t change_at, change_len;
-    uint32_t visit_at;
+    uint32_t visit_at, forget_at;
 
     void (*expect)(void *arg, struct ingress_row *row);
     void *expect_arg;
@@ -188,6 +189,9 @@ int range_carve(struct ingress_map *m, const struct prefix *p, uint32_t *range);
 bool range_parts(struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now);
 /* Split, join or gather, if it is due. True: the range is no more. */
 bool range_adapt(struct ingress_map *m, uint32_t range);
+/* A cell comes to its range's row, or leaves it. */
+void row_add(const struct ingress_map *m, struct node *n, const struct cell *c);
+void row_sub(struct ingress_map *m, struct node *n, const struct cell *c);
 /* Rows are made of cells again; _sum: those that nothing is left of go. */
 void range_recount(struct ingress_map *m, uint32_t range);
 void range_sum(struct ingress_map *m, uint32_t range);

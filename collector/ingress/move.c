@@ -156,7 +156,7 @@ static bool has_moved(const struct ingress_map *m, const struct pace *from, cons
 {
     if (to->share < BULK)
         return false;
-    if (to->recent >= (double)m->conf.trickle / 16 && from->recent < from->usual * TAKES_OVER &&
+    if (to->recent >= (double)m->conf.trickle / ENOUGH && from->recent < from->usual * TAKES_OVER &&
         to->recent >= from->usual * TAKES_OVER)
         return true;
     bool is_settled = !is_told || sums->usual > sums->recent * SETTLED;
@@ -223,7 +223,7 @@ void range_move(struct ingress_map *m, uint32_t range, int64_t now)
         return;
     struct sums sums = sums_of(m, r, now);
     follow_main(m, r, now, &sums);
-    double enough = (double)m->conf.trickle / 16;
+    double enough = (double)m->conf.trickle / ENOUGH;
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
         struct node *n = &m->nodes[i];
         struct pace p = pace_of(m, n, now, &sums);

@@ -10,7 +10,7 @@
 
 /* ---- rows are made of cells ---- */
 
-static void row_add(const struct ingress_map *m, struct node *n, const struct cell *c)
+void row_add(const struct ingress_map *m, struct node *n, const struct cell *c)
 {
     struct ingress_row *row = &n->row;
     bool is_first = row->weight == 0;
@@ -24,7 +24,20 @@ static void row_add(const struct ingress_map *m, struct node *n, const struct ce
     row->bytes = sum_of(row->bytes, c->bytes);
     row->first_seen = c->first_seen < row->first_seen ? c->first_seen : row->first_seen;
     row->last_seen = c->last_seen > row->last_seen ? c->last_seen : row->last_seen;
-    n->has_cells = true;
+    n->cells++;
+}
+
+void row_sub(struct ingress_map *m, struct node *n, const struct cell *c)
+{
+    struct ingress_row *row = &n->row;
+    row->weight -= c->weight * decay(m, c->last_seen, row->weight_at);
+    n->recent -= c->recent * decay_recent(m, c->last_seen, row->weight_at);
+    row->weight = row->weight > 0 && n->cells > 1 ? row->weight : 0;
+    n->recent = n->recent > 0 && n->cells > 1 ? n->recent : 0;
+    row->packets -= c->packets < row->packets ? c->packets : row->packets;
+    row->bytes -= c->bytes < row->bytes ? c->bytes : row->bytes;
+    n->cells--;
+    row_touched(m, n);
 }
 
 static void rows_zero(struct ingress_map *m, uint32_t range)
@@ -33,14 +46,14 @@ static void rows_zero(struct ingress_map *m, uint32_t range)
         struct node *n = &m->nodes[i];
         n->row.weight = n->recent = 0;
         n->row.packets = n->row.bytes = 0;
-        n->has_cells = false;
+        n->cells = 0;
     }
 }
 
 /* A place without counters stays while a test or a person holds on to it. */
 static bool is_idle(const struct node *n)
 {
-    return !n->has_cells && n->row.tests == 0 && n->row.state != STATE_TESTING && n->pins == 0;
+    return n->cells == 0 && n->row.tests == 0 && n->row.state != STATE_TESTING && n->pins == 0;
 }
 
 void range_recount(struct ingress_map *m, uint32_t range)
@@ -220,21 +233,28 @@ static double weight_of(const struct ingress_map *m, const struct range *r, int6
     return sum;
 }
 
-/* One that only trickles has no shares to speak of: it goes with its neighbour if that enters where
- * it was seen itself. */
+/* One that only trickles has no shares to speak of: it goes with its neighbour if most of what was
+ * seen of it entered where that one does. */
 static bool goes_with(const struct ingress_map *m, uint32_t light, uint32_t heavy)
 {
-    const struct range *h = &m->ranges[heavy];
-    return weight_of(m, &m->ranges[light], m->now) < (double)m->conf.trickle && h->main != NONE &&
-           row_find(m, light, m->nodes[h->main].place) != NULL;
+    const struct range *l = &m->ranges[light], *h = &m->ranges[heavy];
+    return l->main != NONE && h->main != NONE &&
+           m->nodes[l->main].place == m->nodes[h->main].place &&
+           weight_of(m, l, m->now) < (double)m->conf.trickle;
 }
 
+/* What a test said of the heavier one holds for a lighter one that nobody tested, too: the next
+ * test is of both. Not the other way round, and what differs stays apart. */
 static bool same_evidence(const struct ingress_row *a, const struct ingress_row *b)
 {
     bool is_little = a->genuine_share < PROFILE_FLOOR && b->genuine_share < PROFILE_FLOOR;
     if (a->state == STATE_TESTING || b->state == STATE_TESTING)
         return false;
     if (is_little && a->state != STATE_GENUINE && b->state != STATE_GENUINE)
+        return true;
+    if (a->weight < b->weight && a->state == STATE_UNVERIFIED)
+        return true;
+    if (b->weight < a->weight && b->state == STATE_UNVERIFIED)
         return true;
     return a->state == b->state && fabs(genuine_part(a) - genuine_part(b)) <= JOIN_DISTANCE;
 }
@@ -428,12 +448,12 @@ static bool join_above(struct ingress_map *m, uint32_t range)
 
 static bool is_crowded(const struct ingress_map *m)
 {
-    return m->node_pool.count > m->conf.crowd;
+    return m->counts.rows > m->conf.crowd;
 }
 
 static struct prefix gather_prefix(const struct prefix *p)
 {
-    return prefix_of(&p->addr, p->addr.family == ADDR_V4 ? GATHER_V4 : GATHER_V6);
+    return prefix_of(&p->addr, 0);
 }
 
 /* Nobody knows or wants to know anything of its own of it. */
@@ -448,17 +468,17 @@ static bool is_plain(const struct ingress_map *m, const struct range *r)
     return true;
 }
 
-/* The range that gathers what trickles there; NONE: that prefix is taken, or there is no room. */
-static uint32_t gathering(struct ingress_map *m, const struct range *r)
+/* The range that gathers leaves of that length; NONE: its prefix is taken, or there is no room. */
+static uint32_t gathering(struct ingress_map *m, const struct prefix *leaf, uint32_t rows)
 {
-    struct prefix p = gather_prefix(&r->prefix);
+    struct prefix p = gather_prefix(leaf);
     uint32_t into = range_find(m, &p);
-    if (into == NONE && has_room(m, r->rows) && range_make(m, &p, &into) == 0) {
+    if (into == NONE && has_room(m, rows) && range_make(m, &p, &into) == 0) {
         m->ranges[into].is_joined = m->ranges[into].is_gathered = true;
-        m->ranges[into].leaf_length = r->prefix.length;
+        m->ranges[into].leaf_length = leaf->length;
     }
     if (into == NONE || !m->ranges[into].is_gathered ||
-        m->ranges[into].leaf_length != r->prefix.length || !has_room(m, r->rows))
+        m->ranges[into].leaf_length != leaf->length || !has_room(m, rows))
         return NONE;
     return into;
 }
@@ -468,12 +488,12 @@ static bool gather(struct ingress_map *m, uint32_t range)
     struct range *r = &m->ranges[range];
     unsigned shortest = gather_prefix(&r->prefix).length;
     if (!is_crowded(m) || r->is_joined || r->leaves != 1 || r->prefix.length <= shortest ||
-        !is_plain(m, r) || weight_of(m, r, m->now) >= (double)m->conf.trickle)
+        !is_plain(m, r) || weight_of(m, r, m->now) >= (double)m->conf.trickle / ENOUGH)
         return false;
     uint32_t leaf = r->leaf, above = joined_above(m, &r->prefix, r->prefix.length);
     if (above != NONE && !m->ranges[above].is_gathered)
         return false;
-    uint32_t into = gathering(m, r);
+    uint32_t into = gathering(m, &r->prefix, r->rows);
     if (into == NONE)
         return false;
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next)
@@ -497,22 +517,34 @@ static bool gather(struct ingress_map *m, uint32_t range)
 
 /* ---- split ---- */
 
-/* Leaves of `from` that p covers go to range `to`, with what their rows say. */
+/* A leaf goes to range `to`, with what its rows say. */
+static void carve_leaf(struct ingress_map *m, uint32_t from, uint32_t to, uint32_t leaf)
+{
+    range_leave(m, leaf);
+    range_adopt(m, to, leaf);
+    for (uint32_t c = m->leaves[leaf].cell; c != NONE; c = m->cells[c].next) {
+        bool is_new;
+        struct node *n = row_get(m, to, m->cells[c].place, m->cells[c].first_seen, &is_new);
+        struct node *was = row_find(m, from, m->cells[c].place);
+        if (is_new && n != NULL && was != NULL)
+            row_inherit(m, n, was);
+        if (was != NULL)
+            row_sub(m, was, &m->cells[c]);
+    }
+}
+
+/* All leaves that p covers. One that is p itself is found at once. */
 static void carve_leaves(struct ingress_map *m, uint32_t from, uint32_t to, const struct prefix *p)
 {
+    uint32_t own = leaf_find(m, p);
+    if (own != NONE && m->leaves[own].range == from) {
+        carve_leaf(m, from, to, own);
+        return;
+    }
     for (uint32_t l = m->ranges[from].leaf, next; l != NONE; l = next) {
         next = m->leaves[l].next;
-        if (!prefix_covers(p, &m->leaves[l].prefix))
-            continue;
-        range_leave(m, l);
-        range_adopt(m, to, l);
-        for (uint32_t c = m->leaves[l].cell; c != NONE; c = m->cells[c].next) {
-            bool is_new;
-            struct node *n = row_get(m, to, m->cells[c].place, m->cells[c].first_seen, &is_new);
-            const struct node *was = row_find(m, from, m->cells[c].place);
-            if (is_new && n != NULL && was != NULL)
-                row_inherit(m, n, was);
-        }
+        if (prefix_covers(p, &m->leaves[l].prefix))
+            carve_leaf(m, from, to, l);
     }
 }
 
@@ -522,7 +554,7 @@ static void drop_empty(struct ingress_map *m, uint32_t from, uint32_t to)
     for (uint32_t i = m->ranges[from].row, next; i != NONE; i = next) {
         struct node *n = &m->nodes[i];
         next = n->next;
-        if (!n->has_cells && n->pins == 0 && row_find(m, to, n->place) != NULL)
+        if (n->cells == 0 && n->pins == 0 && row_find(m, to, n->place) != NULL)
             row_gone(m, n);
     }
     if (m->ranges[from].row == NONE && m->ranges[from].leaf == NONE)
@@ -544,7 +576,7 @@ static int carve_out(struct ingress_map *m, uint32_t from, const struct prefix *
     to->leaf_length = f->leaf_length;
     carve_leaves(m, from, *out, p);
     range_settle(m, *out);
-    range_settle(m, from);
+    range_share(m, from);
     struct node *bulk = place == NONE ? NULL : row_find(m, *out, place);
     to->main = bulk == NULL ? NONE : bulk->row.id;
     drop_empty(m, from, *out);
@@ -563,6 +595,9 @@ static bool is_held(const struct ingress_map *m, uint32_t range)
 
 static bool has_leaf_in(const struct ingress_map *m, uint32_t range, const struct prefix *p)
 {
+    uint32_t own = leaf_find(m, p);
+    if (own != NONE || m->ranges[range].is_gathered) /* of a crowd only leaves are asked for */
+        return own != NONE && m->leaves[own].range == range;
     for (uint32_t l = m->ranges[range].leaf; l != NONE; l = m->leaves[l].next)
         if (prefix_covers(p, &m->leaves[l].prefix))
             return true;
@@ -598,6 +633,8 @@ int range_for_leaf(struct ingress_map *m, const struct prefix *p, uint32_t *rang
     if (*range != NONE)
         return 0;
     uint32_t r = joined_above(m, p, p->length);
+    if (is_crowded(m) && p->length > 0 && r == NONE) /* before it costs a row of its own */
+        r = gathering(m, p, 1);
     if (r != NONE && is_home(m, &m->ranges[r])) {
         *range = r;
         return 0;
@@ -625,6 +662,14 @@ static double leaf_recent(const struct ingress_map *m, uint32_t leaf, uint32_t p
     return recent;
 }
 
+static double leaf_weight(const struct ingress_map *m, uint32_t leaf, int64_t now)
+{
+    double weight = 0;
+    for (uint32_t c = m->leaves[leaf].cell; c != NONE; c = m->cells[c].next)
+        weight += m->cells[c].weight * decay(m, m->cells[c].last_seen, now);
+    return weight;
+}
+
 /* Of the range without that leaf: how much of its recent traffic enters at that place? */
 static double others_share(const struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now)
 {
@@ -647,10 +692,11 @@ static bool enters_elsewhere(const struct ingress_map *m, uint32_t leaf, uint32_
     const struct range *r = &m->ranges[m->leaves[leaf].range];
     double usual, of_all, there = leaf_recent(m, leaf, place, now, &of_all);
     double all = leaf_recent(m, leaf, NONE, now, &usual);
-    if (there < (double)m->conf.trickle / 16 || there < all * BULK || there < usual * TAKES_OVER)
-        return false;
     if (r->is_gathered)
-        return there >= (double)m->conf.trickle;
+        return leaf_weight(m, leaf, now) >= (double)m->conf.trickle / 2;
+    if (there < (double)m->conf.trickle / ENOUGH || there < all * BULK ||
+        there < usual * TAKES_OVER)
+        return false;
     return others_share(m, leaf, place, now) < JOIN_DISTANCE;
 }
 
@@ -731,6 +777,9 @@ static bool split_halves(struct ingress_map *m, uint32_t range)
     struct range *r = &m->ranges[range];
     if (!r->is_joined || r->is_gathered || r->leaf_length <= r->prefix.length)
         return false;
+    if (m->now - r->halved_at < (int64_t)m->conf.recent_ns / 4) /* it looks at every cell */
+        return false;
+    r->halved_at = m->now;
     double total[2];
     uint32_t upper = halves(m, r, total), own;
     struct prefix half = prefix_of(&r->prefix.addr, r->prefix.length + 1u);

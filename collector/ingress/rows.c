@@ -147,6 +147,11 @@ void rows_due(struct ingress_map *m, bool all)
     }
 }
 
+void ingress_map_hurry(struct ingress_map *m)
+{
+    rows_due(m, true);
+}
+
 static bool take_gone(struct ingress_map *m, struct ingress_row *out)
 {
     if (m->gone.len == 0)
@@ -223,6 +228,7 @@ static struct node *row_make(struct ingress_map *m, uint32_t range, uint32_t pla
     *slot = id;
     r->row = id;
     r->rows++;
+    m->counts.rows++;
     row_touched(m, n);
     return n;
 }
@@ -243,6 +249,7 @@ void row_gone(struct ingress_map *m, struct node *n)
         link = &m->nodes[*link].next;
     *link = n->next;
     r->rows--;
+    m->counts.rows--;
     if (r->main == id)
         r->main = NONE;
     link = &m->node_slots[slot_of(m, n->range, n->place)];

@@ -1,49 +1,51 @@
 /* The tick: a slice of the ranges is looked at, so that its cost does not grow with the map. */
 #include "collector/ingress/map.h"
 
-/* Cells that were not seen since. True: something went. */
-static bool forget_cells(struct ingress_map *m, uint32_t range, int64_t since)
+/* A leaf's cells that were not seen since go, except from rows that somebody holds on to. */
+static void forget_leaf(struct ingress_map *m, uint32_t leaf, int64_t since)
 {
-    bool is_less = false;
-    for (uint32_t l = m->ranges[range].leaf, next; l != NONE; l = next) {
-        next = m->leaves[l].next;
-        for (uint32_t c = m->leaves[l].cell, after; c != NONE; c = after) {
-            after = m->cells[c].next;
-            if (m->cells[c].last_seen >= since)
-                continue;
-            cell_free(m, l, c);
-            m->counts.forgotten++;
-            is_less = true;
-        }
-        if (m->leaves[l].cell != NONE)
+    for (uint32_t c = m->leaves[leaf].cell, next; c != NONE; c = next) {
+        next = m->cells[c].next;
+        struct node *n = row_find(m, m->leaves[leaf].range, m->cells[c].place);
+        if (m->cells[c].last_seen >= since || (n != NULL && n->pins != 0))
             continue;
-        range_leave(m, l);
-        leaf_free(m, l);
+        if (n != NULL)
+            row_sub(m, n, &m->cells[c]);
+        cell_free(m, leaf, c);
+        m->counts.forgotten++;
     }
-    return is_less;
+    if (m->leaves[leaf].cell != NONE)
+        return;
+    range_leave(m, leaf);
+    leaf_free(m, leaf);
 }
 
-static bool is_held(const struct ingress_map *m, const struct range *r)
+static void forget_leaves(struct ingress_map *m)
 {
-    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next)
-        if (m->nodes[i].pins != 0)
-            return true;
-    return false;
+    int64_t since = m->now - (int64_t)m->conf.forget_after_ns;
+    if (m->conf.forget_after_ns == 0)
+        return;
+    for (uint32_t i = 0; i < INGRESS_SLICE && i < m->leaf_pool.used; i++) {
+        if (m->forget_at >= m->leaf_pool.used)
+            m->forget_at = 0;
+        uint32_t leaf = m->forget_at++;
+        if (m->leaves[leaf].is_used)
+            forget_leaf(m, leaf, since);
+    }
 }
 
-/* True: nothing is left of the range. */
+/* Rows that nothing is left of. True: of the range, too. */
 static bool forget(struct ingress_map *m, uint32_t range)
 {
     struct range *r = &m->ranges[range];
-    if (m->conf.forget_after_ns == 0 || is_held(m, r))
-        return false;
     int64_t since = m->now - (int64_t)m->conf.forget_after_ns;
-    if (forget_cells(m, range, since))
-        range_recount(m, range);
+    if (m->conf.forget_after_ns == 0)
+        return false;
     for (uint32_t i = r->row, next; i != NONE; i = next) {
         struct node *n = &m->nodes[i];
         next = n->next;
-        if (n->has_cells || n->row.last_seen >= since || n->row.last_test_at >= since)
+        if (n->cells > 0 || n->pins != 0 || n->row.last_seen >= since ||
+            n->row.last_test_at >= since)
             continue;
         change_left(m, n, m->now);
         row_gone(m, n);
@@ -68,6 +70,7 @@ void ingress_map_tick(struct ingress_map *m, int64_t now)
 {
     m->now = now;
     rows_due(m, false);
+    forget_leaves(m);
     uint32_t seen = 0;
     for (uint64_t work = 0; work < INGRESS_SLICE && seen < m->range_pool.used; seen++) {
         if (m->visit_at >= m->range_pool.used)
@@ -75,7 +78,9 @@ void ingress_map_tick(struct ingress_map *m, int64_t now)
         uint32_t range = m->visit_at++;
         if (!m->ranges[range].is_used)
             continue;
-        work += 1 + m->ranges[range].leaves / 4;
+        work +=
+            1 +
+            (m->ranges[range].is_gathered ? m->ranges[range].rows : m->ranges[range].leaves) / 4;
         visit(m, range);
     }
 }

@@ -14,6 +14,8 @@ _Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have r
 
 #define TICK_NS   ((int64_t)NS_PER_S)
 #define FORGET_NS (3600 * (int64_t)NS_PER_S)
+/* How often it is looked for months that are too old. */
+#define MONTHS_NS ((int64_t)(3600 * NS_PER_S))
 /* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
 #define GAPS_LOGGED 4
 
@@ -401,15 +403,29 @@ static int put_map(struct loop *l, int64_t now, struct note *note)
     struct ingress_change change;
     struct ingress_row row;
     int err = 0;
-    while (ingress_map_take_change(l->fold.map, &change))
+    while (err == 0 && ingress_map_take_change(l->fold.map, &change)) {
         fold_change(&l->fold, &change, now);
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_change(l->store, &change, note);
+    }
     while (err == 0 && ingress_map_take(l->fold.map, &row)) {
         fold_row(&l->fold, &row, now);
         err = transaction(l, note);
         if (err == 0)
-            err = store_put_ingress(l->store, &row, note);
+            err = row.is_gone ? store_drop_ingress(l->store, &row, note)
+                              : store_put_ingress(l->store, &row, note);
     }
     return err;
+}
+
+/* After all that this transaction folds: the counters are as of it. */
+static int put_cells(struct loop *l, int64_t now, struct note *note)
+{
+    if (l->doubt != NULL || !cells_want(&l->fold.cells, l->fold.map, now))
+        return 0;
+    int err = transaction(l, note);
+    return err == 0 ? cells_write(&l->fold.cells, l->fold.map, l->store, now, note) : err;
 }
 
 static int put_alerts(struct loop *l, struct note *note)
@@ -608,6 +624,8 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
         err = put_orders(l, note);
     if (err == 0 && l->doubt == NULL)
         err = forget_alerts(l, l->wall(), note);
+    if (err == 0)
+        err = put_cells(l, l->wall(), note);
     return err == 0 ? commit(l, note) : err;
 }
 
@@ -752,6 +770,24 @@ static void recover(struct loop *l)
     tell_all(l, WIRE_AGAIN, "the collector begins anew");
 }
 
+/* Between transactions: months that are too old go, one of each table at a time. That it did not
+ * work is no reason to read the database again. */
+static void forget_months(struct loop *l)
+{
+    int64_t now = l->wall();
+    struct note note = {0};
+    char reason[sizeof note.text];
+    unsigned dropped = 0;
+    if (now >= l->months_looked_at && now < l->months_looked_at + l->months_wait)
+        return;
+    int err = store_forget(l->store, &l->conf.keep, now, &dropped, &note);
+    if (err < 0)
+        log_warn("event=retention_failed reason=\"%s\"",
+                 log_quotable(note.text, reason, sizeof reason));
+    l->months_looked_at = now;
+    l->months_wait = dropped > 0 ? TICK_NS : MONTHS_NS;
+}
+
 void loop_turn(struct loop *l, int timeout_ms)
 {
     struct note note = {0};
@@ -772,7 +808,24 @@ void loop_turn(struct loop *l, int timeout_ms)
     count(l);
     trial_passed(l);
     answers_send(l);
+    forget_months(l);
     send_orders(l);
+}
+
+void loop_end(struct loop *l)
+{
+    struct note note = {0};
+    char reason[sizeof note.text];
+    if (!atomic_load(&l->is_loaded))
+        return;
+    turn_begin(l);
+    ingress_map_hurry(l->fold.map);
+    int err = put_map(l, l->wall(), &note);
+    if (err == 0)
+        err = commit(l, &note);
+    if (err < 0)
+        log_warn("event=end_unwritten reason=\"%s\" hint=\"the next start writes it\"",
+                 log_quotable(note.text, reason, sizeof reason));
 }
 
 int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *receive,
@@ -804,4 +857,17 @@ void loop_orders_changed(struct loop *l, const struct order_conf *conf)
     unsigned max = l->conf.order.max_orders; /* of memory that is there */
     l->conf.order = *conf;
     l->conf.order.max_orders = max;
+}
+
+void loop_alerts_changed(struct loop *l, const struct alert_conf *conf, uint64_t keep_ns)
+{
+    unsigned max_alerts = l->conf.alert.max_alerts;
+    uint64_t seed = l->conf.alert.seed;
+    l->conf.alert = *conf;
+    l->conf.alert.max_alerts = max_alerts;
+    l->conf.alert.seed = seed;
+    l->conf.alert_keep_ns = keep_ns;
+    if (l->fold.alert != NULL) /* else the next load takes it */
+        alert_configure(l->fold.alert, &l->conf.alert);
+    l->is_expect_new = true; /* every row is judged again */
 }

@@ -77,6 +77,17 @@ int look_entries(struct look *l, const struct look_entries *which, struct look_r
         "reading the map", values, COUNT_OF(values), out, note);
 }
 
+int look_entries_alarming(struct look *l, const char *prefix, struct look_rows **out,
+                          struct note *note)
+{
+    return look_ask(l,
+                    "SELECT * FROM penstock.ingress_map m WHERE (m.state IN ('genuine', 'mixed',"
+                    " 'testing') OR m.prefix IN (SELECT a.prefix FROM penstock.alert a"
+                    " WHERE a.resolved_at IS NULL)) AND ($1::inet IS NULL OR m.prefix && $1::inet)"
+                    " ORDER BY m.prefix, m.pop, m.router, m.interface, m.vlan, m.mac, m.peer_as",
+                    "reading the map", &prefix, 1, out, note);
+}
+
 /* ---- alerts ---- */
 
 /* The places that an alert names, as one text; what is cut or no array is no place. */

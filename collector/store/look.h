@@ -64,6 +64,11 @@ struct look_entries {
 int look_entries(struct look *l, const struct look_entries *which, struct look_rows **out,
                  struct note *note);
 
+/* Entries that an alert may be about, the same columns: genuine, mixed or under test, or with an
+ * alert that has no end. prefix: only what overlaps it; NULL: all. */
+int look_entries_alarming(struct look *l, const char *prefix, struct look_rows **out,
+                          struct note *note);
+
 /* An alert: all columns, and expected_places, the places it says as one text. No row: no such. */
 int look_alert(struct look *l, const char *alert_id, struct look_rows **out, struct note *note);
 /* Alerts without an end whose prefix overlaps this one. */

@@ -117,6 +117,7 @@ struct store_generation {
     unsigned number;
     uint64_t first_turn; /* what was tallied later may be missing in it */
     uint64_t cells;
+    int64_t began_at;
 };
 int store_load_generation(struct store *s, struct store_generation *out, struct note *note);
 int store_load_cells(struct store *s, const struct store_generation *from,

@@ -302,6 +302,43 @@ static void a_move_survives_a_restart_with_where_it_came_from(void **state)
     alert_free(a);
 }
 
+/* A route is withdrawn where the traffic left: what BGP says of the last packets is no hijack. */
+static void a_route_that_goes_with_its_traffic_is_no_hijack(void **state)
+{
+    (void)state;
+    struct alert *a = made();
+    struct ingress_row r = made_row("AMS", STATE_GENUINE, EXPECTED_NO);
+    r.genuine_since = 1;
+    r.bgp = BGP_NONE; /* since 500; the proof is older */
+    r.last_seen = 490;
+    assert_int_equal(alert_row_changed(a, &r, NULL, 500), 0);
+    alert_tick(a, 500 + 2 * HOLD);
+    take_all(a, "hijack_suspected", &row);
+    assert_state(row, "pending");
+    seen(a, &r, 500 + HOLD); /* but when the traffic goes on, it is */
+    take_all(a, "hijack_suspected", &row);
+    assert_state(row, "firing");
+    alert_free(a);
+}
+
+static void what_is_pending_where_the_bulk_left_ends_with_the_move(void **state)
+{
+    (void)state;
+    struct alert *a = made();
+    struct ingress_row left = made_row("AMS", STATE_GENUINE, EXPECTED_NO);
+    struct ingress_change c = moved("AMS", "FRA", 50);
+    left.bgp = BGP_NONE;
+    seen(a, &left, 10);
+    take_all(a, "hijack_suspected", &row);
+    assert_state(row, "pending");
+    alert_moved(a, &c, 50);
+    seen(a, &left, 51);
+    take_all(a, "hijack_suspected", &row);
+    assert_state(row, "resolved");
+    assert_int_equal(alert_counts(a).live, 0);
+    alert_free(a);
+}
+
 /* ---- spoofing_source ---- */
 
 static struct ingress_row spoofed(const char *prefix, double weight)
@@ -544,6 +581,8 @@ int main(void)
         cmocka_unit_test(a_move_on_ends_the_first_and_raises_the_second),
         cmocka_unit_test(a_move_that_stays_is_the_new_normal),
         cmocka_unit_test(a_move_survives_a_restart_with_where_it_came_from),
+        cmocka_unit_test(a_route_that_goes_with_its_traffic_is_no_hijack),
+        cmocka_unit_test(what_is_pending_where_the_bulk_left_ends_with_the_move),
         cmocka_unit_test(a_link_that_delivers_much_spoofed_traffic_is_told_as_a_link),
         cmocka_unit_test(a_link_whose_spoofed_traffic_decays_lets_go_at_half_and_does_not_flap),
         cmocka_unit_test(gaps_out_of_the_ordinary_are_told_at_once_and_end_with_an_ordinary_test),

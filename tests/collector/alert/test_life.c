@@ -252,6 +252,32 @@ static void an_acknowledgement_outlives_a_window(void **state)
     alert_free(a);
 }
 
+/* ---- another configuration ---- */
+
+static void a_kind_that_is_turned_off_ends_what_stands_and_rules_change_live(void **state)
+{
+    (void)state;
+    struct ingress_row r;
+    struct alert *a = firing(&r);
+    struct alert_sensor s = {.name = "lon1", .pop = "LON", .is_silent = true};
+    struct alert_conf conf = made_conf();
+    assert_int_equal(alert_sensor(a, &s, 200), 0);
+    assert_int_equal(take_all(a, "sensor_silent", &row), 1);
+    conf.rules.kinds[KIND_SENSOR_SILENT].is_off = true;
+    snprintf(conf.rules.kinds[KIND_INGRESS_UNEXPECTED].severity, 16, "info");
+    conf.max_alerts = 1; /* stays as it was */
+    alert_configure(a, &conf);
+    alert_tick(a, 201);
+    take_all(a, "sensor_silent", &row);
+    assert_state(row, "resolved");
+    seen(a, &r, 202);
+    take_all(a, KIND, &row);
+    assert_string_equal(row.severity, "info");
+    assert_int_equal(alert_sensor(a, &s, 203), 0);
+    assert_int_equal(alert_counts(a).live, 1);
+    alert_free(a);
+}
+
 /* ---- entries that end, and those that must stay ---- */
 
 static void an_entry_that_is_gone_ends_its_alert(void **state)
@@ -479,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_word_is_told_and_taken_back_and_heard_once),
         cmocka_unit_test(what_a_person_suppressed_stays_so_until_its_end_and_names_who),
         cmocka_unit_test(an_acknowledgement_outlives_a_window),
+        cmocka_unit_test(a_kind_that_is_turned_off_ends_what_stands_and_rules_change_live),
         cmocka_unit_test(an_entry_that_is_gone_ends_its_alert),
         cmocka_unit_test(random_streams_leave_no_alert_without_an_end),
     };

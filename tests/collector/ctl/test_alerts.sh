@@ -53,7 +53,6 @@ check "an alert that is over takes no word: status 1" ends 1 "without an end" "$
 check "who only looks may say nothing" ends 1 "penstock_operator" "$ctl" alerts ack 1 --dsn "$(as looker)"
 check "nobody but the collector ends an alert" sh -c "! psql -X -q '$PENSTOCK_DSN' -c \"UPDATE penstock.alert SET state = 'resolved' WHERE alert_id = 1\" 2>/dev/null"
 
-learning() {
 "$ctl" alerts learn 1 --dsn "$(as ann)" >learned.yaml
 check "learn prints the policy's change: the place, and what was expected before" \
     same '- prefix: "203.0.113.0/24" | ingress: | - {pop: "AMS"} | - {pop: "FRA", router: "fra1-r1", interface: "xe-0/0/0", peer_as: 64502}' \
@@ -69,8 +68,6 @@ check "where nothing was named, the map's other places stay as they are" same "A
 check "of a violation the cone is what changes" same '- {peer_as: 64512, cone: ["198.51.100.0/24"]}' "$(cat cone.yaml)"
 check "which the collector takes, too" ends 0 "" "$collector" -c collector.yaml --check --set "policy.file=$work/cone.yaml"
 check "a sensor's silence cannot be learned" ends 1 "that tells where a prefix enters" "$ctl" alerts learn 3
-}
-[ -z "$(sql -c "SELECT to_regclass('penstock.expectation')")" ] || learning
 
 check "maintenance add --for" is_json '.[0].pop == "AMS" and .[0].why == "new line card" and .[0].who == "ann"' \
     "$ctl" maintenance add "new line card" --pop AMS --for "2 hours" --json --dsn "$(as ann)"

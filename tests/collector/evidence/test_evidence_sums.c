@@ -298,6 +298,21 @@ traffic_without_tcp_data_is_unverifiable_until_a_test_has_something_to_test(void
     assert_int_equal(row.state, STATE_INCONCLUSIVE);
 }
 
+static void a_lease_that_ended_first_does_not_hide_that_there_was_no_tcp_data(void **state)
+{
+    (void)state;
+    struct ingress_row udp = {0}, tcp = {0};
+    struct event_test_ended t = {.verdict = VERDICT_INCONCLUSIVE,
+                                 .ended_at = DAY,
+                                 .packets = 500,
+                                 .reason = "the order is over"};
+    evidence_ended(&conf, &udp, &t);
+    assert_int_equal(udp.state, STATE_UNVERIFIABLE);
+    t.data = 3;
+    evidence_ended(&conf, &tcp, &t);
+    assert_int_equal(tcp.state, STATE_INCONCLUSIVE);
+}
+
 static void unverifiable_is_asked_again_after_two_half_lives(void **state)
 {
     (void)state;
@@ -397,38 +412,6 @@ static void absurd_numbers_leave_a_row_that_the_database_takes(void **state)
     }
 }
 
-static void halves_are_joined_when_they_say_the_same(void **state)
-{
-    (void)state;
-    struct ingress_row a = {0}, b = {0}, none = {0};
-    test_at(&a, VERDICT_GENUINE, DAY, 12);
-    evidence_inherit(&b, &a);
-    assert_true(evidence_compatible(&a, &b));
-    double weight = a.evidence_genuine;
-    evidence_join(&a, &b);
-    assert_true(a.evidence_genuine == weight && a.tests == 1); /* the same test, not two */
-    assert_true(a.genuine_since == DAY);
-    assert_false(evidence_compatible(&a, &none));
-    assert_true(evidence_compatible(&none, &none));
-    test_at(&b, VERDICT_SPOOFED, DAY + HOUR, 12);
-    assert_false(evidence_compatible(&a, &b));
-    struct event_test_started began = {0};
-    evidence_started(&conf, &none, "ams1", &began);
-    assert_false(evidence_compatible(&none, &(struct ingress_row){0}));
-}
-
-static void of_two_halves_the_newer_test_speaks_for_the_whole(void **state)
-{
-    (void)state;
-    struct ingress_row a = {0}, b = {0};
-    test_at(&a, VERDICT_GENUINE, DAY, 12);
-    test_at(&b, VERDICT_GENUINE, DAY + HOUR, 6);
-    double weight = b.evidence_genuine;
-    evidence_join(&a, &b);
-    assert_true(a.last_test_at == DAY + HOUR && a.evidence_genuine == weight);
-    assert_true(a.genuine_since == DAY + HOUR); /* both are genuine only since then */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,13 +429,12 @@ int main(void)
         cmocka_unit_test(genuine_since_lasts_as_long_as_the_state),
         cmocka_unit_test(
             traffic_without_tcp_data_is_unverifiable_until_a_test_has_something_to_test),
+        cmocka_unit_test(a_lease_that_ended_first_does_not_hide_that_there_was_no_tcp_data),
         cmocka_unit_test(unverifiable_is_asked_again_after_two_half_lives),
         cmocka_unit_test(a_proof_outweighs_that_there_is_nothing_to_test_now),
         cmocka_unit_test(passive_mode_alone_proves_nothing),
         cmocka_unit_test(passive_mode_moves_no_test),
         cmocka_unit_test(absurd_numbers_leave_a_row_that_the_database_takes),
-        cmocka_unit_test(halves_are_joined_when_they_say_the_same),
-        cmocka_unit_test(of_two_halves_the_newer_test_speaks_for_the_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

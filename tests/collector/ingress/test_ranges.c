@@ -137,16 +137,32 @@ static void what_was_tested_with_another_result_stays_apart(void **state)
     (void)state;
     struct ingress_conf conf = usual_conf();
     struct ingress_map *m = map_of(&conf);
-    struct prefix p[3] = {net(0), net(1), net(2)};
+    struct prefix p[2] = {net(0), net(1)};
     tested(fold_at(m, &p[0], "AMS", "a", 100000, T0), STATE_GENUINE, 0.98);
-    fold_at(m, &p[1], "AMS", "a", 100000, T0);
+    tested(fold_at(m, &p[1], "AMS", "a", 100000, T0), STATE_MIXED, 0.5);
     ingress_map_tick(m, T0);
     assert_int_equal(rows_of(m), 2);
-    tested(fold_at(m, &p[1], "AMS", "a", 100000, T0), STATE_GENUINE, 0.95);
+    tested(fold_at(m, &p[1], "AMS", "a", 1000, T0), STATE_GENUINE, 0.95);
     ingress_map_tick(m, T0 + SECOND);
     assert_int_equal(rows_of(m), 1);
     struct ingress_row *row = row_at(m, "10.0.0.0/23", "AMS", "a");
     assert_true(row->state == STATE_GENUINE && row->tests == 2);
+    ingress_map_free(m);
+}
+
+static void a_lighter_leaf_that_nobody_tested_goes_with_what_was_tested(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    struct prefix p[4] = {net(0), net(1), net(2), net(3)};
+    tested(fold_at(m, &p[0], "AMS", "a", 200000, T0), STATE_GENUINE, 0.98);
+    fold_at(m, &p[1], "AMS", "a", 100000, T0);
+    tested(fold_at(m, &p[2], "AMS", "a", 100000, T0), STATE_GENUINE, 0.98);
+    fold_at(m, &p[3], "AMS", "a", 200000, T0); /* the heavier one: not told by the lighter one */
+    ingress_map_tick(m, T0);
+    assert_true(row_at(m, "10.0.0.0/23", "AMS", "a")->state == STATE_GENUINE);
+    assert_null(row_at(m, "10.0.2.0/23", "AMS", "a"));
     ingress_map_free(m);
 }
 
@@ -374,10 +390,10 @@ static void in_a_crowd_what_only_trickles_is_gathered_and_may_come_out(void **st
         struct prefix p = net(2 + 7 * i);
         fold_at(m, &p, "AMS", "b", 500, at);
     }
-    ingress_map_tick(m, at);
-    ingress_map_tick(m, at + SECOND);
+    for (unsigned i = 0; i < 3; i++)
+        ingress_map_tick(m, at + i * SECOND);
     assert_true(rows_of(m) <= 101);
-    struct ingress_row *rest = row_at(m, "10.0.0.0/8", "AMS", "b");
+    struct ingress_row *rest = row_at(m, "0.0.0.0/0", "AMS", "b");
     assert_true(rest != NULL && rest->bytes >= 900 * 500);
     assert_non_null(row_at(m, "10.0.0.0/24", "AMS", "a"));
     unsigned grown = 2 + 7 * 300;
@@ -462,6 +478,7 @@ int main(void)
         cmocka_unit_test(what_enters_elsewhere_does_not_join),
         cmocka_unit_test(what_is_expected_apart_stays_apart),
         cmocka_unit_test(what_was_tested_with_another_result_stays_apart),
+        cmocka_unit_test(a_lighter_leaf_that_nobody_tested_goes_with_what_was_tested),
         cmocka_unit_test(a_pinned_row_keeps_its_range),
         cmocka_unit_test(a_leaf_that_enters_elsewhere_is_split_off_told_and_goes_back),
         cmocka_unit_test(a_range_that_moves_as_a_whole_stays_whole),

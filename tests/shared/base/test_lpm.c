@@ -104,6 +104,17 @@ static void finding_agrees_with_a_plain_list_while_prefixes_come_and_go(void **s
             }
             compare(&l, &list, &r, &hits);
         }
+        while (list.count > 0) { /* what was removed is used again: nothing is left behind */
+            struct prefix gone = list.prefix[0];
+            lpm_remove(&l, &gone);
+            list_remove(&list, &gone);
+        }
+        uint32_t used = l.used;
+        for (unsigned i = 0; i < used / 4; i++) {
+            struct prefix p = random_prefix(&r, 8);
+            assert_int_equal(lpm_set(&l, &p, i), 0);
+        }
+        assert_true(l.used <= used);
         lpm_clear(&l);
     }
     assert_in_range(hits, 1000, 4 * PREFIXES * 20);
