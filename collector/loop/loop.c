@@ -460,6 +460,11 @@ static int put_orders(struct loop *l, struct note *note)
         err = transaction(l, note);
         if (err == 0)
             err = store_put_order(l->store, &row, &id, note);
+        if (err > 0) {
+            orders_put_off(l->fold.orders, slot);
+            err = 0;
+            continue;
+        }
         if (err == 0 && row.order_id == 0)
             orders_number(l->fold.orders, slot, id);
         if (err == 0)
@@ -525,10 +530,10 @@ static void tick(struct loop *l)
 /* Somebody ordered a test, approved one or cancelled one: at once, for people wait for it. */
 static int told_orders(struct loop *l, struct note *note)
 {
-    if ((l->heard & HEARD_ORDER) == 0)
+    if ((l->heard & HEARD_ORDER) == 0 && !orders_are_behind(l->fold.orders))
         return 0;
     l->heard &= ~(unsigned)HEARD_ORDER;
-    return fold_told_orders(&l->fold, l->store, l->wall(), note);
+    return fold_told_orders(&l->fold, l->store, look_at_clock(l), note); /* leases end by it */
 }
 
 /* ---- the turn ---- */
