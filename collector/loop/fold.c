@@ -42,7 +42,7 @@ static int load_all(struct fold *f, struct store *store, int64_t now, struct not
         return note_set(note, ERR_CONF,
                         "map.max_rows: the database has more rows than that; make it larger");
     if (err == 0)
-        err = fold_load_alerts(f, store, note);
+        err = fold_load_alerts(f, store, now, note);
     if (err == 0)
         err = fold_alert_words(f, store, now, note);
     if (err == 0)
