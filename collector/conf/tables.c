@@ -28,6 +28,10 @@ struct stamp {
 
 enum which { RIB, VRPS, FILES };
 static const char *const word[FILES] = {"rib", "vrps"};
+static const char *const refused[FILES] = {"event=rib_refused", "event=vrps_refused"};
+static const char *const lines_refused[FILES] = {"event=rib_lines_refused",
+                                                 "event=vrps_lines_refused"};
+static const char *const away[FILES] = {"event=rib_away", "event=vrps_away"};
 
 struct file {
     enum which which;
@@ -175,8 +179,8 @@ static void tell(const struct file *f)
 {
     char reason[sizeof f->note.text], why[sizeof f->lines.why];
     if (f->err < 0) {
-        log_error("event=%s_refused reason=\"%s\" hint=\"what was read before stays\"",
-                  word[f->which], log_quotable(f->note.text, reason, sizeof reason));
+        log_error("%s reason=\"%s\" hint=\"what was read before stays\"", refused[f->which],
+                  log_quotable(f->note.text, reason, sizeof reason));
         return;
     }
     if (f->which == RIB)
@@ -186,8 +190,8 @@ static void tell(const struct file *f)
         log_info("event=vrps_read payloads=%zu expired=%zu refused=%zu", vrps_count(f->table),
                  f->lines.passed, f->lines.refused);
     if (f->lines.refused > 0)
-        log_warn("event=%s_lines_refused count=%zu first=%zu reason=\"%s\"", word[f->which],
-                 f->lines.refused, f->lines.first, log_quotable(f->lines.why, why, sizeof why));
+        log_warn("%s count=%zu first=%zu reason=\"%s\"", lines_refused[f->which], f->lines.refused,
+                 f->lines.first, log_quotable(f->lines.why, why, sizeof why));
 }
 
 /* True: the table is to be used. */
@@ -214,8 +218,8 @@ static void look_at(struct tables *t, struct file *f, int64_t now)
     f->looks++;
     if (!stamp_of(path_of(t, f->which), &is)) {
         if (!f->is_away)
-            log_error("event=%s_away path=\"%s\" reason=\"%s\" hint=\"what was read before stays\"",
-                      word[f->which], path_of(t, f->which), err_text(-errno));
+            log_error("%s path=\"%s\" reason=\"%s\" hint=\"what was read before stays\"",
+                      away[f->which], path_of(t, f->which), err_text(-errno));
         f->is_away = true;
         f->is_seen = false;
         return;

@@ -4,8 +4,9 @@
 
 #include "collector/loop/fold.h"
 
-/* Rows judged again in a turn after a source changed: some 20 ms (docs/benchmarks.md). */
-#define FOLD_EXPECT_SLICE 20000
+/* Rows judged again in a turn after a source changed: some 40 ms with a table of a million prefixes
+ * (tests/bench/bench_rib.c). */
+#define FOLD_EXPECT_SLICE 5000
 /* Rows looked at per tick for what can be learned: a million in four minutes. */
 #define FOLD_LEARN_SLICE 4096
 /* Learned in one tick at most; the rest waits. */

@@ -37,7 +37,7 @@ struct static_test {
 
 struct order {
     struct order_row row;
-    bool is_used, is_changed;
+    bool is_used, is_changed, is_put_off;
     int64_t sent_at;
 };
 
@@ -51,6 +51,7 @@ struct orders {
     struct static_test *tests;
     unsigned test_next;
     uint64_t refused;
+    bool is_behind; /* an open order found no room: it stands in the database only */
 };
 
 bool orders_overlap(const struct prefix *a, const struct prefix *b);

@@ -23,6 +23,7 @@ static int load(const char *text)
 {
     struct temp_file file;
     assert_int_equal(temp_file_open(&file, text), 0);
+    vrps_free(vrps);
     note.text[0] = '\0';
     int err = vrps_load(file.path, NOW, &vrps, &lines, &note);
     temp_file_close(&file);
@@ -144,8 +145,6 @@ static void a_few_bad_ones_are_counted_and_passed_over(void **state)
         assert_int_equal(lines.refused, 1);
         assert_int_equal(lines.first, 22);
         assert_int_equal(vrps_count(vrps), 20);
-        vrps_free(vrps);
-        vrps = NULL;
     }
 }
 
