@@ -43,7 +43,7 @@ static int load_all(struct fold *f, const struct fold_conf *conf, struct store *
     if (err == 0)
         err = cells_load(&f->cells, f->map, store, conf->ingress.seed, now, note);
     if (err == 0)
-        err = fold_load_alerts(f, store, note);
+        err = fold_load_alerts(f, store, now, note);
     if (err == 0)
         err = fold_alert_words(f, store, now, note);
     if (err == 0)

@@ -96,6 +96,6 @@ void fold_alert_event(struct fold *f, const char *pop, const struct event *e, in
 /* An alert that changed, on its way to the database. */
 void fold_alert(struct fold *f, const struct alert_row *row);
 /* Alerts without an end, and those that ended of late. */
-int fold_load_alerts(struct fold *f, struct store *store, struct note *note);
+int fold_load_alerts(struct fold *f, struct store *store, int64_t now, struct note *note);
 /* What people said of alerts, and the windows of maintenance: read again. */
 int fold_alert_words(struct fold *f, struct store *store, int64_t now, struct note *note);
