@@ -200,7 +200,8 @@ static int load_once(struct collector *c, struct note *note)
                              .evidence = c->conf.evidence,
                              .alert = c->conf.alert,
                              .alert_keep_ns = c->conf.alert_keep_ns,
-                             .order = c->conf.order};
+                             .order = c->conf.order,
+                             .keep = c->conf.keep};
     return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
                      note);
 }
@@ -459,6 +460,7 @@ static int run(struct collector *c)
         loop_turn(&c->loop, TURN_MS);
     }
     log_info("event=stopping reason=%s", c->ended_by);
+    loop_end(&c->loop);
     stage_down(stages, STAGES, c);
     log_info("event=stopped");
     return 0;

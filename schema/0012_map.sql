@@ -75,7 +75,9 @@ UPDATE penstock.role_grant SET privileges = 'SELECT, INSERT, UPDATE, DELETE'
 -- two tables by turns. A restart reads the newest complete one, and then folds what was tallied since
 -- each cell was written: so each tally says with which turn of the collector it was stored.
 ALTER TABLE penstock.ingress_tally ADD COLUMN turn bigint NOT NULL DEFAULT 0;
-CREATE INDEX ON penstock.ingress_tally USING brin (turn) WITH (autosummarize = on);
+-- One index for both: each row that comes is looked up in every BRIN index there is.
+DROP INDEX penstock.ingress_tally_at_idx;
+CREATE INDEX ON penstock.ingress_tally USING brin (at, turn) WITH (autosummarize = on);
 DO $$ -- and of the partitions that are there
 DECLARE
     place regclass;

@@ -105,6 +105,6 @@ COMMENT ON COLUMN penstock.penny_test.packets IS 'Packets of the aggregate that 
 COMMENT ON COLUMN penstock.penny_test.data IS 'Of these, TCP segments with payload; NULL: not said.';
 
 INSERT INTO penstock.role_grant (role, object, privileges) VALUES
-    ('penstock_collector', 'test_order', 'SELECT, INSERT, UPDATE'),
+    ('penstock_collector', 'test_order', 'SELECT, INSERT, UPDATE, DELETE'),
     ('penstock_reader', 'test_order', 'SELECT'),
-    ('penstock_operator', 'test_order', 'SELECT, INSERT, UPDATE');
+    ('penstock_operator', 'test_order', 'SELECT, INSERT (prefix, pop, sensor, mode, reason, max_drops, state), UPDATE (state)');

@@ -10,10 +10,11 @@
  *
  * An alert ends as soon as its condition is gone; or when nothing was seen for resolve_after; or
  * after a time by itself (sensor_gap, path_anomaly; ingress_moved becomes the new normal). An entry
- * whose state is `testing` says nothing either way. What comes back after its end is a new alert of
- * the same fingerprint. But a matter that ended flap_count times within flap_window does not end
- * again: the alert stays as it is, untold, while is_standing says whether its condition holds, and
- * ends when that stayed away for flap_window. People's words stand until the end. Pure.
+ * whose state is `testing`, `inconclusive` or (its proof grew old) `unverified` says nothing. What
+ * comes back after its end is a new alert of the same fingerprint. But a matter that ended
+ * flap_count times within flap_window does not end again: the alert stays as it is, untold, while
+ * is_standing says whether its condition holds, and ends when that stayed away for flap_window.
+ * People's words stand until the end. Pure.
  *
  * The fingerprint is SipHash-2-4 twice (fixed keys 1,2 and 3,4), chained over the little-endian
  * 64-bit words of the text "kind prefix pop router interface vlan mac peer_as", its fields each

@@ -47,14 +47,14 @@ static void put_name(uint64_t *words, size_t room, const char *name)
     memcpy(words, name, strnlen(name, room * 8));
 }
 
-/* Never 0. */
+/* Never 0. A sensor is one wherever it stands: it may be taken to another point of presence. */
 uint64_t book_subject(const struct alert *a, const struct prefix *prefix, const char *pop,
                       const struct ingress *at, const char *sensor)
 {
     uint64_t words[27] = {0};
     memcpy(words, prefix->addr.bytes, sizeof prefix->addr.bytes);
     words[2] = (uint64_t)prefix->addr.family << 8 | prefix->length;
-    put_name(words + 3, 4, pop);
+    put_name(words + 3, 4, sensor[0] == '\0' ? pop : "");
     put_name(words + 7, 4, at->router);
     put_name(words + 11, 4, at->interface);
     put_name(words + 15, 8, sensor);
@@ -72,8 +72,8 @@ static bool same_text(const char *a, const char *b, size_t size)
 bool book_is_about(const struct entry *e, const struct prefix *prefix, const char *pop,
                    const struct ingress *at, const char *sensor)
 {
-    return prefix_equal(&e->row.prefix, prefix) && same_text(e->row.pop, pop, 31) &&
-           ingress_equal(&e->row.at, at) && same_text(e->row.sensor, sensor, 63);
+    return prefix_equal(&e->row.prefix, prefix) && same_text(e->row.sensor, sensor, 63) &&
+           (sensor[0] != '\0' || same_text(e->row.pop, pop, 31)) && ingress_equal(&e->row.at, at);
 }
 
 struct entry *book_first(const struct alert *a, uint64_t subject)

@@ -173,12 +173,21 @@ void alert_test_ended(struct alert *a, const char *pop, const struct event_test_
 
 /* ---- passive tests, links, sensors ---- */
 
+/* A sensor that was taken to another point of presence: what was told of it there is over. */
+static struct entry *found_here(struct alert *a, struct entry *e, const char *pop, int64_t now)
+{
+    if (e == NULL || strcmp(e->row.pop, pop) == 0)
+        return e;
+    life_gone(a, e, now, true);
+    return NULL;
+}
+
 /* One subject whose condition was looked at. *out: its alert, if it has one now. */
 static int look(struct alert *a, enum alert_kind kind, const struct alert_row *like,
                 enum alert_says says, int64_t now, struct entry **out)
 {
     uint64_t subject = book_subject(a, &like->prefix, like->pop, &like->at, like->sensor);
-    struct entry *e = book_find(a, subject, kind, like);
+    struct entry *e = found_here(a, book_find(a, subject, kind, like), like->pop, now);
     *out = NULL;
     if (says == SAYS_YES && e == NULL && !a->conf.rules.kinds[kind].is_off) {
         e = life_raise(a, kind, like, subject, now);

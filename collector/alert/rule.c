@@ -17,13 +17,22 @@ bool alert_is_routed(const struct alert_rules *rules, const struct ingress_row *
            (row->bgp == BGP_BEST || row->bgp == BGP_ALTERNATIVE);
 }
 
-/* Is what enters here genuine, at least in part? A test that runs says nothing yet. What is proven
- * spoofed, or not proven, never raises a routing alert: that is the point. */
+/* Is what enters here genuine, at least in part? What is proven spoofed, or not proven, never
+ * raises a routing alert: that is the point. But an alert that stands does not end because a test
+ * runs, or said nothing, or because its proof grew old: no word is no proof of the opposite. */
 static enum alert_says is_genuine(const struct ingress_row *row)
 {
-    if (row->state == STATE_TESTING)
+    switch (row->state) {
+    case STATE_GENUINE:
+    case STATE_MIXED:
+        return SAYS_YES;
+    case STATE_UNVERIFIED:
+    case STATE_TESTING:
+    case STATE_INCONCLUSIVE:
         return SAYS_NOTHING;
-    return row->state == STATE_GENUINE || row->state == STATE_MIXED ? SAYS_YES : SAYS_NO;
+    default:
+        return SAYS_NO;
+    }
 }
 
 static enum alert_says genuine_and(const struct alert_case *c, bool condition)

@@ -40,6 +40,12 @@ static const struct conf_row rows[] = {
      .help = "The PostgreSQL database, as a libpq connection string; of a role that is a member of penstock_collector, or owns the schema. Several hosts: add target_session_attrs=read-write."},
     {"database.owner_dsn", CONF_TEXT, AT(conf.store.owner_dsn), .is_secret = true,
      .help = "The same as the role that owns the schema: for --migrate only, a start never uses it; \"\" for database.dsn."},
+    {"database.keep_events", CONF_DURATION, AT(conf.keep.events_ns), .value = "90d", .min = 0, .max = SECONDS(36500 * 86400.0),
+     .help = "How long withheld segments, passive flows, scan windows and statuses stay in the database, in whole months; 0: for ever, else 1d or more."},
+    {"database.keep_tallies", CONF_DURATION, AT(conf.keep.tallies_ns), .value = "30d", .min = 0, .max = SECONDS(36500 * 86400.0),
+     .help = "The same for tallies, of which there are most; those that a start needs stay."},
+    {"database.keep_history", CONF_DURATION, AT(conf.keep.history_ns), .value = "366d", .min = 0, .max = SECONDS(36500 * 86400.0),
+     .help = "The same for the changes of the map (penstock.ingress_change)."},
 
     {"roster.silent_after", CONF_DURATION, AT(conf.roster.silent_after_ns), .value = "60s", .min = SECONDS(1), .max = SECONDS(86400),
      .help = "A sensor not heard of for so long counts as silent."},
@@ -56,6 +62,8 @@ static const struct conf_row rows[] = {
      .help = "A prefix joins its neighbours in one wider row when it was seen for so long."},
     {"map.forget_after", CONF_DURATION, AT(conf.ingress.forget_after_ns), .value = "30d", .min = 0, .max = SECONDS(3650 * 86400.0),
      .help = "What was not seen at an ingress point for so long leaves the map; 0: never."},
+    {"map.write_interval", CONF_DURATION, AT(conf.ingress.write_interval_ns), .value = "5s", .min = 0, .max = SECONDS(3600),
+     .help = "A row of the map whose counters and shares change is written to the database no more often than that; what else it says is written at once. 0: with each transaction."},
     {"map.trickle", CONF_SIZE, AT(conf.ingress.trickle), .value = "64KiB", .min = 1, .max = 1e12, .unit = "bytes",
      .help = "Traffic, decayed by map.half_life, that is too little to say where a prefix enters; a move, and a row of its own in a crowd, take a quarter of it."},
     {"map.crowd", CONF_UNSIGNED, AT(conf.ingress.crowd), .value = "0", .min = 0, .max = 100000000, .unit = "rows",
@@ -137,6 +145,19 @@ static void check_dsn(struct conf *c, const char *key, const char *dsn)
         conf_wrong(c, key, "%s", why.text);
 }
 
+static void check_keep(struct conf *c, const struct store_keep *keep)
+{
+    const struct {
+        const char *key;
+        uint64_t ns;
+    } keys[] = {{"database.keep_events", keep->events_ns},
+                {"database.keep_tallies", keep->tallies_ns},
+                {"database.keep_history", keep->history_ns}};
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        if (keys[i].ns > 0 && keys[i].ns < (uint64_t)SECONDS(86400))
+            conf_wrong(c, keys[i].key, "expected 0, or 1d and more");
+}
+
 static void require(struct conf *c, const char *key, const char *value)
 {
     if (value[0] == '\0')
@@ -183,6 +204,7 @@ int collector_conf_load(const char *path, const char *const *settings, size_t n,
     check_receive(&c, &keys->conf.receive);
     check_dsn(&c, "database.dsn", keys->conf.store.dsn);
     check_dsn(&c, "database.owner_dsn", keys->conf.store.owner_dsn);
+    check_keep(&c, &keys->conf.keep);
     check_orders(&c, &keys->conf.order);
     feeds_conf_check(&c, keys->conf.feeds, keys->conf.feed_count, keys->conf.receive.certificate);
     alerts_conf_finish(&c, &keys->alerts, keys->conf.ingress.half_life_ns, &keys->conf.alert);

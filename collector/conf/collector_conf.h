@@ -16,6 +16,7 @@ struct collector_conf {
     char name[64];
     struct receive_conf receive;
     struct store_conf store;
+    struct store_keep keep;
     struct roster_conf roster;
     struct ingress_conf ingress;
     struct evidence_conf evidence;

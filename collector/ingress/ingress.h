@@ -241,6 +241,9 @@ const struct ingress_row *ingress_map_cover(const struct ingress_map *m, const s
  * is_gone is no more: it may be that it was never taken before. */
 bool ingress_map_take(struct ingress_map *m, struct ingress_row *out);
 
+/* Rows that wait are handed out now, too: before a clean end. */
+void ingress_map_hurry(struct ingress_map *m);
+
 /* Changes since they were last taken, oldest first. Of those that nobody takes the map keeps a
  * bounded number, and counts the rest in changes_lost. */
 bool ingress_map_take_change(struct ingress_map *m, struct ingress_change *out);

@@ -147,6 +147,11 @@ void rows_due(struct ingress_map *m, bool all)
     }
 }
 
+void ingress_map_hurry(struct ingress_map *m)
+{
+    rows_due(m, true);
+}
+
 static bool take_gone(struct ingress_map *m, struct ingress_row *out)
 {
     if (m->gone.len == 0)

@@ -135,6 +135,7 @@ static int load_all(struct loading *l, struct store *s, struct note *note)
     struct store_generation from;
     int err = store_load_generation(s, &from, note);
     l->first_turn = l->last_turn = from.first_turn;
+    l->cells->began_at = from.began_at;
     if (err == 0)
         err = marks_resize(l, 1024);
     if (err == 0)
@@ -151,7 +152,7 @@ static int load_all(struct loading *l, struct store *s, struct note *note)
 int cells_load(struct cells *c, struct ingress_map *m, struct store *s, uint64_t seed, int64_t now,
                struct note *note)
 {
-    *c = (struct cells){.began_at = now, .looked_at = now};
+    *c = (struct cells){.looked_at = now};
     struct prf prf = prf_init(seed, 2);
     struct loading l = {.cells = c, .map = m, .now = now};
     l.key = (struct hash_key){prf_next(&prf), prf_next(&prf)};

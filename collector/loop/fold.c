@@ -27,7 +27,8 @@ static int load_ingress(void *arg, const struct ingress_row *row)
     return ingress_map_load(f->map, row);
 }
 
-static int load_all(struct fold *f, struct store *store, int64_t now, struct note *note)
+static int load_all(struct fold *f, const struct fold_conf *conf, struct store *store, int64_t now,
+                    struct note *note)
 {
     int err = store_load_begin(store, note);
     if (err == 0)
@@ -36,13 +37,13 @@ static int load_all(struct fold *f, struct store *store, int64_t now, struct not
         err = store_load_epochs(store, load_epoch, f, note);
     if (err == 0)
         err = store_load_ingress(store, load_ingress, f, note);
-    if (err == 0)
-        err = ingress_map_load_end(f->map);
     if (err == ERR_FULL)
         return note_set(note, ERR_CONF,
                         "map.max_rows: the database has more rows than that; make it larger");
     if (err == 0)
-        err = fold_load_alerts(f, store, note);
+        err = cells_load(&f->cells, f->map, store, conf->ingress.seed, now, note);
+    if (err == 0)
+        err = fold_load_alerts(f, store, now, note);
     if (err == 0)
         err = fold_alert_words(f, store, now, note);
     if (err == 0)
@@ -102,7 +103,7 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     if (err < 0)
         note_set(note, err, "no memory for the map (map.max_rows) or the alerts (alerts.max)");
     else
-        err = load_all(f, store, now, note);
+        err = load_all(f, conf, store, now, note);
     if (err == 0)
         err = fold_load_orders(f, &conf->order, store, note);
     if (err < 0) {
@@ -343,6 +344,7 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
         return 0;
     switch (e->type) {
     case EVENT_tally: {
+        cells_tally(&f->cells);
         err = ingress_map_tally(f->map, pop, &e->tally, &row, &is_new);
         bool is_there = err == 0;
         err = row_touched(f, err, row, is_new); /* first: an order says whether it is expected */

@@ -6,6 +6,7 @@
 #include "collector/evidence/evidence.h"
 #include "collector/expect/expect.h"
 #include "collector/ingress/ingress.h"
+#include "collector/loop/cells.h"
 #include "collector/order/order.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
@@ -17,6 +18,7 @@ struct fold_conf {
     struct alert_conf alert;
     uint64_t alert_keep_ns; /* alerts that ended are deleted when they are so old; 0: never */
     struct order_conf order;
+    struct store_keep keep; /* how long events stay in the database */
 };
 
 struct fold {
@@ -24,6 +26,7 @@ struct fold {
     const struct expect *expect; /* borrowed */
     struct roster *roster;
     struct ingress_map *map;
+    struct cells cells; /* how the map's counters get to the database */
     struct alert *alert;
     /* fold_expect.c */
     struct expect_list entries, learned; /* what stands in SQL */
@@ -93,6 +96,6 @@ void fold_alert_event(struct fold *f, const char *pop, const struct event *e, in
 /* An alert that changed, on its way to the database. */
 void fold_alert(struct fold *f, const struct alert_row *row);
 /* Alerts without an end, and those that ended of late. */
-int fold_load_alerts(struct fold *f, struct store *store, struct note *note);
+int fold_load_alerts(struct fold *f, struct store *store, int64_t now, struct note *note);
 /* What people said of alerts, and the windows of maintenance: read again. */
 int fold_alert_words(struct fold *f, struct store *store, int64_t now, struct note *note);

@@ -115,12 +115,23 @@ int fold_alert_words(struct fold *f, struct store *store, int64_t now, struct no
     return err;
 }
 
+/* A sensor that was deleted from the database is heard of no more: what was told of it is over. */
+static void sensor_gone(struct fold *f, const struct alert_row *row, int64_t now)
+{
+    const struct alert_sensor sensor = {
+        .name = row->sensor, .pop = row->pop, .last_seen = row->updated_at};
+    if (row->sensor[0] != '\0' && roster_find(f->roster, row->sensor) == NULL)
+        heard(f, alert_sensor(f->alert, &sensor, now));
+}
+
 static int load_alert(void *arg, const struct alert_row *row)
 {
-    struct fold *f = arg;
-    int err = alert_load(f->alert, row);
+    const struct word *w = arg;
+    int err = alert_load(w->f->alert, row);
     if (err == 0)
-        fold_alert(f, row);
+        fold_alert(w->f, row);
+    if (err == 0)
+        sensor_gone(w->f, row, w->now);
     return err;
 }
 
@@ -130,12 +141,13 @@ static void load_end(void *arg, const char fingerprint[static 33], int64_t resol
     alert_load_end(f->alert, fingerprint, resolved_at);
 }
 
-int fold_load_alerts(struct fold *f, struct store *store, struct note *note)
+int fold_load_alerts(struct fold *f, struct store *store, int64_t now, struct note *note)
 {
+    struct word word = {.f = f, .now = now};
     uint64_t next_id = 1;
     int err = store_load_ends(store, load_end, f, note);
     if (err == 0)
-        err = store_load_alerts(store, load_alert, f, &next_id, note);
+        err = store_load_alerts(store, load_alert, &word, &next_id, note);
     if (err == ERR_FULL)
         return note_set(note, ERR_CONF,
                         "alerts.max: the database has more open alerts than that; make it larger");

@@ -23,7 +23,7 @@ int fold_load_orders(struct fold *f, const struct order_conf *conf, struct store
     err = store_load_orders(store, load_order, f, note);
     if (err == ERR_FULL)
         return note_set(note, ERR_CONF,
-                        "orders.max: the database has more open orders than that; make it larger");
+                        "orders.max: the database has more leases than that; make it larger");
     return err;
 }
 

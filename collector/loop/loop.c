@@ -12,8 +12,11 @@
 
 _Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have room in doubt");
 
-#define TICK_NS   ((int64_t)NS_PER_S)
-#define FORGET_NS (3600 * (int64_t)NS_PER_S)
+#define TICK_NS    ((int64_t)NS_PER_S)
+#define FORGET_NS  (3600 * (int64_t)NS_PER_S)
+#define OVERLAP_NS (60 * (int64_t)NS_PER_S)
+/* How often it is looked for months that are too old. */
+#define MONTHS_NS ((int64_t)(3600 * NS_PER_S))
 /* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
 #define GAPS_LOGGED 4
 
@@ -401,15 +404,29 @@ static int put_map(struct loop *l, int64_t now, struct note *note)
     struct ingress_change change;
     struct ingress_row row;
     int err = 0;
-    while (ingress_map_take_change(l->fold.map, &change))
+    while (err == 0 && ingress_map_take_change(l->fold.map, &change)) {
         fold_change(&l->fold, &change, now);
+        err = transaction(l, note);
+        if (err == 0)
+            err = store_put_change(l->store, &change, note);
+    }
     while (err == 0 && ingress_map_take(l->fold.map, &row)) {
         fold_row(&l->fold, &row, now);
         err = transaction(l, note);
         if (err == 0)
-            err = store_put_ingress(l->store, &row, note);
+            err = row.is_gone ? store_drop_ingress(l->store, &row, note)
+                              : store_put_ingress(l->store, &row, note);
     }
     return err;
+}
+
+/* After all that this transaction folds: the counters are as of it. */
+static int put_cells(struct loop *l, int64_t now, struct note *note)
+{
+    if (l->doubt != NULL || !cells_want(&l->fold.cells, l->fold.map, now))
+        return 0;
+    int err = transaction(l, note);
+    return err == 0 ? cells_write(&l->fold.cells, l->fold.map, l->store, now, note) : err;
 }
 
 static int put_alerts(struct loop *l, struct note *note)
@@ -444,6 +461,11 @@ static int put_orders(struct loop *l, struct note *note)
         err = transaction(l, note);
         if (err == 0)
             err = store_put_order(l->store, &row, &id, note);
+        if (err > 0) {
+            orders_put_off(l->fold.orders, slot);
+            err = 0;
+            continue;
+        }
         if (err == 0 && row.order_id == 0)
             orders_number(l->fold.orders, slot, id);
         if (err == 0)
@@ -453,6 +475,24 @@ static int put_orders(struct loop *l, struct note *note)
                      row.result[0] != '\0' ? row.result : "-");
     }
     return err;
+}
+
+/* Two configurations that name the same prefix do so for as long as nobody changes them: once a
+ * minute is enough. */
+static void tell_overlaps(struct loop *l, const struct orders_stats *stats, int64_t now)
+{
+    char prefix[PREFIX_TEXT];
+    const struct test_overlap *last = &stats->overlap;
+    bool is_new = stats->overlaps > l->overlaps;
+    if (is_new)
+        counter_add(l->counters, COUNTER_tests_overlapping, stats->overlaps - l->overlaps);
+    l->overlaps = stats->overlaps; /* of this memory: a load begins at 0 */
+    if (!is_new || (now >= l->overlap_told_at && now - l->overlap_told_at < OVERLAP_NS))
+        return;
+    l->overlap_told_at = now;
+    log_warn("event=tests_overlap prefix=%s sensor=%s other=%s hint=\"both watch it: "
+             "penny.prefixes of the first; docs/orders.md\"",
+             prefix_format(&last->prefix, prefix), last->sensor, last->other);
 }
 
 /* What the database has committed is said: a sensor that hears of an order is one that it knows. */
@@ -471,6 +511,7 @@ static void send_orders(struct loop *l)
     counter_set(l->counters, COUNTER_orders_proposed, stats.proposed);
     if (stats.refused > l->orders_refused)
         counter_add(l->counters, COUNTER_orders_no_room, stats.refused - l->orders_refused);
+    tell_overlaps(l, &stats, now);
     l->orders_refused = stats.refused; /* of this memory: a load begins at 0 */
 }
 
@@ -509,10 +550,10 @@ static void tick(struct loop *l)
 /* Somebody ordered a test, approved one or cancelled one: at once, for people wait for it. */
 static int told_orders(struct loop *l, struct note *note)
 {
-    if ((l->heard & HEARD_ORDER) == 0)
+    if ((l->heard & HEARD_ORDER) == 0 && !orders_are_behind(l->fold.orders))
         return 0;
     l->heard &= ~(unsigned)HEARD_ORDER;
-    return fold_told_orders(&l->fold, l->store, l->wall(), note);
+    return fold_told_orders(&l->fold, l->store, look_at_clock(l), note); /* leases end by it */
 }
 
 /* ---- the turn ---- */
@@ -603,6 +644,8 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
         err = put_orders(l, note);
     if (err == 0 && l->doubt == NULL)
         err = forget_alerts(l, l->wall(), note);
+    if (err == 0)
+        err = put_cells(l, l->wall(), note);
     return err == 0 ? commit(l, note) : err;
 }
 
@@ -747,6 +790,24 @@ static void recover(struct loop *l)
     tell_all(l, WIRE_AGAIN, "the collector begins anew");
 }
 
+/* Between transactions: months that are too old go, one of each table at a time. That it did not
+ * work is no reason to read the database again. */
+static void forget_months(struct loop *l)
+{
+    int64_t now = l->wall();
+    struct note note = {0};
+    char reason[sizeof note.text];
+    unsigned dropped = 0;
+    if (now >= l->months_looked_at && now < l->months_looked_at + l->months_wait)
+        return;
+    int err = store_forget(l->store, &l->conf.keep, now, &dropped, &note);
+    if (err < 0)
+        log_warn("event=retention_failed reason=\"%s\"",
+                 log_quotable(note.text, reason, sizeof reason));
+    l->months_looked_at = now;
+    l->months_wait = dropped > 0 ? TICK_NS : MONTHS_NS;
+}
+
 void loop_turn(struct loop *l, int timeout_ms)
 {
     struct note note = {0};
@@ -767,7 +828,24 @@ void loop_turn(struct loop *l, int timeout_ms)
     count(l);
     trial_passed(l);
     answers_send(l);
+    forget_months(l);
     send_orders(l);
+}
+
+void loop_end(struct loop *l)
+{
+    struct note note = {0};
+    char reason[sizeof note.text];
+    if (!atomic_load(&l->is_loaded))
+        return;
+    turn_begin(l);
+    ingress_map_hurry(l->fold.map);
+    int err = put_map(l, l->wall(), &note);
+    if (err == 0)
+        err = commit(l, &note);
+    if (err < 0)
+        log_warn("event=end_unwritten reason=\"%s\" hint=\"the next start writes it\"",
+                 log_quotable(note.text, reason, sizeof reason));
 }
 
 int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *receive,

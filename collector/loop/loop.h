@@ -87,11 +87,14 @@ struct loop {
     bool is_away;    /* the last attempt to load failed, too */
     bool is_busy;    /* because another collector writes */
     int64_t ticked_at;
-    int64_t forgot_at;   /* old alerts */
-    int64_t clock_ahead; /* wall - mono, when the clocks were looked at last */
+    int64_t forgot_at;                     /* old alerts */
+    int64_t months_looked_at, months_wait; /* for what is too old to keep */
+    int64_t clock_ahead;                   /* wall - mono, when the clocks were looked at last */
     bool is_clock_known;
 
     uint64_t orders_refused; /* that were counted */
+    uint64_t overlaps;       /* so were these */
+    int64_t overlap_told_at;
 
     /* of the turn that is under way */
     bool in_transaction;
@@ -122,6 +125,10 @@ void loop_clear(struct loop *l);
 
 /* One turn: waits at most timeout_ms for a first message. Failures are handled inside. */
 void loop_turn(struct loop *l, int timeout_ms);
+
+/* Before a clean end: rows of the map that wait for their interval are written. What waits at the
+ * door is not taken any more. */
+void loop_end(struct loop *l);
 
 /* The policy was read again: the next turn looks at every row. */
 void loop_expect_changed(struct loop *l);

@@ -84,16 +84,22 @@ static bool is_wanted(const struct order_conf *conf, const struct ingress_row *r
     }
 }
 
+/* A clock may say anything: nothing overflows. */
+static double span_of(const struct event_tally *t)
+{
+    return (double)t->ended_at - (double)t->started_at;
+}
+
 static int64_t fresh_for(const struct event_tally *t)
 {
-    int64_t span = t->ended_at - t->started_at;
-    return 3 * span > FRESH_NS && span < DAY_NS ? 3 * span : FRESH_NS;
+    double span = span_of(t);
+    return 3 * span > FRESH_NS && span < DAY_NS ? (int64_t)(3 * span) : FRESH_NS;
 }
 
 void candidate_add(struct orders *o, const char *sensor, const struct ingress_row *row,
                    const struct event_tally *t, int64_t now)
 {
-    double span = (double)(t->ended_at - t->started_at) / (double)NS_PER_S;
+    double span = span_of(t) / (double)NS_PER_S;
     struct candidate new = {.prefix = row->prefix,
                             .leaf = t->prefix,
                             .rate = (double)t->packets / (span > 0.1 ? span : 0.1),

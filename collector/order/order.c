@@ -11,6 +11,7 @@
 
 #define HOUR_NS    (3600 * (int64_t)NS_PER_S)
 #define DAY_NS     (24 * HOUR_NS)          /* that a proposal waits for somebody */
+#define TIMES_END  (INT64_MAX / 2)         /* 2116 */
 #define LEAST_LEFT (5 * (int64_t)NS_PER_S) /* of a lease: with less no test begins */
 
 const char *const order_status_word[] = {
@@ -64,7 +65,7 @@ static bool is_needed(const struct orders *o, const struct order *x, int64_t now
 {
     int64_t rest =
         (int64_t)o->conf->cool_down_ns > HOUR_NS ? (int64_t)o->conf->cool_down_ns : HOUR_NS;
-    return order_is_open(&x->row) || x->row.lease_until != 0 || x->is_changed ||
+    return order_is_open(&x->row) || x->row.lease_until != 0 || x->is_changed || x->is_put_off ||
            now - x->row.ended_at < rest || x->row.ended_at > now;
 }
 
@@ -83,31 +84,52 @@ static struct order *oldest(struct orders *o)
     for (unsigned i = 0; i < o->used; i++) {
         struct order *x = &o->list[i];
         if (!order_is_open(&x->row) && x->row.lease_until == 0 && !x->is_changed &&
-            (best == NULL || x->row.ended_at < best->row.ended_at))
+            !x->is_put_off && (best == NULL || x->row.ended_at < best->row.ended_at))
             best = x;
     }
     return best;
 }
 
-struct order *orders_add(struct orders *o, const struct order_row *row)
+static struct order *find_free(struct orders *o)
 {
     unsigned i = 0;
     while (i < o->used && o->list[i].is_used)
         i++;
-    struct order *x = i < o->max ? &o->list[i] : oldest(o);
+    return i < o->max ? &o->list[i] : oldest(o);
+}
+
+struct order *orders_add(struct orders *o, const struct order_row *row)
+{
+    struct order *x = find_free(o);
     if (x == NULL) {
         o->refused++;
         return NULL;
     }
-    if (i == o->used && i < o->max)
+    if (x == &o->list[o->used])
         o->used++;
     *x = (struct order){.row = *row, .is_used = true};
     return x;
 }
 
+/* 0: not yet. What SQL calls infinity is far enough away here, too, and sums with it are numbers.
+ */
+static int64_t sane_time(int64_t at)
+{
+    return at < 0 ? 1 : at > TIMES_END ? TIMES_END : at;
+}
+
 int orders_load(struct orders *o, const struct order_row *row)
 {
-    return orders_add(o, row) != NULL ? 0 : ERR_FULL;
+    struct order *x = orders_add(o, row);
+    if (x == NULL) {
+        o->is_behind = true;
+        return row->lease_until == 0 ? 0 : ERR_FULL;
+    }
+    x->row.requested_at = sane_time(row->requested_at);
+    x->row.started_at = sane_time(row->started_at);
+    x->row.ended_at = sane_time(row->ended_at);
+    x->row.lease_until = sane_time(row->lease_until);
+    return 0;
 }
 
 void order_over(struct order *x, enum order_status state, const char *result, const char *detail,
@@ -127,6 +149,41 @@ static void free_lease(struct order *x)
     x->is_changed = true;
 }
 
+/* A new order of a person: who wrote more than people may say (a lease, or that it runs) is not
+ * believed, for leases are given here alone. */
+static struct order_row words_of(const struct order_row *said, int64_t now)
+{
+    struct order_row r = *said;
+    if (r.requested_at <= 0 || r.requested_at > now)
+        r.requested_at = now;
+    if (r.state == STATUS_RUNNING)
+        r.state = STATUS_REQUESTED;
+    r.started_at = r.lease_until = 0;
+    r.process = r.drops = r.packets = r.data = 0;
+    r.verdict = -1;
+    memset(r.test_id, 0, sizeof r.test_id);
+    return r;
+}
+
+/* NULL: no room. */
+static struct order *add_said(struct orders *o, const struct order_row *said, int64_t now)
+{
+    struct order_row r = words_of(said, now);
+    struct order *x = orders_add(o, &r);
+    if (x == NULL)
+        o->is_behind = true;
+    else
+        x->is_changed = said->lease_until != 0 || said->started_at != 0 || said->process != 0;
+    return x;
+}
+
+bool orders_are_behind(struct orders *o)
+{
+    bool has_room = o->is_behind && find_free(o) != NULL;
+    o->is_behind &= !has_room;
+    return has_room;
+}
+
 /* People may write what only the collector can know. */
 static void make_sense(struct order *x, int64_t now)
 {
@@ -143,7 +200,7 @@ int orders_told(struct orders *o, const struct order_row *row, int64_t now)
     if (x == NULL && (!order_is_open(row) && row->ended_at != 0))
         return 0; /* over long ago */
     if (x == NULL)
-        x = orders_add(o, row);
+        x = add_said(o, row, now);
     if (x == NULL)
         return ERR_FULL;
     make_sense(x, now);
@@ -165,13 +222,19 @@ void orders_clock_jumped(struct orders *o, int64_t by)
     for (unsigned i = 0; i < o->used; i++)
         if (o->list[i].is_used && o->list[i].row.lease_until != 0) {
             o->list[i].row.lease_until += by;
+            o->list[i].sent_at = 0;
             o->list[i].is_changed = true;
         }
-    for (unsigned i = 0; i < o->sensor_count; i++)
+    for (unsigned i = 0; i < o->sensor_count; i++) {
         o->sensors[i].heard_at += by;
+        o->sensors[i].asked_at = 0;
+    }
     for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (o->tests[i].until != 0)
+        if (o->tests[i].until != 0) {
             o->tests[i].until += by;
+            o->tests[i].told_at = 0;
+        }
+    o->yield_until += by;
 }
 
 /* ---- what is heard ---- */
@@ -245,24 +308,6 @@ void orders_seen(struct orders *o, const char *sensor, const struct ingress_row 
 
 /* ---- events ---- */
 
-static void static_began(struct orders *o, const char *sensor, const struct event_test_started *t,
-                         int64_t now)
-{
-    struct static_test *s = &o->tests[o->test_next++ % TESTS_MAX];
-    *s = (struct static_test){.prefix = t->prefix,
-                              .until = now + (int64_t)(o->conf->lease_ns + o->conf->margin_ns)};
-    snprintf(s->sensor, sizeof s->sensor, "%s", sensor);
-    memcpy(s->id, t->test_id, sizeof s->id);
-}
-
-static void static_ended(struct orders *o, const char *sensor, const struct event_test_ended *t)
-{
-    for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (o->tests[i].until != 0 && memcmp(o->tests[i].id, t->test_id, 16) == 0 &&
-            strcmp(o->tests[i].sensor, sensor) == 0)
-            o->tests[i].until = 0;
-}
-
 static void test_began(struct order *x, const struct event_test_started *t)
 {
     static const uint8_t none[16];
@@ -320,14 +365,14 @@ void orders_event(struct orders *o, const char *sensor, const struct event *e, i
         if (x != NULL)
             test_began(x, &e->test_started);
         else if (e->test_started.mode == TEST_ACTIVE)
-            static_began(o, sensor, &e->test_started, now);
+            own_test_began(o, sensor, &e->test_started, now);
         break;
     case EVENT_test_ended:
         x = of_sensor(o, sensor, e->test_ended.order_id);
         if (x != NULL)
             test_over(x, &e->test_ended);
         else
-            static_ended(o, sensor, &e->test_ended);
+            own_test_ended(o, sensor, &e->test_ended);
         break;
     case EVENT_order_ended:
         x = of_sensor(o, sensor, e->order_ended.order_id);
@@ -363,6 +408,8 @@ void orders_tick(struct orders *o, int64_t now)
 {
     for (unsigned i = 0; i < o->used; i++) {
         struct order *x = &o->list[i];
+        x->is_changed |= x->is_put_off;
+        x->is_put_off = false;
         if (x->is_used && x->row.lease_until != 0 && now >= x->row.lease_until)
             lease_over(o, x, now);
         if (x->is_used && x->row.state == STATUS_PROPOSED && now - x->row.requested_at >= DAY_NS)
@@ -392,6 +439,11 @@ bool orders_take(struct orders *o, struct order_row *out, unsigned *slot)
 void orders_number(struct orders *o, unsigned slot, uint64_t order_id)
 {
     o->list[slot].row.order_id = order_id;
+}
+
+void orders_put_off(struct orders *o, unsigned slot)
+{
+    o->list[slot].is_put_off = true;
 }
 
 /* What is left of the lease counts from when the stamp was heard. */
@@ -441,7 +493,8 @@ bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
 {
     for (unsigned i = 0; i < o->used; i++) {
         struct order *x = &o->list[i];
-        if (!x->is_used || x->is_changed || x->row.lease_until == 0 || x->row.order_id == 0 ||
+        if (!x->is_used || x->is_changed || x->is_put_off || x->row.lease_until == 0 ||
+            x->row.order_id == 0 ||
             (x->sent_at != 0 && now - x->sent_at < (int64_t)o->conf->resend_ns))
             continue;
         const struct order_sensor *s = orders_sensor(o, x->row.sensor);
@@ -451,11 +504,14 @@ bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
         memcpy(sensor, x->row.sensor, WIRE_NAME);
         return true;
     }
-    return ask_clock(o, now, sensor, out);
+    return own_hold(o, now, sensor, out) || ask_clock(o, now, sensor, out);
 }
 
 void orders_stats(const struct orders *o, struct orders_stats *out)
 {
-    *out = (struct orders_stats){
-        .refused = o->refused, .running = orders_running(o, NULL), .proposed = orders_proposed(o)};
+    *out = (struct orders_stats){.refused = o->refused,
+                                 .overlaps = o->overlaps,
+                                 .overlap = o->overlap,
+                                 .running = orders_running(o, NULL),
+                                 .proposed = orders_proposed(o)};
 }

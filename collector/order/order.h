@@ -10,11 +10,13 @@
  * One invariant above all: no two sensors are ever told to withhold segments of overlapping
  * prefixes at the same time. An order that runs has a lease, of which the row tells the end
  * (lease_until, with a margin for clocks that run unevenly). While a row has one, no other order
- * that overlaps it begins, whatever the row's state is; it loses it only by order_ended, by
- * sensor_stopped, or when its time is over. That the sensor keeps the lease, however late an order
- * reaches it, is because it counts from the sensor's own clock as this side heard it last (the
- * stamp; sensor/control/control.h, docs/decisions/0026-a-lease-per-order.md). A test that a sensor
- * runs by its own configuration keeps others away, too.
+ * that overlaps it begins, whatever the row's state is; it loses it only by order_ended, or when
+ * its time is over. That the sensor keeps the lease, however late an order reaches it, is because
+ * it counts from the sensor's own clock as this side heard it last (the stamp;
+ * sensor/control/control.h, docs/decisions/0026-a-lease-per-order.md). A test that a sensor runs by
+ * its own configuration keeps others away, too; one that begins where another sensor has an
+ * overlapping prefix is held: its sensor is told to leave it alone for as long as the other may go
+ * on.
  *
  * A running order is sent again every resend_ns, so nothing depends on a message; a closed one that
  * still has a lease is stopped again and again. Rows are handed out when they changed; messages
@@ -78,11 +80,14 @@ struct orders;
 int orders_new(const struct order_conf *conf, struct orders **out);
 void orders_free(struct orders *o); /* NULL is fine */
 
-/* At start: what is not over, and what was over not long ago. ERR_FULL. */
+/* At start: what is not over, and what was over not long ago; those with a lease first. What finds
+ * no room stays behind in the database. ERR_FULL: it has a lease, so it must not. */
 int orders_load(struct orders *o, const struct order_row *row);
 /* What the database has now of an order that is not over: a new one, a word of a person (approved,
- * cancelled), or nothing new. ERR_FULL. */
+ * cancelled), or nothing new. Of a new one only what people may say is believed. ERR_FULL. */
 int orders_told(struct orders *o, const struct order_row *row, int64_t now);
+/* Once: there is room now for orders that had found none. */
+bool orders_are_behind(struct orders *o);
 
 /* The clock jumped by so much: leases last as long as before. */
 void orders_clock_jumped(struct orders *o, int64_t by);
@@ -107,13 +112,25 @@ void orders_tick(struct orders *o, int64_t now);
  * row's, for that. */
 bool orders_take(struct orders *o, struct order_row *out, unsigned *slot);
 void orders_number(struct orders *o, unsigned slot, uint64_t order_id);
+/* That row could not be written now, for somebody holds it: it comes again after a tick, and until
+ * then nothing is sent for it. */
+void orders_put_off(struct orders *o, unsigned slot);
 
 /* After what was taken is committed: next message, and the sensor it is for. */
 bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
                  struct wire_message *out);
 
+/* A test that a sensor began by its own configuration while another had a prefix that overlaps it.
+ */
+struct test_overlap {
+    struct prefix prefix;
+    char sensor[WIRE_NAME], other[WIRE_NAME];
+};
+
 struct orders_stats {
-    uint64_t refused;           /* no room for a row */
+    uint64_t refused;  /* no room for a row */
+    uint64_t overlaps; /* so often; the last: */
+    struct test_overlap overlap;
     unsigned running, proposed; /* now */
 };
 void orders_stats(const struct orders *o, struct orders_stats *out);

@@ -121,6 +121,9 @@ int store_forget_alerts(struct store *s, int64_t before, struct note *note)
         return err;
     p = session_parameters(s);
     field_instant(p, before);
-    return session_run(s, "DELETE FROM penstock.alert WHERE resolved_at < $1",
+    /* The newest stays: the next alert_id is told from it, and no number is given twice. */
+    return session_run(s,
+                       "DELETE FROM penstock.alert WHERE resolved_at < $1"
+                       " AND alert_id < (SELECT max(alert_id) FROM penstock.alert)",
                        "deleting old alerts", note);
 }

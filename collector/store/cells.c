@@ -66,6 +66,7 @@ static int load_generation(void *arg, struct columns *c)
     g->number = (unsigned)column_integer(c);
     g->first_turn = column_bigint(c);
     g->cells = column_bigint(c);
+    g->began_at = column_time(c);
     return 0;
 }
 
@@ -74,10 +75,11 @@ int store_load_generation(struct store *s, struct store_generation *out, struct 
     *out = (struct store_generation){0};
     int err = session_ready(s, note);
     if (err == 0)
-        err = session_each(s,
-                           "SELECT number, first_turn, cells FROM penstock.ingress_generation"
-                           " WHERE is_complete ORDER BY first_turn DESC LIMIT 1",
-                           "looking for the newest generation", load_generation, out, note);
+        err = session_each(
+            s,
+            "SELECT number, first_turn, cells, began_at FROM penstock.ingress_generation"
+            " WHERE is_complete ORDER BY first_turn DESC LIMIT 1",
+            "looking for the newest generation", load_generation, out, note);
     s->generation = 1 - out->number % 2;
     return err;
 }
@@ -112,6 +114,7 @@ static int load_cell(void *arg, struct columns *c)
 }
 
 #define CELLS_OF(number)                                                                     \
+    SESSION_CURSOR                                                                           \
     "SELECT prefix, pop, router, interface, vlan, mac, peer_as, weight, recent, first_seen," \
     " last_seen, packets, bytes, turn FROM penstock.ingress_cell_" number
 
@@ -121,7 +124,7 @@ static int each_unhurried(struct store *s, const char *sql, const char *what,
 {
     int err = session_script(s, "SET statement_timeout = 0; SET enable_seqscan = off", what, note);
     if (err == 0)
-        err = session_each_of(s, sql, what, each, arg, note);
+        err = session_each_of_many(s, sql, what, each, arg, note);
     int restored = session_script(s, SESSION_STATEMENT_TIMEOUT "SET enable_seqscan = on", what,
                                   err == 0 ? note : NULL);
     return err != 0 ? err : restored;
@@ -173,6 +176,7 @@ int store_load_tallies(struct store *s, uint64_t after_turn,
     struct record *p = session_parameters(s);
     field_bigint(p, after_turn);
     return each_unhurried(s,
+                          SESSION_CURSOR
                           "SELECT turn, pop, started_at, ended_at, prefix, router, interface, vlan,"
                           " mac, peer_as, packets, bytes FROM penstock.ingress_tally"
                           " WHERE turn > $1",

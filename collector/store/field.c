@@ -302,7 +302,8 @@ void column_text(struct columns *c, char *out, size_t size)
     size_t len;
     const uint8_t *bytes = column_take(c, &len);
     if (len >= size)
-        len = size - 1;
+        for (len = size - 1; len > 0 && (bytes[len] & 0xc0) == 0x80;)
+            len--;
     memcpy(out, bytes, len);
     out[len] = '\0';
 }

@@ -8,6 +8,8 @@
 
 /* One at a time: to drop a partition takes a lock that readers wait for, and its files. */
 #define DROPS_PER_CALL 1
+/* An hour's orders of a large network; more than that are gone some calls later. */
+#define ORDERS_PER_CALL 5000
 
 struct dropped {
     const char *parent;
@@ -39,6 +41,21 @@ static int drop_before(struct store *s, const char *parent, int64_t before, unsi
     return err;
 }
 
+/* Orders are few, so their table has no months. Those that somebody looks at just now come later.
+ */
+static int forget_orders(struct store *s, int64_t before, struct note *note)
+{
+    struct record *p = session_parameters(s);
+    field_instant(p, before);
+    field_integer(p, ORDERS_PER_CALL);
+    return session_run(s,
+                       "DELETE FROM penstock.test_order WHERE order_id = ANY (ARRAY("
+                       "SELECT order_id FROM penstock.test_order WHERE ended_at < $1"
+                       " AND requested_at < $1 AND lease_until IS NULL"
+                       " ORDER BY order_id LIMIT $2::integer FOR UPDATE SKIP LOCKED))",
+                       "forgetting old orders", note);
+}
+
 int store_forget(struct store *s, const struct store_keep *keep, int64_t now, unsigned *dropped,
                  struct note *note)
 {
@@ -56,6 +73,8 @@ int store_forget(struct store *s, const struct store_keep *keep, int64_t now, un
     for (size_t i = 0; err == 0 && i < sizeof ages / sizeof *ages; i++)
         if (ages[i].keep_ns > 0)
             err = drop_before(s, ages[i].table, now - (int64_t)ages[i].keep_ns, dropped, note);
+    if (err == 0 && keep->events_ns > 0)
+        err = forget_orders(s, now - (int64_t)keep->events_ns, note);
     if (*dropped > 0) /* one of them may be needed again */
         memset(s->partitions, 0, sizeof s->partitions);
     return err;

@@ -115,8 +115,10 @@ static int load_ingress(void *arg, struct columns *c)
 
 static int load_entries(struct store *s, struct ingress_load *load, struct note *note)
 {
-    return session_each(
+    session_parameters(s);
+    return session_each_of_many(
         s,
+        SESSION_CURSOR
         "SELECT prefix, pop, router, interface, vlan, mac, peer_as, state,"
         " genuine_probability, genuine_fraction, genuine_low, genuine_high, share,"
         " weight, weight_at, packets, bytes, expected, expected_by, tests,"

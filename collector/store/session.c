@@ -179,6 +179,37 @@ int session_each_of(struct store *s, const char *sql, const char *what,
     return err == 0 && !ended ? session_fail(s, NULL, what, note) : err;
 }
 
+static int each_fetched(struct store *s, const char *what, unsigned *rows,
+                        int (*each)(void *arg, struct columns *row), void *arg, struct note *note)
+{
+    PGresult *res;
+    session_parameters(s);
+    int err = session_ask(s, "FETCH 4000 FROM loading", what, &res, note);
+    *rows = 0;
+    if (err != 0)
+        return err;
+    *rows = (unsigned)PQntuples(res);
+    for (unsigned i = 0; err == 0 && i < *rows; i++)
+        err = each(arg, &(struct columns){.result = res, .row = (int)i});
+    PQclear(res);
+    return err;
+}
+
+int session_each_of_many(struct store *s, const char *sql, const char *what,
+                         int (*each)(void *arg, struct columns *row), void *arg, struct note *note)
+{
+    unsigned rows = 1;
+    int err = session_script(s, "BEGIN READ ONLY", what, note);
+    if (err == 0)
+        err = session_run(s, sql, what, note);
+    while (err == 0 && rows > 0)
+        err = each_fetched(s, what, &rows, each, arg, note);
+    if (err == 0)
+        return session_script(s, "COMMIT", what, note);
+    store_rollback(s); /* also when each said to stop */
+    return err;
+}
+
 static int keep_boolean(void *arg, struct columns *c)
 {
     *(bool *)arg = column_boolean(c);

@@ -104,6 +104,12 @@ int session_each(struct store *s, const char *sql, const char *what,
 /* The same, with the parameters filled since session_parameters(). */
 int session_each_of(struct store *s, const char *sql, const char *what,
                     int (*each)(void *arg, struct columns *row), void *arg, struct note *note);
+/* The same for many rows, by a cursor in a transaction of its own: some thousand with each answer.
+ * One by one each is a result by itself, with a copy of what its columns are. sql: SESSION_CURSOR
+ * "SELECT …". */
+#define SESSION_CURSOR "DECLARE loading NO SCROLL CURSOR FOR "
+int session_each_of_many(struct store *s, const char *sql, const char *what,
+                         int (*each)(void *arg, struct columns *row), void *arg, struct note *note);
 /* One boolean, without parameters. */
 int session_boolean(struct store *s, const char *sql, const char *what, bool *out,
                     struct note *note);

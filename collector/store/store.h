@@ -117,6 +117,7 @@ struct store_generation {
     unsigned number;
     uint64_t first_turn; /* what was tallied later may be missing in it */
     uint64_t cells;
+    int64_t began_at;
 };
 int store_load_generation(struct store *s, struct store_generation *out, struct note *note);
 int store_load_cells(struct store *s, const struct store_generation *from,
@@ -162,7 +163,7 @@ int store_forget_alerts(struct store *s, int64_t before, struct note *note);
 /* What was learned; nothing happens when it is there. */
 int store_put_expectation(struct store *s, const struct expect_row *row, struct note *note);
 /* *order_id: the row's, or the number that a new one (0) got. That somebody cancelled it stands
- * against its new state. */
+ * against its new state. 1: somebody holds the row (an open transaction), so it is not written. */
 int store_put_order(struct store *s, const struct order_row *row, uint64_t *order_id,
                     struct note *note);
 /* An event or batch that could not be decoded, set aside with its bytes and reason. */
@@ -186,7 +187,8 @@ struct store_keep {
     uint64_t events_ns, tallies_ns, history_ns;
 };
 
-/* Drops a month that is too old, of each table that has one: *dropped. Not in a transaction, each
- * is one of its own. Tallies that the next load needs stay. */
+/* Drops a month that is too old, of each table that has one: *dropped; and some orders that are
+ * over as long as events are kept. Not in a transaction, each is one of its own. Tallies that the
+ * next load needs stay. */
 int store_forget(struct store *s, const struct store_keep *keep, int64_t now, unsigned *dropped,
                  struct note *note);

@@ -145,7 +145,7 @@ scenario_show() {
             round(extract(epoch FROM ended_at - started_at), 2) AS took, reason FROM penstock.test_order
             WHERE prefix && ANY (ARRAY[$about]) ORDER BY order_id"
         printf '  Alerts:\n'
-        lab_sql -c "SELECT alert_id, kind, severity, state, prefix, pop, peer_as, sensor, summary FROM penstock.alert
+        lab_sql -c "SELECT alert_id, kind, severity, state, prefix, pop, peer_as, sensor, started_at::time(1) AS started, resolved_at::time(1) AS resolved, summary FROM penstock.alert
             WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY alert_id"
     fi
     $scenario_is_told || return 0

@@ -24,6 +24,9 @@ says "the session is back"
 becomes 60 "it enters at AMS again" "SELECT ${at_only/POP/AMS}"
 becomes 40 "ingress_moved is resolved" \
     "SELECT bool_and(state = 'resolved') FROM penstock.alert WHERE prefix >>= :host AND kind = 'ingress_moved' AND pop = 'FRA'"
-holds "the history has both moves" \
+becomes 30 "the history has both moves" \
     "SELECT count(*) >= 2 FROM penstock.ingress_change WHERE prefix >>= :host AND kind = 'moved'"
+holds "nothing else is told of it" \
+    "SELECT count(*) = 0 FROM penstock.alert JOIN penstock.alert_event e USING (alert_id)
+        WHERE prefix >>= :host AND kind <> 'ingress_moved' AND e.state = 'firing'"
 is_true "its TCP flows on, over both moves" traffic_flows

@@ -37,7 +37,7 @@ finish() {
         if [ "$checks_failed" -gt 0 ] || [ "$status" -ne 0 ]; then
             for log in "$lab"/log/*.log; do
                 [[ $log == */bird* || $log == *-iperf-* || $log == *-server-* ]] && continue
-                [ -s "$log" ] && { echo "-- ${log##*/}"; tail -n 25 "$log"; }
+                [ -s "$log" ] && { echo "-- ${log##*/}"; tail -n "${lines:-25}" "$log"; }
             done
         fi
         lab_down

@@ -167,6 +167,7 @@ check "what the standby had not shows as a gap" test "$gap" -gt 0
 check "no event counts twice" same 0 "$(lab_value "SELECT count(*) - count(DISTINCT event_seq) FROM $rows")"
 # the hello and the goodbye are events without a row
 check "all others are there" same "$last" "$(lab_value "SELECT count(*) + 2 + $gap FROM $rows")"
+lab_until 10 "the map to be written" "SELECT (SELECT sum(packets) FROM penstock.ingress_map) = (SELECT sum(packets) FROM penstock.ingress_tally)"
 check "the map's packets are the tallies' packets" same t \
     "$(lab_value "SELECT (SELECT sum(packets)::bigint FROM penstock.ingress_map) = (SELECT sum(packets)::bigint FROM penstock.ingress_tally)")"
 check "no log shows the password" sh -c "! grep -q hunter2 '$lab'/log/*.log"

@@ -464,6 +464,26 @@ static void a_silent_sensor_fires_after_the_hold_down_and_ends_when_it_is_back(v
     alert_free(a);
 }
 
+/* Its certificate says another point of presence now: nobody will ever be heard at the old one. */
+static void a_sensor_that_is_taken_elsewhere_is_silent_at_its_old_place_no_more(void **state)
+{
+    (void)state;
+    for (int is_silent = 0; is_silent < 2; is_silent++) {
+        struct alert *a = made();
+        struct alert_sensor s = {.name = "lon1", .pop = "LON", .is_silent = true};
+        assert_int_equal(alert_sensor(a, &s, 10), 0);
+        take_all(a, "sensor_silent", &row);
+        s.pop = "FRA";
+        s.is_silent = is_silent;
+        assert_int_equal(alert_sensor(a, &s, 20), 0);
+        assert_int_equal(alert_counts(a).live, is_silent);
+        take_all(a, "sensor_silent", &row);
+        assert_string_equal(row.pop, is_silent ? "FRA" : "LON");
+        assert_state(row, is_silent ? "pending" : "resolved");
+        alert_free(a);
+    }
+}
+
 static void sensors_are_matters_of_their_own_also_with_long_names(void **state)
 {
     (void)state;
@@ -588,6 +608,7 @@ int main(void)
         cmocka_unit_test(gaps_out_of_the_ordinary_are_told_at_once_and_end_with_an_ordinary_test),
         cmocka_unit_test(a_path_that_nobody_looks_at_any_more_ends_by_itself),
         cmocka_unit_test(a_silent_sensor_fires_after_the_hold_down_and_ends_when_it_is_back),
+        cmocka_unit_test(a_sensor_that_is_taken_elsewhere_is_silent_at_its_old_place_no_more),
         cmocka_unit_test(sensors_are_matters_of_their_own_also_with_long_names),
         cmocka_unit_test(gaps_of_a_sensor_are_one_alert_that_counts_and_ends_by_itself),
         cmocka_unit_test(the_tests_that_prove_it_stand_in_the_evidence_also_after_a_restart),

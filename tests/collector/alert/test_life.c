@@ -456,6 +456,39 @@ static void rows_made(struct ingress_row rows[ROWS])
     }
 }
 
+/* Evidence ages within days, and nothing genuine is tested again before: an alert that ended then
+ * would say that all is well, and come again with the next test. */
+static void proof_that_grew_old_does_not_end_an_alert_but_a_test_or_silence_does(void **state)
+{
+    (void)state;
+    struct alert *a = made();
+    struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
+    static const enum ingress_state wordless[] = {STATE_UNVERIFIED, STATE_TESTING,
+                                                  STATE_INCONCLUSIVE, STATE_GENUINE};
+    seen(a, &r, 10);
+    seen(a, &r, 10 + HOLD);
+    alert_tick(a, 10 + HOLD);
+    assert_int_equal(take_all(a, "ingress_unexpected", &row), 1);
+    assert_state(row, "firing");
+    for (size_t i = 0; i < 4; i++) {
+        r.state = wordless[i];
+        seen(a, &r, 200 + (int64_t)i);
+        alert_tick(a, 200 + (int64_t)i);
+        assert_int_equal(take_all(a, "ingress_unexpected", &row), 0);
+    }
+    r.state = STATE_UNVERIFIED;
+    seen(a, &r, 300);
+    alert_tick(a, 301 + RESOLVE);
+    assert_int_equal(take_all(a, "ingress_unexpected", &row), 1);
+    assert_state(row, "resolved");
+    r.state = STATE_GENUINE;
+    seen(a, &r, 2000);
+    r.state = STATE_SPOOFED;
+    seen(a, &r, 2001);
+    assert_int_equal(alert_counts(a).live, 0);
+    alert_free(a);
+}
+
 /* Whatever comes in whatever order: there are never two live alerts of one matter, nothing comes
  * after an end, each new state is told, and nothing is left when all is well for good. */
 static void random_streams_leave_no_alert_without_an_end(void **state)
@@ -495,6 +528,7 @@ static void random_streams_leave_no_alert_without_an_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(proof_that_grew_old_does_not_end_an_alert_but_a_test_or_silence_does),
         cmocka_unit_test(a_matter_that_flaps_is_told_so_often_and_then_stays_one_alert),
         cmocka_unit_test(what_flapped_ends_when_it_stays_away),
         cmocka_unit_test(what_a_person_allows_ends_though_it_flapped),

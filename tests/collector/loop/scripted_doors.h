@@ -46,7 +46,7 @@ struct db {
     struct expect_row said[DB_SAID];
     size_t sensor_count, epoch_count, gap_count, row_count, alert_count, order_count, event_count,
         malformed_count, said_count;
-    unsigned announced, turns;
+    unsigned announced, turns, changes;
 };
 
 extern struct db db;        /* committed */

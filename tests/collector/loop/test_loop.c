@@ -838,6 +838,19 @@ static void a_silent_sensor_is_an_alert_until_it_is_heard_of_again(void **state)
     assert_int_equal(db.alert_count, 1);
 }
 
+static void a_sensor_that_was_deleted_from_the_database_is_silent_no_more(void **state)
+{
+    (void)state;
+    hello();
+    now += 61 * (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_int_equal(alerts_of("sensor_silent"), 1);
+    db.sensor_count = 0;
+    kill_and_start();
+    loop_turn(&loop, 0);
+    assert_int_equal(db.alerts[0].state, ALERT_RESOLVED);
+}
+
 static void a_sensor_that_forgot_its_goodbye_leaves_a_gap(void **state)
 {
     (void)state;
@@ -1227,6 +1240,7 @@ int main(void)
         PROMISE(what_a_person_says_of_an_alert_is_heard_and_told),
         PROMISE(an_alert_in_a_window_of_maintenance_is_suppressed_and_comes_out_after_it),
         PROMISE(a_silent_sensor_is_an_alert_until_it_is_heard_of_again),
+        PROMISE(a_sensor_that_was_deleted_from_the_database_is_silent_no_more),
         PROMISE(a_sensor_that_forgot_its_goodbye_leaves_a_gap),
         PROMISE(a_clock_that_was_ahead_does_not_hold_the_map_in_the_future),
         PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),

@@ -24,9 +24,11 @@ static uint64_t seq;
 static struct wire_message orders[16], stops[16];
 static unsigned order_count, stop_count;
 
+static int64_t wall_ahead;
+
 static int64_t test_wall(void)
 {
-    return now;
+    return now + wall_ahead;
 }
 
 static uint64_t test_mono(void)
@@ -322,6 +324,23 @@ static void rules_that_are_read_again_hold_from_the_next_tick_on(void **state)
     assert_int_equal(loop.conf.order.max_orders, doors_orders.max_orders);
 }
 
+/* A lease is real time: a clock that is set ahead in the very turn in which somebody orders must
+ * not end one. */
+static void a_clock_that_was_set_ends_no_lease_also_when_somebody_orders_just_then(void **state)
+{
+    (void)state;
+    hello(7);
+    insert("203.0.113.0/24");
+    turn();
+    assert_int_equal(db.orders[0].state, STATUS_RUNNING);
+    wall_ahead = 3600 * (int64_t)NS_PER_S;
+    insert("192.0.2.0/24");
+    turn();
+    wall_ahead = 0;
+    assert_int_equal(db.orders[0].state, STATUS_RUNNING);
+    assert_true(db.orders[0].lease_until != 0);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -336,6 +355,7 @@ int main(void)
         test(a_cancelled_order_is_stopped_at_the_sensor),
         test(a_sensor_that_takes_no_orders_gets_none),
         test(rules_that_are_read_again_hold_from_the_next_tick_on),
+        test(a_clock_that_was_set_ends_no_lease_also_when_somebody_orders_just_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,10 +218,62 @@ static void operators_order_readers_look_and_nobody_writes_nonsense(void **state
     assert_string_equal(ask("INSERT INTO penstock.test_order (prefix, mode)"
                             " VALUES ('10.0.0.0/24', 'passive')"),
                         "23514");
+    /* a lease, and who asked, are not theirs to say */
+    assert_string_equal(ask("UPDATE penstock.test_order SET lease_until = 'infinity'"), "42501");
+    assert_string_equal(ask("UPDATE penstock.test_order SET prefix = '10.0.1.0/24'"), "42501");
+    assert_string_equal(ask("INSERT INTO penstock.test_order (prefix, requested_by)"
+                            " VALUES ('10.0.0.0/24', 'penstock')"),
+                        "42501");
     assert_string_equal(ask("RESET ROLE; SET ROLE penstock_reader"), "");
     assert_string_equal(ask("SELECT count(*) FROM penstock.test_order"), "1");
     assert_string_equal(ask("INSERT INTO penstock.test_order (prefix) VALUES ('10.0.0.0/24')"),
                         "42501");
+}
+
+static void a_text_that_is_cut_stays_text_that_the_database_takes(void **state)
+{
+    (void)state;
+    /* 30 bytes, and a letter of two: the cut goes through it */
+    ask("INSERT INTO penstock.test_order (prefix, pop, sensor, detail) VALUES ('10.0.0.0/24',"
+        " repeat('a', 30) || 'ü', repeat('a', 62) || 'ü', repeat('a', 93) || '€')");
+    ok(store_open_orders(store, keep, NULL, &note));
+    assert_int_equal(strlen(read_rows[0].pop), 30);
+    put(&read_rows[0]);
+    assert_string_equal(ask("SELECT pop = repeat('a', 30) FROM penstock.test_order"), "t");
+}
+
+static void a_row_that_somebody_holds_is_not_waited_for_and_one_deleted_is_done(void **state)
+{
+    (void)state;
+    struct order_row row = full_row();
+    uint64_t id = row.order_id = put(&row);
+    ask("BEGIN");
+    ask("UPDATE penstock.test_order SET state = 'cancelled'"); /* and then a phone call */
+    ok(store_begin(store, &note));
+    row.drops = 13;
+    assert_int_equal(store_put_order(store, &row, &id, &note), 1);
+    ok(store_commit(store, &note));
+    ask("COMMIT");
+    put(&row);
+    assert_string_equal(ask("SELECT state || drops FROM penstock.test_order"), "cancelled13");
+    ask("TRUNCATE penstock.test_order");
+    put(&row);
+}
+
+static void old_orders_are_forgotten_but_no_lease_and_none_that_is_open(void **state)
+{
+    (void)state;
+    const struct store_keep keep_days = {.events_ns = 10 * 86400 * NS_PER_S};
+    unsigned dropped;
+    ask("INSERT INTO penstock.test_order (prefix, requested_at, ended_at, lease_until) VALUES"
+        " ('10.0.0.0/24', '2026-11-01', '2026-11-01', NULL),"
+        " ('10.0.1.0/24', '2026-11-01', '2026-11-01', '2026-11-01'),"
+        " ('10.0.2.0/24', '2026-11-01', NULL, NULL),"
+        " ('10.0.3.0/24', '2026-11-20', '2026-11-20', NULL)");
+    ok(store_forget(store, &keep_days, NOV2026, &dropped, &note));
+    assert_string_equal(ask("SELECT string_agg(host(prefix), ' ' ORDER BY order_id)"
+                            " FROM penstock.test_order"),
+                        "10.0.1.0 10.0.2.0 10.0.3.0");
 }
 
 #define test(name) cmocka_unit_test_setup(name, begin)
@@ -235,6 +287,9 @@ int main(void)
         test(every_word_about_an_order_is_told_to_listeners),
         test(leases_and_late_orders_are_loaded_and_old_ones_are_not),
         test(operators_order_readers_look_and_nobody_writes_nonsense),
+        test(a_text_that_is_cut_stays_text_that_the_database_takes),
+        test(a_row_that_somebody_holds_is_not_waited_for_and_one_deleted_is_done),
+        test(old_orders_are_forgotten_but_no_lease_and_none_that_is_open),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

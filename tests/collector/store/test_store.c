@@ -1433,7 +1433,7 @@ static void the_collector_s_role_has_what_it_needs_and_no_more(void **state)
 {
     struct fixture *f = *state;
     assert_string_equal(rights_of(f, "collector", "DELETE"),
-                        "alert alert_event ingress_entry sensor_epoch");
+                        "alert alert_event ingress_entry sensor_epoch test_order");
     assert_string_equal(rights_of(f, "collector", "TRUNCATE"), "ingress_cell_0 ingress_cell_1");
     assert_string_equal(rights_of(f, "collector", "REFERENCES"), "");
     assert_string_equal(rights_of(f, "collector", "TRIGGER"), "");

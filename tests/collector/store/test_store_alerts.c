@@ -136,7 +136,8 @@ static void load_end(void *arg, const char fingerprint[static 33], int64_t resol
     alert_load_end(alerts, fingerprint, resolved_at);
 }
 
-static void restart(int64_t now)
+/* The next alert_id. */
+static uint64_t restart(int64_t now)
 {
     uint64_t next;
     alert_free(alerts);
@@ -146,6 +147,7 @@ static void restart(int64_t now)
     ok(store_load_alerts(store, load, NULL, &next, &note));
     alert_next_id(alerts, next);
     alert_listens(alerts, now, false);
+    return next;
 }
 
 static void take_word(void *arg, const struct alert_said *said)
@@ -262,11 +264,15 @@ static void what_ended_long_ago_goes_with_its_journal_and_the_rest_stays(void **
     kept.started_at = kept.updated_at = kept.resolved_at = now - 100 * SECOND;
     ok(store_begin(store, &note));
     ok(store_put_alert(store, &kept, true, &note));
+    kept.alert_id = 78;
+    ok(store_put_alert(store, &kept, true, &note));
     ok(store_forget_alerts(store, now - 50 * SECOND, &note));
     ok(store_commit(store, &note));
     assert_int_equal(number("SELECT count(*) FROM penstock.alert WHERE resolved_at IS NULL"), 1);
-    assert_int_equal(number("SELECT count(*) FROM penstock.alert"), 1);
+    assert_int_equal(number("SELECT count(*) FROM penstock.alert WHERE alert_id = 77"), 0);
     assert_int_equal(number("SELECT count(*) FROM penstock.alert_event"), 1);
+    /* but the newest one, for no number is given a second time, however long nothing happened */
+    assert_int_equal(restart(now), 79);
 }
 
 #define on(test) cmocka_unit_test_setup_teardown(test, empty, freed)

@@ -249,6 +249,9 @@ run_fault() {
     "fault_$fault" || check "$fault: the parts came up" false
     drivers_finish
     check "$fault: every event is delivered in the end" same 0 $undelivered
+    lab_until 10 "the map to be written" "SELECT coalesce(sum(packets), 0) =
+        (SELECT coalesce(sum(packets), 0) FROM penstock.ingress_tally WHERE pop = '$place')
+        FROM penstock.ingress_map WHERE pop = '$place'" # rows that only counted wait; compare tells
     compare || { check "$fault: what is stored can be read" false; return; }
     check "$fault: it was injected" test "$injected" -gt 0
     check "$fault: none lost, none double, none alien" same "0 0 0" "${found[lost]} ${found[double]} ${found[alien]}"
