@@ -43,7 +43,7 @@ void range_share(struct ingress_map *m, uint32_t range)
         row->genuine_share = genuine_share;
         row_counted(m, &m->nodes[i]);
     }
-    r->shared_at = newest;
+    r->shared_at = newest == INT64_MIN ? 0 : newest; /* times are subtracted from it */
 }
 
 /* ---- telling ---- */
@@ -130,6 +130,7 @@ static void tell_one(struct ingress_map *m, struct node *n, bool has_come, const
                      int64_t now)
 {
     n->is_present = has_come;
+    row_touched(m, n); /* a restart must know what was told */
     struct ingress_change *c = m->is_loading ? NULL : change_new(m);
     if (c == NULL)
         return;
@@ -173,6 +174,8 @@ static void tell_move(struct ingress_map *m, struct node *from, struct node *to,
 {
     bool is_told = from->is_present && !m->is_loading && !same_bundle(&from->row, &to->row);
     to->is_present = true;
+    row_touched(m, from);
+    row_touched(m, to);
     struct ingress_change *c = is_told ? change_new(m) : NULL;
     m->counts.moves += is_told;
     if (c == NULL)
@@ -202,6 +205,7 @@ static void follow_main(struct ingress_map *m, struct range *r, int64_t now,
 {
     if (r->main == NONE) {
         r->main = heaviest(m, r, now, sums);
+        row_touched(m, &m->nodes[r->main]);
         return;
     }
     struct node *from = &m->nodes[r->main];
