@@ -166,17 +166,23 @@ static int cells_of_rows(struct ingress_map *m, uint32_t range)
     return err;
 }
 
-static void range_loaded(struct ingress_map *m, uint32_t range)
+static void range_count(struct ingress_map *m, uint32_t range)
 {
     range_recount(m, range);
-    range_share(m, range);
     m->ranges[range].is_gathered =
         m->ranges[range].is_joined && m->ranges[range].prefix.length == 0;
+    for (uint32_t i = m->ranges[range].row; i != NONE; i = m->nodes[i].next)
+        if (m->nodes[i].row.last_seen > m->now)
+            m->now = m->nodes[i].row.last_seen;
+}
+
+static void range_loaded(struct ingress_map *m, uint32_t range)
+{
     int64_t newest = 0;
     for (uint32_t i = m->ranges[range].row; i != NONE; i = m->nodes[i].next)
         if (m->nodes[i].row.last_seen > newest)
             newest = m->nodes[i].row.last_seen;
-    m->now = newest > m->now ? newest : m->now;
+    range_share(m, range);
     if (m->ranges[range].main != NONE) /* it is known who carries the bulk, and what was told */
         return;
     range_move(m, range, newest);
@@ -206,8 +212,12 @@ int ingress_map_load_end(struct ingress_map *m)
         if (err == 0)
             err = cells_of_rows(m, r);
         if (err == 0)
-            range_loaded(m, r);
+            range_count(m, r);
     }
+    noise_settle(m);
+    for (uint32_t r = 0; r < m->range_pool.used && err == 0; r++)
+        if (m->ranges[r].is_used)
+            range_loaded(m, r);
     m->is_loading = false;
     if (err == 0)
         tell_differing(m);

@@ -187,8 +187,12 @@ bool ingress_map_take(struct ingress_map *m, struct ingress_row *out)
 
 void ingress_map_changed(struct ingress_map *m, struct ingress_row *row)
 {
-    row_touched(m, &m->nodes[row->id]);
-    range_share(m, m->nodes[row->id].range); /* genuine shares follow the evidence */
+    struct node *n = &m->nodes[row->id];
+    if (row->last_test_at != n->judged_at)
+        n->is_even = false; /* of what is there now */
+    n->judged_at = row->last_test_at;
+    row_touched(m, n);
+    range_share(m, n->range); /* genuine shares follow the evidence */
 }
 
 /* ---- rows ---- */

@@ -65,6 +65,7 @@ static void visit(struct ingress_map *m, uint32_t range)
 {
     if (forget(m, range))
         return;
+    noise_learn(m, range);
     range_share(m, range);
     range_bundle(m, range);
     range_move(m, range, m->now);
@@ -78,8 +79,10 @@ void ingress_map_tick(struct ingress_map *m, int64_t now)
     forget_leaves(m);
     uint32_t seen = 0;
     for (uint64_t work = 0; work < INGRESS_SLICE && seen < m->range_pool.used; seen++) {
-        if (m->visit_at >= m->range_pool.used)
+        if (m->visit_at >= m->range_pool.used) {
             m->visit_at = 0;
+            noise_round(m);
+        }
         uint32_t range = m->visit_at++;
         if (!m->ranges[range].is_used)
             continue;
