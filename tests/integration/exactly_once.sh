@@ -67,9 +67,9 @@ check "the sensor said goodbye; the one gap on record is its death by kill -9, o
 # without a row of their own
 rows="(SELECT event_seq FROM penstock.sensor_status UNION ALL SELECT event_seq FROM penstock.ingress_tally
     UNION ALL SELECT event_seq FROM penstock.penny_drop_entry UNION ALL SELECT event_seq FROM penstock.scan_window_entry) e"
-others="3 + (SELECT count(*) + count(ended_at) FROM penstock.penny_test)"
+elsewhere="3 + (SELECT count(*) + count(ended_at) FROM penstock.penny_test)"
 check "no event counts twice" same 0 "$(lab_value "SELECT count(*) - count(DISTINCT event_seq) FROM $rows")"
-check "no event is lost" same "$last" "$(lab_value "SELECT count(*) + $others FROM $rows")"
+check "no event is lost" same "$last" "$(lab_value "SELECT count(*) + $elsewhere FROM $rows")"
 check "there were tests and drops among them" lab_true "SELECT count(*) > 0 FROM penstock.penny_drop"
 # rows that only counted are written every map.write_interval
 lab_until 10 "the map to be written" "SELECT (SELECT sum(packets) FROM penstock.ingress_map) = (SELECT sum(packets) FROM penstock.ingress_tally)"

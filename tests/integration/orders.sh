@@ -34,9 +34,9 @@ handed() {
 }
 watched() { # prefixes in the kernel's tries
     local map n=0
-    for map in $(find "$lab/bpf" -name 'watched[46]'); do
+    while read -r map; do
         n=$((n + $(bpftool -j map dump pinned "$map" | grep -o '"key"' | wc -l)))
-    done
+    done < <(find "$lab/bpf" -name 'watched[46]')
     echo $n
 }
 nothing_is_watched() {

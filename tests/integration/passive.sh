@@ -67,10 +67,10 @@ for sensor_name in ams1 fra1; do
         UNION ALL SELECT event_seq FROM penstock.scan_window_entry WHERE sensor = '$sensor_name'
         UNION ALL SELECT event_seq FROM penstock.passive_flow_entry WHERE sensor = '$sensor_name'
         UNION ALL SELECT event_seq FROM penstock.passive_total_entry WHERE sensor = '$sensor_name') e"
-    others="2 + (SELECT count(*) + count(ended_at) FROM penstock.penny_test WHERE sensor = '$sensor_name')"
+    elsewhere="2 + (SELECT count(*) + count(ended_at) FROM penstock.penny_test WHERE sensor = '$sensor_name')"
     check "$sensor_name: no event counts twice" same 0 "$(lab_value "SELECT count(*) - count(DISTINCT event_seq) FROM $events")"
     check "$sensor_name: no event is lost" same "$(lab_value "SELECT last_seq FROM penstock.sensor WHERE name = '$sensor_name'")" \
-        "$(lab_value "SELECT count(*) + $others FROM $events")"
+        "$(lab_value "SELECT count(*) + $elsewhere FROM $events")"
 done
 check "the map is hardly wiser: unverified, no tests, no probability beyond passive mode's bound" lab_true \
     "SELECT count(*) >= 3 AND bool_and(state = 'unverified' AND tests = 0 AND coalesce(genuine_probability, 0.5) BETWEEN 0.0999 AND 0.9001) FROM penstock.ingress_map"

@@ -2,6 +2,7 @@
 # For tests of penstockctl against a real database: a private PostgreSQL with the schema in it, and
 # the words of those tests. Sourced, with the programs' paths as arguments:
 #   . database.sh PENSTOCKCTL PENSTOCK_COLLECTOR
+# shellcheck disable=SC2034  # the tests that source this use it
 ctl=$(realpath "$1")
 collector=$(realpath "$2")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
