@@ -85,6 +85,7 @@ check "maintenance add --from --to" is_json '.[0].prefix == "203.0.0.0/16" and .
     --from 2031-01-01 --to "2031-01-01 06:00" --prefix 203.0.0.0/16 --peer-as 64502 --json
 check "one of --to and --for is needed" ends 2 "--to TIME and --for SPAN" "$ctl" maintenance add "x"
 check "an end before the beginning is refused" ends 2 "maintenance" "$ctl" maintenance add "x" --from 2031-01-02 --to 2031-01-01
+check "a kind that is none would suppress nothing: status 2" ends 2 "no kind of alert" "$ctl" maintenance add "x" --for "1 hour" --kind hijack
 check "maintenance list" ends 0 "new line card" "$ctl" maintenance list
 check "maintenance remove ends one that began" is_json 'length == 1' "$ctl" maintenance remove 1 --json
 check "and deletes one that did not" is_json 'length == 1' "$ctl" maintenance remove 2 --json
