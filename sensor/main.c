@@ -24,14 +24,14 @@
  * collector is to be watched for, or no longer. */
 #define LOOK_NS (50 * NS_PER_MS)
 
-/* Of an order, per queue; penny.budget takes no more either. */
-#define DROPS_MAX 10000
-
-/* What is watched: the configuration's prefixes, and those of the collector's orders. */
+/* What is watched: the configuration's prefixes, and behind them those of the collector's orders.
+ */
 struct watch_list {
     struct prefix prefixes[PENNY_PREFIXES_MAX + CONTROL_ORDERS_MAX];
     struct penny_limit limits[PENNY_PREFIXES_MAX + CONTROL_ORDERS_MAX];
-    size_t count;
+    size_t count, home_count;
+    struct control_watch ordered[CONTROL_ORDERS_MAX];
+    size_t ordered_count;
 };
 
 struct sensor {
@@ -48,8 +48,6 @@ struct sensor {
     struct publish *publish;
     struct counters publish_counters;
     struct http *http;
-    struct prefix home[PENNY_PREFIXES_MAX]; /* watched by configuration, as it is now */
-    size_t home_count;
     uint64_t watch_version; /* of the orders that are watched for */
     uint64_t watch_until;   /* mono ns; then one of them is to be let go; 0: none is watched for */
     bool is_watch_taken;    /* by every worker, and the publisher knows */
@@ -166,11 +164,9 @@ static const char *why_no_orders(const struct sensor_conf *conf)
 static int publisher_up(void *ctx, struct note *note)
 {
     struct sensor *s = ctx;
-    s->home_count = s->conf.penny.mode == PENNY_OFF ? 0 : s->conf.penny.prefix_count;
-    memcpy(s->home, s->conf.penny.prefixes, s->home_count * sizeof s->home[0]);
     s->conf.control.why_not = why_no_orders(&s->conf);
-    s->conf.control.home = s->home;
-    s->conf.control.home_count = s->home_count;
+    s->conf.control.home = s->conf.penny.prefixes; /* copied, as it is now */
+    s->conf.control.home_count = s->conf.penny.mode == PENNY_OFF ? 0 : s->conf.penny.prefix_count;
     s->conf.publish.control = &s->conf.control;
     int err = random_seed(&s->conf.publish.seed, note);
     if (err < 0)
@@ -318,39 +314,48 @@ static bool needs_restart(const struct sensor_conf *running, const struct sensor
     return differs;
 }
 
-static void count_home(const struct sensor *s, struct watch_list *list)
+/* An order's drops are shared out to the queues, which do not know of each other: one without a
+ * part does not watch for it, and its worker forwards what comes. queues 1, queue 0: all of it. */
+static void list_orders(struct watch_list *list, unsigned queue, unsigned queues)
 {
-    memcpy(list->prefixes, s->home, s->home_count * sizeof s->home[0]);
-    list->count = s->home_count;
+    list->count = list->home_count;
+    for (size_t i = 0; i < list->ordered_count; i++) {
+        const struct control_watch *o = &list->ordered[i];
+        uint32_t share = control_share(o, queue, queues);
+        if (share == 0)
+            continue;
+        list->prefixes[list->count] = o->prefix;
+        list->limits[list->count++] = (struct penny_limit){share, o->until_ns};
+    }
 }
 
-/* An order's drops are shared out evenly: queues do not know of each other. What is over is left
- * out here, too, so that a lease ends even if the publisher's thread hangs; and workers look at its
- * end themselves, so that it ends even if this thread does. */
-static void add_ordered(struct sensor *s, const struct control_watch *ordered, size_t n,
-                        struct watch_list *list, uint64_t now)
+/* What is over is left out here, too, so that a lease ends even if the publisher's thread hangs;
+ * and workers look at its end themselves, so that it ends even if this thread does. */
+static void read_orders(struct sensor *s, struct watch_list *list, uint64_t now)
 {
+    size_t n = publish_ordered(s->publish, list->ordered, &s->watch_version);
     s->watch_until = 0;
     for (size_t i = 0; i < n; i++) {
-        if (ordered[i].until_ns <= now)
+        struct control_watch o = list->ordered[i];
+        if (o.until_ns <= now)
             continue;
-        uint64_t share = ordered[i].drops / s->count;
-        list->prefixes[list->count] = ordered[i].prefix;
-        share = share == 0 ? 1 : share > DROPS_MAX ? DROPS_MAX : share;
-        list->limits[list->count++] = (struct penny_limit){(uint32_t)share, ordered[i].until_ns};
-        if (s->watch_until == 0 || ordered[i].until_ns < s->watch_until)
-            s->watch_until = ordered[i].until_ns;
+        list->ordered[list->ordered_count++] = o;
+        if (s->watch_until == 0 || o.until_ns < s->watch_until)
+            s->watch_until = o.until_ns;
     }
 }
 
 /* Workers first: a packet that the kernel hands over finds its prefix known. */
-static void watch_now(struct sensor *s, const struct watch_list *list)
+static void watch_now(struct sensor *s, struct watch_list *list)
 {
     struct note note = {0};
     char reason[sizeof note.text];
-    for (unsigned i = 0; i < s->count; i++)
+    for (unsigned i = 0; i < s->count; i++) {
+        list_orders(list, i, s->count);
         if (worker_watch(s->workers[i], list->prefixes, list->limits, list->count) != 0)
             log_error("event=watch_failed queue=%u reason=\"no memory\"", i);
+    }
+    list_orders(list, 0, 1);
     if (s->ops->watch(s->group, list->prefixes, list->count, &note) != 0)
         log_error("event=watch_failed reason=\"%s\"",
                   log_quotable(note.text, reason, sizeof reason));
@@ -361,15 +366,13 @@ static void watch_now(struct sensor *s, const struct watch_list *list)
 /* The configuration's prefixes and the orders'. */
 static void watch(struct sensor *s)
 {
-    struct control_watch ordered[CONTROL_ORDERS_MAX];
     struct watch_list *list = calloc(1, sizeof *list);
     if (list == NULL) {
         log_error("event=watch_failed reason=\"no memory\"");
         return;
     }
-    size_t n = publish_ordered(s->publish, ordered, &s->watch_version);
-    count_home(s, list);
-    add_ordered(s, ordered, n, list, clock_mono_ns());
+    read_orders(s, list, clock_mono_ns());
+    list->home_count = publish_home_free(s->publish, list->prefixes, PENNY_PREFIXES_MAX);
     watch_now(s, list);
     s->is_watch_taken = false;
     free(list);
@@ -403,8 +406,6 @@ static void watch_home(struct sensor *s, const struct prefix *prefixes, size_t n
         log_error("event=watch_failed reason=\"no memory\"");
         return;
     }
-    memcpy(s->home, prefixes, n * sizeof *prefixes);
-    s->home_count = n;
     watch(s);
 }
 

@@ -85,13 +85,16 @@ static bool rooms_new(struct ingress_map *m)
     m->gone.ids = calloc(rows, sizeof *m->gone.ids);
     m->due = calloc(rows, sizeof *m->due);
     m->changes = calloc(CHANGES_MAX, sizeof *m->changes);
+    m->weighed[0] = calloc(PLACES_MAX, sizeof *m->weighed[0]);
+    m->weighed[1] = calloc(PLACES_MAX, sizeof *m->weighed[1]);
     m->place_slots = slots_new(PLACES_MAX, &m->place_mask);
     m->leaf_slots = slots_new(cells, &m->leaf_mask);
     m->node_slots = slots_new(rows, &m->node_mask);
     return m->places != NULL && m->leaves != NULL && m->cells != NULL && m->ranges != NULL &&
            m->nodes != NULL && m->ready.ids != NULL && m->waiting.ids != NULL &&
-           m->gone.ids != NULL && m->due != NULL && m->changes != NULL && m->place_slots != NULL &&
-           m->leaf_slots != NULL && m->node_slots != NULL;
+           m->gone.ids != NULL && m->due != NULL && m->changes != NULL && m->weighed[0] != NULL &&
+           m->weighed[1] != NULL && m->place_slots != NULL && m->leaf_slots != NULL &&
+           m->node_slots != NULL;
 }
 
 int ingress_map_new(const struct ingress_conf *conf, struct ingress_map **out)
@@ -113,9 +116,10 @@ void ingress_map_free(struct ingress_map *m)
     if (m == NULL)
         return;
     lpm_clear(&m->trie);
-    void *const rooms[] = {m->places,      m->leaves,     m->cells,       m->ranges, m->nodes,
-                           m->ready.ids,   m->gone.ids,   m->waiting.ids, m->due,    m->changes,
-                           m->place_slots, m->leaf_slots, m->node_slots};
+    void *const rooms[] = {m->places,     m->leaves,     m->cells,       m->ranges,
+                           m->nodes,      m->ready.ids,  m->gone.ids,    m->waiting.ids,
+                           m->due,        m->changes,    m->place_slots, m->leaf_slots,
+                           m->node_slots, m->weighed[0], m->weighed[1]};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
         free(rooms[i]);
     free(m);
@@ -358,7 +362,12 @@ void ingress_map_places(struct ingress_map *m, const struct prefix *p,
         each(arg, &m->nodes[i].row);
 }
 
-/* ---- the clock was set back ---- */
+/* ---- the clock was set ---- */
+
+void ingress_map_clock_jumped(struct ingress_map *m, int64_t now)
+{
+    m->forget_from = now + (int64_t)m->conf.forget_after_ns;
+}
 
 static bool draw_back(int64_t *at, int64_t now)
 {

@@ -4,6 +4,7 @@
  *   cells.c   leaves and their cells: what was counted
  *   rows.c    ranges and their rows: what is published, and the queues to those who take it
  *   range.c   split, join: which leaves stand in which range
+ *   noise.c   the background that is told from what counts
  *   move.c    shares, who carries the bulk, bundles, changes
  *   visit.c   the tick: slices of the ranges, forgetting
  *   load.c    from the database and to it
@@ -44,6 +45,8 @@ struct place {
     char pop[32];
     struct ingress at;
     uint32_t hash_next;
+    uint32_t above; /* ranges that had more there than the background, in this round */
+    double noise;   /* how loud its background is among all places'; their mean is 1 */
 };
 
 struct leaf {
@@ -67,6 +70,7 @@ struct range {
     struct prefix prefix;
     uint8_t leaf_length; /* of its leaves, when is_joined */
     bool is_used, is_joined, is_gathered;
+    bool is_blank;         /* no place stands out of the background */
     uint32_t row, rows;    /* first, how many */
     uint32_t leaf, leaves; /* first (the newest), how many; no leaf: only tests were seen */
     uint32_t main;         /* the row that carries the bulk; NONE */
@@ -83,9 +87,20 @@ struct node {
     uint32_t cells; /* that it is the sum of */
     double half[2]; /* genuine bytes of its range's two halves, while these are compared */
     uint8_t pins;
+    int64_t judged_at; /* its last_test_at when somebody last changed it */
+    bool is_even;      /* its verdict of spoofed is of no more than the background */
     bool is_used, is_present, has_told; /* present: told that it appeared */
     bool is_ready, is_waiting, is_gone; /* what it waits for in the queues below */
     bool in_ready, in_waiting;          /* its name stands there */
+};
+
+/* What is weighed at one place of a range, a leaf or a half: bytes, decayed. */
+struct weighed {
+    uint32_t place;
+    bool is_tested, is_proven; /* a verdict takes weight away; one says that something is genuine */
+    bool is_loud;              /* stands out of the background */
+    double bytes, unit, part;  /* unit: bytes of a packet; part: genuine by the verdict */
+    double genuine;            /* of bytes: what counts */
 };
 
 struct queue {
@@ -101,7 +116,8 @@ struct pool {
 struct ingress_map {
     struct ingress_conf conf;
     struct hash_key key;
-    int64_t now; /* of the last tick */
+    int64_t now;         /* of the last tick */
+    int64_t forget_from; /* before that nothing is forgotten */
     bool is_loading;
 
     struct place *places;
@@ -119,6 +135,11 @@ struct ingress_map {
     struct ingress_change *changes;
     uint32_t change_at, change_len;
     uint32_t visit_at, forget_at;
+
+    double noise_sum;           /* of the places' noise */
+    uint32_t noise_ranges;      /* that showed a background in this round */
+    bool is_noisy;              /* there is one */
+    struct weighed *weighed[2]; /* to work with: as many as there may be places */
 
     void (*expect)(void *arg, struct ingress_row *row);
     void *expect_arg;
@@ -195,6 +216,23 @@ void row_sub(struct ingress_map *m, struct node *n, const struct cell *c);
 /* Rows are made of cells again; _sum: those that nothing is left of go. */
 void range_recount(struct ingress_map *m, uint32_t range);
 void range_sum(struct ingress_map *m, uint32_t range);
+
+/* ---- noise.c ---- */
+
+void noise_place(struct ingress_map *m, struct place *p); /* a new one */
+/* One of them; n: the row that says what tests found; NULL: none. */
+struct weighed weigh(const struct node *n, uint32_t place, double bytes, double unit);
+double unit_of(uint64_t bytes, uint64_t packets);
+/* The rows of a range in their order, at now; how many. */
+unsigned weigh_range(const struct ingress_map *m, const struct range *r, int64_t now,
+                     bool is_recent, struct weighed *w);
+/* What counts of each. False: there is a background and nothing stands out of it; then, as without
+ * one, all counts that no verdict takes away. */
+bool noise_take(const struct ingress_map *m, struct weighed *w, unsigned n);
+/* A range says how loud its places are; at the end of each round over all ranges that counts. */
+void noise_learn(struct ingress_map *m, uint32_t range);
+void noise_round(struct ingress_map *m);
+void noise_settle(struct ingress_map *m); /* after a load: as many rounds as it takes */
 
 /* ---- move.c ---- */
 

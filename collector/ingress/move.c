@@ -25,25 +25,24 @@ void range_share(struct ingress_map *m, uint32_t range)
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next)
         if (m->nodes[i].row.weight > 0 && m->nodes[i].row.weight_at > newest)
             newest = m->nodes[i].row.weight_at;
+    struct weighed *w = m->weighed[0];
+    unsigned n = weigh_range(m, r, newest, false, w);
+    r->is_blank = !r->is_gathered && !noise_take(m, w, n);
     double total = 0, genuine = 0;
-    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
-        const struct ingress_row *row = &m->nodes[i].row;
-        double weight = row->weight * decay(m, row->weight_at, newest);
-        total += weight;
-        genuine += weight * genuine_part(row);
+    for (unsigned i = 0; i < n; i++) {
+        total += w[i].bytes;
+        genuine += w[i].genuine;
     }
-    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next, w++) {
         struct ingress_row *row = &m->nodes[i].row;
-        double weight = row->weight * decay(m, row->weight_at, newest);
-        double share = part_of(weight, total);
-        double genuine_share = part_of(weight * genuine_part(row), genuine);
+        double share = part_of(w->bytes, total), genuine_share = part_of(w->genuine, genuine);
         if (share == row->share && genuine_share == row->genuine_share)
             continue;
         row->share = share;
         row->genuine_share = genuine_share;
         row_counted(m, &m->nodes[i]);
     }
-    r->shared_at = newest;
+    r->shared_at = newest == INT64_MIN ? 0 : newest; /* times are subtracted from it */
 }
 
 /* ---- telling ---- */
@@ -99,37 +98,42 @@ struct pace {
     double recent, usual, share, usual_share; /* genuine bytes; shares of the range's */
 };
 
-struct sums {
-    double recent, usual;
+/* Of a range; the rows' in their order. */
+struct paces {
+    const struct weighed *recent, *weight;
+    double recent_sum, weight_sum, usual; /* usual: of a weight, what is seen in a short while */
+    bool is_blank;                        /* of recent traffic nothing stands out */
 };
 
-static struct pace pace_of(const struct ingress_map *m, const struct node *n, int64_t now,
-                           const struct sums *sums)
+static struct pace pace_at(const struct paces *all, unsigned i)
 {
-    double part = genuine_part(&n->row), fast = (double)m->conf.recent_ns;
-    double slow = m->conf.half_life_ns > 0 ? (double)m->conf.half_life_ns : 60 * fast;
-    struct pace p = {.recent = n->recent * part * decay_recent(m, n->row.weight_at, now),
-                     .usual = n->row.weight * part * decay(m, n->row.weight_at, now) * fast / slow};
-    p.share = part_of(p.recent, sums->recent);
-    p.usual_share = part_of(p.usual, sums->usual);
-    return p;
+    return (struct pace){.recent = all->recent[i].genuine,
+                         .usual = all->weight[i].genuine * all->usual,
+                         .share = part_of(all->recent[i].genuine, all->recent_sum),
+                         .usual_share = part_of(all->weight[i].genuine, all->weight_sum)};
 }
 
-static struct sums sums_of(const struct ingress_map *m, const struct range *r, int64_t now)
+static struct paces paces_of(const struct ingress_map *m, const struct range *r, int64_t now)
 {
-    struct sums none = {0}, sums = {0};
-    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
-        struct pace p = pace_of(m, &m->nodes[i], now, &none);
-        sums.recent += p.recent;
-        sums.usual += p.usual;
+    double fast = (double)m->conf.recent_ns;
+    double slow = m->conf.half_life_ns > 0 ? (double)m->conf.half_life_ns : 60 * fast;
+    struct paces all = {.recent = m->weighed[1], .weight = m->weighed[0], .usual = fast / slow};
+    unsigned n = weigh_range(m, r, now, false, m->weighed[0]);
+    weigh_range(m, r, now, true, m->weighed[1]);
+    noise_take(m, m->weighed[0], n);
+    all.is_blank = !noise_take(m, m->weighed[1], n);
+    for (unsigned i = 0; i < n; i++) {
+        all.recent_sum += all.recent[i].genuine;
+        all.weight_sum += all.weight[i].genuine;
     }
-    return sums;
+    return all;
 }
 
 static void tell_one(struct ingress_map *m, struct node *n, bool has_come, const struct pace *p,
                      int64_t now)
 {
     n->is_present = has_come;
+    row_touched(m, n); /* a restart must know what was told */
     struct ingress_change *c = m->is_loading ? NULL : change_new(m);
     if (c == NULL)
         return;
@@ -152,14 +156,17 @@ void change_left(struct ingress_map *m, struct node *n, int64_t now)
  * carried; slowly, when it carries more and more, and shares are old enough to mean something.
  * Little traffic proves nothing either way. */
 static bool has_moved(const struct ingress_map *m, const struct pace *from, const struct pace *to,
-                      const struct sums *sums, bool is_told)
+                      const struct paces *all, bool is_told)
 {
+    double usual = all->weight_sum * all->usual;
+    bool is_settled = !is_told || usual > all->recent_sum * SETTLED;
+    if (all->is_blank)
+        return is_settled && to->usual_share >= BULK && to->usual > OVERTAKES * from->usual;
     if (to->share < BULK)
         return false;
     if (to->recent >= (double)m->conf.trickle / ENOUGH && from->recent < from->usual * TAKES_OVER &&
         to->recent >= from->usual * TAKES_OVER)
         return true;
-    bool is_settled = !is_told || sums->usual > sums->recent * SETTLED;
     return is_settled && to->usual > OVERTAKES * from->usual;
 }
 
@@ -173,6 +180,8 @@ static void tell_move(struct ingress_map *m, struct node *from, struct node *to,
 {
     bool is_told = from->is_present && !m->is_loading && !same_bundle(&from->row, &to->row);
     to->is_present = true;
+    row_touched(m, from);
+    row_touched(m, to);
     struct ingress_change *c = is_told ? change_new(m) : NULL;
     m->counts.moves += is_told;
     if (c == NULL)
@@ -182,13 +191,14 @@ static void tell_move(struct ingress_map *m, struct node *from, struct node *to,
     c->to = side_of(to, taken->usual_share, taken->share);
 }
 
-static uint32_t heaviest(const struct ingress_map *m, const struct range *r, int64_t now,
-                         const struct sums *sums)
+static uint32_t heaviest(const struct ingress_map *m, const struct range *r,
+                         const struct paces *all)
 {
     uint32_t best = r->row;
     double most = -1;
+    unsigned k = 0;
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
-        struct pace p = pace_of(m, &m->nodes[i], now, sums);
+        struct pace p = pace_at(all, k++);
         if (p.recent + p.usual > most) {
             most = p.recent + p.usual;
             best = i;
@@ -197,18 +207,39 @@ static uint32_t heaviest(const struct ingress_map *m, const struct range *r, int
     return best;
 }
 
-static void follow_main(struct ingress_map *m, struct range *r, int64_t now,
-                        const struct sums *sums)
+static struct pace pace_of(const struct ingress_map *m, const struct range *r, uint32_t row,
+                           const struct paces *all)
 {
-    if (r->main == NONE) {
-        r->main = heaviest(m, r, now, sums);
+    unsigned k = 0;
+    for (uint32_t i = r->row; i != row; i = m->nodes[i].next)
+        k++;
+    return pace_at(all, k);
+}
+
+/* Nothing is told of it, so it is written in its time. */
+static void main_is(struct ingress_map *m, struct range *r, uint32_t row)
+{
+    if (r->main == row)
+        return;
+    if (r->main != NONE)
+        row_counted(m, &m->nodes[r->main]);
+    r->main = row;
+    row_counted(m, &m->nodes[row]);
+}
+
+static void follow_main(struct ingress_map *m, struct range *r, int64_t now,
+                        const struct paces *all)
+{
+    if (r->main == NONE || (r->is_blank && !m->nodes[r->main].is_present)) {
+        main_is(m, r, heaviest(m, r, all));
         return;
     }
     struct node *from = &m->nodes[r->main];
-    struct pace left = pace_of(m, from, now, sums);
+    struct pace left = pace_of(m, r, r->main, all);
+    unsigned k = 0;
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
-        struct pace taken = pace_of(m, &m->nodes[i], now, sums);
-        if (i == r->main || !has_moved(m, &left, &taken, sums, from->is_present))
+        struct pace taken = pace_at(all, k++);
+        if (i == r->main || !has_moved(m, &left, &taken, all, from->is_present))
             continue;
         r->main = i;
         tell_move(m, from, &m->nodes[i], &left, &taken, now);
@@ -221,13 +252,15 @@ void range_move(struct ingress_map *m, uint32_t range, int64_t now)
     struct range *r = &m->ranges[range];
     if (r->row == NONE || r->is_gathered)
         return;
-    struct sums sums = sums_of(m, r, now);
-    follow_main(m, r, now, &sums);
+    struct paces all = paces_of(m, r, now);
+    follow_main(m, r, now, &all);
     double enough = (double)m->conf.trickle / ENOUGH;
+    unsigned k = 0;
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
         struct node *n = &m->nodes[i];
-        struct pace p = pace_of(m, n, now, &sums);
-        if (!n->is_present && n->row.genuine_share >= APPEARS && n->row.weight >= enough)
+        struct pace p = pace_at(&all, k++);
+        bool is_bulky = n->row.genuine_share >= APPEARS && n->row.weight >= enough && !r->is_blank;
+        if (!n->is_present && is_bulky)
             tell_one(m, n, true, &p, now);
         else if (n->is_present && n->row.genuine_share < LEAVES)
             tell_one(m, n, false, &p, now);

@@ -72,5 +72,6 @@ uint32_t place_get(struct ingress_map *m, const char *pop, const struct ingress 
     copy_text(p->at.interface, at->interface);
     memcpy(p->at.mac, at->mac, 6);
     m->place_slots[slot] = id;
+    noise_place(m, p);
     return id;
 }

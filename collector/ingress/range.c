@@ -110,14 +110,17 @@ static void row_inherit(struct ingress_map *m, struct node *to, const struct nod
     to->is_present = from->is_present;
     to->told = from->told;
     to->has_told = from->has_told;
+    to->is_even = from->is_even;
+    to->judged_at = from->judged_at;
     expect_of(m, &to->row);
 }
 
 /* Two rows become one: the heavier one's evidence stands (they are alike, else they would not
- * join), its tests are those of both. */
+ * join). Of its tests both may tell (one of a wider range that split), so the larger number stands:
+ * their sum would grow with every split and join. */
 static void row_merge(struct ingress_map *m, struct node *to, const struct node *from)
 {
-    uint64_t tests = sum_of(to->row.tests, from->row.tests);
+    uint64_t tests = to->row.tests > from->row.tests ? to->row.tests : from->row.tests;
     bool is_present = to->is_present || from->is_present;
     int64_t newest =
         to->row.weight_at > from->row.weight_at ? to->row.weight_at : from->row.weight_at;
@@ -240,21 +243,24 @@ static bool goes_with(const struct ingress_map *m, uint32_t light, uint32_t heav
     const struct range *l = &m->ranges[light], *h = &m->ranges[heavy];
     return l->main != NONE && h->main != NONE &&
            m->nodes[l->main].place == m->nodes[h->main].place &&
-           weight_of(m, l, m->now) < (double)m->conf.trickle;
+           (l->is_blank || weight_of(m, l, m->now) < (double)m->conf.trickle);
 }
 
 /* What a test said of the heavier one holds for a lighter one that nobody tested, too: the next
  * test is of both. Not the other way round, and what differs stays apart. */
-static bool same_evidence(const struct ingress_row *a, const struct ingress_row *b)
+static bool same_evidence(const struct ingress_map *m, const struct ingress_row *a,
+                          const struct ingress_row *b)
 {
+    double x = a->weight * decay(m, a->weight_at, m->now); /* as row_merge: at one time */
+    double y = b->weight * decay(m, b->weight_at, m->now);
     bool is_little = a->genuine_share < PROFILE_FLOOR && b->genuine_share < PROFILE_FLOOR;
     if (a->state == STATE_TESTING || b->state == STATE_TESTING)
         return false;
     if (is_little && a->state != STATE_GENUINE && b->state != STATE_GENUINE)
         return true;
-    if (a->weight < b->weight && a->state == STATE_UNVERIFIED)
+    if (x < y && a->state == STATE_UNVERIFIED)
         return true;
-    if (b->weight < a->weight && b->state == STATE_UNVERIFIED)
+    if (y < x && b->state == STATE_UNVERIFIED)
         return true;
     return a->state == b->state && fabs(genuine_part(a) - genuine_part(b)) <= JOIN_DISTANCE;
 }
@@ -272,7 +278,7 @@ static bool rows_may(struct ingress_map *m, uint32_t range, uint32_t other, cons
         const struct node *n = &m->nodes[i], *twin = row_find(m, other, n->place);
         if (n->pins != 0 || n->row.state == STATE_TESTING)
             return false;
-        if (twin != NULL && !same_evidence(&n->row, &twin->row))
+        if (twin != NULL && !same_evidence(m, &n->row, &twin->row))
             return false;
         struct ingress_row wider = n->row;
         wider.prefix = *p;
@@ -642,24 +648,40 @@ int range_for_leaf(struct ingress_map *m, const struct prefix *p, uint32_t *rang
     return range_make(m, p, range);
 }
 
-/* Genuine bytes of a leaf at a place (NONE: at all) in the last while; usual: in one as always. */
-static double leaf_recent(const struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now,
-                          double *usual)
+/* What counts of a leaf's bytes, in the last while and at all; how many places. */
+struct leaf_paces {
+    unsigned n;
+    const struct weighed *recent, *weight;
+    double recent_sum, weight_sum;
+    bool is_blank; /* of recent traffic nothing stands out */
+};
+
+static struct leaf_paces leaf_paces(const struct ingress_map *m, uint32_t leaf, int64_t now)
 {
-    double recent = 0, weight = 0;
-    for (uint32_t c = m->leaves[leaf].cell; c != NONE; c = m->cells[c].next) {
+    struct leaf_paces p = {.weight = m->weighed[0], .recent = m->weighed[1]};
+    for (uint32_t c = m->leaves[leaf].cell; c != NONE; c = m->cells[c].next, p.n++) {
         const struct cell *x = &m->cells[c];
-        if (place != NONE && x->place != place)
-            continue;
         const struct node *n = row_find(m, m->leaves[leaf].range, x->place);
-        double part = n == NULL ? 1 : genuine_part(&n->row);
-        recent += part * x->recent * decay_recent(m, x->last_seen, now);
-        weight += part * x->weight * decay(m, x->last_seen, now);
+        double unit = unit_of(x->bytes, x->packets);
+        m->weighed[0][p.n] = weigh(n, x->place, x->weight * decay(m, x->last_seen, now), unit);
+        m->weighed[1][p.n] =
+            weigh(n, x->place, x->recent * decay_recent(m, x->last_seen, now), unit);
     }
-    double slow =
-        (double)(m->conf.half_life_ns > 0 ? m->conf.half_life_ns : 60 * m->conf.recent_ns);
-    *usual = weight * (double)m->conf.recent_ns / slow;
-    return recent;
+    noise_take(m, m->weighed[0], p.n);
+    p.is_blank = !noise_take(m, m->weighed[1], p.n);
+    for (unsigned i = 0; i < p.n; i++) {
+        p.weight_sum += p.weight[i].genuine;
+        p.recent_sum += p.recent[i].genuine;
+    }
+    return p;
+}
+
+static double genuine_at(const struct weighed *w, unsigned n, uint32_t place)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (w[i].place == place)
+            return w[i].genuine;
+    return 0;
 }
 
 static double leaf_weight(const struct ingress_map *m, uint32_t leaf, int64_t now)
@@ -671,18 +693,16 @@ static double leaf_weight(const struct ingress_map *m, uint32_t leaf, int64_t no
 }
 
 /* Of the range without that leaf: how much of its recent traffic enters at that place? */
-static double others_share(const struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now)
+static double others_share(const struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now,
+                           double leaf_there, double leaf_all)
 {
     const struct range *r = &m->ranges[m->leaves[leaf].range];
-    double all = 0, there = 0, ignored;
-    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
-        const struct node *n = &m->nodes[i];
-        double recent = n->recent * genuine_part(&n->row) * decay_recent(m, n->row.weight_at, now);
-        all += recent;
-        there += n->place == place ? recent : 0;
-    }
-    all -= leaf_recent(m, leaf, NONE, now, &ignored);
-    there -= leaf_recent(m, leaf, place, now, &ignored);
+    struct weighed *w = m->weighed[0];
+    unsigned n = weigh_range(m, r, now, true, w);
+    noise_take(m, w, n);
+    double all = -leaf_all, there = genuine_at(w, n, place) - leaf_there;
+    for (unsigned i = 0; i < n; i++)
+        all += w[i].genuine;
     return all > 0 ? there / all : 0;
 }
 
@@ -690,14 +710,17 @@ static bool enters_elsewhere(const struct ingress_map *m, uint32_t leaf, uint32_
                              int64_t now)
 {
     const struct range *r = &m->ranges[m->leaves[leaf].range];
-    double usual, of_all, there = leaf_recent(m, leaf, place, now, &of_all);
-    double all = leaf_recent(m, leaf, NONE, now, &usual);
     if (r->is_gathered)
         return leaf_weight(m, leaf, now) >= (double)m->conf.trickle / 2;
-    if (there < (double)m->conf.trickle / ENOUGH || there < all * BULK ||
+    struct leaf_paces p = leaf_paces(m, leaf, now);
+    double slow =
+        (double)(m->conf.half_life_ns > 0 ? m->conf.half_life_ns : 60 * m->conf.recent_ns);
+    double usual = p.weight_sum * (double)m->conf.recent_ns / slow;
+    double there = genuine_at(p.recent, p.n, place);
+    if (p.is_blank || there < (double)m->conf.trickle / ENOUGH || there < p.recent_sum * BULK ||
         there < usual * TAKES_OVER)
         return false;
-    return others_share(m, leaf, place, now) < JOIN_DISTANCE;
+    return others_share(m, leaf, place, now, there, p.recent_sum) < JOIN_DISTANCE;
 }
 
 bool range_parts(struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now)
@@ -719,6 +742,24 @@ static bool is_upper(const struct range *r, const struct prefix *leaf)
     return leaf->addr.bytes[r->prefix.length / 8] >> (7 - r->prefix.length % 8) & 1;
 }
 
+/* What counts of a half stays; its sum, 0 when nothing stands out. */
+static double half_counts(struct ingress_map *m, const struct range *r, int side)
+{
+    struct weighed *w = m->weighed[0];
+    unsigned n = 0;
+    double sum = 0;
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
+        const struct node *x = &m->nodes[i];
+        w[n++] = weigh(x, x->place, x->half[side], unit_of(x->row.bytes, x->row.packets));
+    }
+    bool is_blank = !noise_take(m, w, n);
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
+        m->nodes[i].half[side] = w->genuine;
+        sum += w++->genuine;
+    }
+    return is_blank ? 0 : sum;
+}
+
 /* Genuine bytes of each half, place by place; how many leaves are in the upper one. */
 static uint32_t halves(struct ingress_map *m, struct range *r, double total[static 2])
 {
@@ -733,12 +774,11 @@ static uint32_t halves(struct ingress_map *m, struct range *r, double total[stat
             struct node *n = row_find(m, m->leaves[l].range, m->cells[c].place);
             if (n == NULL)
                 continue;
-            double bytes = m->cells[c].weight * decay(m, m->cells[c].last_seen, m->now) *
-                           genuine_part(&n->row);
-            n->half[side] += bytes;
-            total[side] += bytes;
+            n->half[side] += m->cells[c].weight * decay(m, m->cells[c].last_seen, m->now);
         }
     }
+    for (int side = 0; side < 2; side++)
+        total[side] = half_counts(m, r, side);
     return upper;
 }
 

@@ -176,6 +176,8 @@ bool ingress_map_take(struct ingress_map *m, struct ingress_row *out)
         bool is_ready = n->is_ready;
         n->is_ready = false;
         *out = n->row;
+        out->is_present = n->is_present;
+        out->is_main = is_ready && m->ranges[n->range].main == id;
         free_if_out(m, id);
         if (is_ready)
             return true;
@@ -185,8 +187,12 @@ bool ingress_map_take(struct ingress_map *m, struct ingress_row *out)
 
 void ingress_map_changed(struct ingress_map *m, struct ingress_row *row)
 {
-    row_touched(m, &m->nodes[row->id]);
-    range_share(m, m->nodes[row->id].range); /* genuine shares follow the evidence */
+    struct node *n = &m->nodes[row->id];
+    if (row->last_test_at != n->judged_at)
+        n->is_even = false; /* of what is there now */
+    n->judged_at = row->last_test_at;
+    row_touched(m, n);
+    range_share(m, n->range); /* genuine shares follow the evidence */
 }
 
 /* ---- rows ---- */

@@ -12,8 +12,9 @@
 
 _Static_assert(DOUBTS_MAX >= LOOP_GROUP_MAX, "a transaction's sensors all have room in doubt");
 
-#define TICK_NS   ((int64_t)NS_PER_S)
-#define FORGET_NS (3600 * (int64_t)NS_PER_S)
+#define TICK_NS    ((int64_t)NS_PER_S)
+#define FORGET_NS  (3600 * (int64_t)NS_PER_S)
+#define OVERLAP_NS (60 * (int64_t)NS_PER_S)
 /* How often it is looked for months that are too old. */
 #define MONTHS_NS ((int64_t)(3600 * NS_PER_S))
 /* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
@@ -476,6 +477,24 @@ static int put_orders(struct loop *l, struct note *note)
     return err;
 }
 
+/* Two configurations that name the same prefix do so for as long as nobody changes them: once a
+ * minute is enough. */
+static void tell_overlaps(struct loop *l, const struct orders_stats *stats, int64_t now)
+{
+    char prefix[PREFIX_TEXT];
+    const struct test_overlap *last = &stats->overlap;
+    bool is_new = stats->overlaps > l->overlaps;
+    if (is_new)
+        counter_add(l->counters, COUNTER_tests_overlapping, stats->overlaps - l->overlaps);
+    l->overlaps = stats->overlaps; /* of this memory: a load begins at 0 */
+    if (!is_new || (now >= l->overlap_told_at && now - l->overlap_told_at < OVERLAP_NS))
+        return;
+    l->overlap_told_at = now;
+    log_warn("event=tests_overlap prefix=%s sensor=%s other=%s hint=\"both watch it: "
+             "penny.prefixes of the first; docs/orders.md\"",
+             prefix_format(&last->prefix, prefix), last->sensor, last->other);
+}
+
 /* What the database has committed is said: a sensor that hears of an order is one that it knows. */
 static void send_orders(struct loop *l)
 {
@@ -492,6 +511,7 @@ static void send_orders(struct loop *l)
     counter_set(l->counters, COUNTER_orders_proposed, stats.proposed);
     if (stats.refused > l->orders_refused)
         counter_add(l->counters, COUNTER_orders_no_room, stats.refused - l->orders_refused);
+    tell_overlaps(l, &stats, now);
     l->orders_refused = stats.refused; /* of this memory: a load begins at 0 */
 }
 

@@ -93,6 +93,8 @@ struct loop {
     bool is_clock_known;
 
     uint64_t orders_refused; /* that were counted */
+    uint64_t overlaps;       /* so were these */
+    int64_t overlap_told_at;
 
     /* of the turn that is under way */
     bool in_transaction;

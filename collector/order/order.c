@@ -222,13 +222,19 @@ void orders_clock_jumped(struct orders *o, int64_t by)
     for (unsigned i = 0; i < o->used; i++)
         if (o->list[i].is_used && o->list[i].row.lease_until != 0) {
             o->list[i].row.lease_until += by;
+            o->list[i].sent_at = 0;
             o->list[i].is_changed = true;
         }
-    for (unsigned i = 0; i < o->sensor_count; i++)
+    for (unsigned i = 0; i < o->sensor_count; i++) {
         o->sensors[i].heard_at += by;
+        o->sensors[i].asked_at = 0;
+    }
     for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (o->tests[i].until != 0)
+        if (o->tests[i].until != 0) {
             o->tests[i].until += by;
+            o->tests[i].told_at = 0;
+        }
+    o->yield_until += by;
 }
 
 /* ---- what is heard ---- */
@@ -302,24 +308,6 @@ void orders_seen(struct orders *o, const char *sensor, const struct ingress_row 
 
 /* ---- events ---- */
 
-static void static_began(struct orders *o, const char *sensor, const struct event_test_started *t,
-                         int64_t now)
-{
-    struct static_test *s = &o->tests[o->test_next++ % TESTS_MAX];
-    *s = (struct static_test){.prefix = t->prefix,
-                              .until = now + (int64_t)(o->conf->lease_ns + o->conf->margin_ns)};
-    snprintf(s->sensor, sizeof s->sensor, "%s", sensor);
-    memcpy(s->id, t->test_id, sizeof s->id);
-}
-
-static void static_ended(struct orders *o, const char *sensor, const struct event_test_ended *t)
-{
-    for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (o->tests[i].until != 0 && memcmp(o->tests[i].id, t->test_id, 16) == 0 &&
-            strcmp(o->tests[i].sensor, sensor) == 0)
-            o->tests[i].until = 0;
-}
-
 static void test_began(struct order *x, const struct event_test_started *t)
 {
     static const uint8_t none[16];
@@ -377,14 +365,14 @@ void orders_event(struct orders *o, const char *sensor, const struct event *e, i
         if (x != NULL)
             test_began(x, &e->test_started);
         else if (e->test_started.mode == TEST_ACTIVE)
-            static_began(o, sensor, &e->test_started, now);
+            own_test_began(o, sensor, &e->test_started, now);
         break;
     case EVENT_test_ended:
         x = of_sensor(o, sensor, e->test_ended.order_id);
         if (x != NULL)
             test_over(x, &e->test_ended);
         else
-            static_ended(o, sensor, &e->test_ended);
+            own_test_ended(o, sensor, &e->test_ended);
         break;
     case EVENT_order_ended:
         x = of_sensor(o, sensor, e->order_ended.order_id);
@@ -516,11 +504,14 @@ bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
         memcpy(sensor, x->row.sensor, WIRE_NAME);
         return true;
     }
-    return ask_clock(o, now, sensor, out);
+    return own_hold(o, now, sensor, out) || ask_clock(o, now, sensor, out);
 }
 
 void orders_stats(const struct orders *o, struct orders_stats *out)
 {
-    *out = (struct orders_stats){
-        .refused = o->refused, .running = orders_running(o, NULL), .proposed = orders_proposed(o)};
+    *out = (struct orders_stats){.refused = o->refused,
+                                 .overlaps = o->overlaps,
+                                 .overlap = o->overlap,
+                                 .running = orders_running(o, NULL),
+                                 .proposed = orders_proposed(o)};
 }

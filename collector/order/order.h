@@ -14,7 +14,9 @@
  * its time is over. That the sensor keeps the lease, however late an order reaches it, is because
  * it counts from the sensor's own clock as this side heard it last (the stamp;
  * sensor/control/control.h, docs/decisions/0026-a-lease-per-order.md). A test that a sensor runs by
- * its own configuration keeps others away, too.
+ * its own configuration keeps others away, too; one that begins where another sensor has an
+ * overlapping prefix is held: its sensor is told to leave it alone for as long as the other may go
+ * on.
  *
  * A running order is sent again every resend_ns, so nothing depends on a message; a closed one that
  * still has a lease is stopped again and again. Rows are handed out when they changed; messages
@@ -118,8 +120,17 @@ void orders_put_off(struct orders *o, unsigned slot);
 bool orders_send(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
                  struct wire_message *out);
 
+/* A test that a sensor began by its own configuration while another had a prefix that overlaps it.
+ */
+struct test_overlap {
+    struct prefix prefix;
+    char sensor[WIRE_NAME], other[WIRE_NAME];
+};
+
 struct orders_stats {
-    uint64_t refused;           /* no room for a row */
+    uint64_t refused;  /* no room for a row */
+    uint64_t overlaps; /* so often; the last: */
+    struct test_overlap overlap;
     unsigned running, proposed; /* now */
 };
 void orders_stats(const struct orders *o, struct orders_stats *out);

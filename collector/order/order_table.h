@@ -33,6 +33,8 @@ struct static_test {
     struct prefix prefix;
     uint8_t id[16];
     int64_t until; /* 0: free */
+    int64_t told_at;
+    bool must_yield; /* somebody else tests that, and did so before: this one is held */
 };
 
 struct order {
@@ -50,6 +52,9 @@ struct orders {
     unsigned sensor_count, sensor_last; /* the one that was asked for last */
     struct static_test *tests;
     unsigned test_next;
+    int64_t yield_until; /* none of them has to yield after that */
+    uint64_t overlaps;
+    struct test_overlap overlap; /* the last */
     uint64_t refused;
     bool is_behind; /* an open order found no room: it stands in the database only */
 };
@@ -84,3 +89,14 @@ const struct candidate *candidate_of(const struct orders *o, const struct prefix
                                      const char *pop, int64_t now);
 /* What of it is tested: its range, or if that is too wide its busiest leaf. */
 struct prefix candidate_prefix(const struct order_conf *conf, const struct candidate *c);
+
+/* ---- own_tests.c: what sensors test by their own configuration ---- */
+
+void own_test_began(struct orders *o, const char *sensor, const struct event_test_started *t,
+                    int64_t now);
+void own_test_ended(struct orders *o, const char *sensor, const struct event_test_ended *t);
+/* Does another sensor than that test it, or a prefix that overlaps it? */
+bool own_is_tested(const struct orders *o, const struct prefix *p, const char *but, int64_t now);
+/* The next hold. */
+bool own_hold(struct orders *o, int64_t now, char sensor[static WIRE_NAME],
+              struct wire_message *out);

@@ -27,15 +27,6 @@ static bool is_leased(const struct orders *o, const struct prefix *p)
     return false;
 }
 
-static bool is_tested(const struct orders *o, const struct prefix *p, const char *but, int64_t now)
-{
-    for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (o->tests[i].until > now && strcmp(o->tests[i].sensor, but) != 0 &&
-            orders_overlap(&o->tests[i].prefix, p))
-            return true;
-    return false;
-}
-
 static uint64_t drops_lately(const struct orders *o, const struct prefix *p, int64_t now)
 {
     uint64_t sum = 0;
@@ -73,7 +64,7 @@ static const char *why_wait(const struct orders *o, const struct order_row *r,
         return "waits for a sensor there that takes orders and sees the prefix";
     if (is_leased(o, &r->prefix))
         return "waits: the prefix, or one that overlaps it, is under test or may still be";
-    if (is_tested(o, &r->prefix, s->name, now))
+    if (own_is_tested(o, &r->prefix, s->name, now))
         return "waits: a sensor tests the prefix by its own configuration";
     if (orders_running(o, s->name) >= o->conf->max_per_sensor)
         return "waits: orders.max_per_sensor";
@@ -228,7 +219,7 @@ static void ask_for(struct orders *o, struct candidate *c, int64_t now)
         return;
     }
     c->rests_until = now + TURN_NS; /* a limit may have room by then */
-    if (why_wait(o, &row, s, now) != NULL || is_tested(o, &row.prefix, "", now))
+    if (why_wait(o, &row, s, now) != NULL || own_is_tested(o, &row.prefix, "", now))
         return; /* it stays a candidate */
     struct order *x = orders_add(o, &row);
     if (x != NULL)

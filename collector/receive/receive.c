@@ -255,6 +255,7 @@ static int take(struct receive *r, struct wire_message *m, char sensor[static WI
     case WIRE_REFUSE:
     case WIRE_ORDER:
     case WIRE_STOP:
+    case WIRE_HOLD:
         break; /* ours to say, not a sensor's */
     }
     counter_add(r->counters, COUNTER_messages_malformed, 1);

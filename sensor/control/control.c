@@ -30,12 +30,18 @@ struct order {
     struct event_order_ended end; /* what is known so far */
 };
 
+struct hold {
+    struct prefix prefix;
+    uint64_t until; /* 0: free */
+};
+
 struct control {
     struct control_conf conf;
     struct prefix *home;
     size_t home_count;
     uint64_t number, start, base;
     struct order orders[CONTROL_ORDERS_MAX];
+    struct hold holds[CONTROL_HOLDS_MAX];
     uint64_t known[CONTROL_KNOWN_MAX]; /* order_ids that are over */
     unsigned known_next;
     uint64_t version, in_force;
@@ -245,8 +251,36 @@ static void take_order(struct control *c, const struct wire_message *m, uint64_t
         begin(c, m, until, now);
 }
 
+static struct hold *hold_of(struct control *c, const struct prefix *p)
+{
+    struct hold *free = NULL;
+    for (unsigned i = 0; i < CONTROL_HOLDS_MAX; i++) {
+        struct hold *h = &c->holds[i];
+        if (h->until != 0 && prefix_equal(&h->prefix, p))
+            return h;
+        if (h->until == 0)
+            free = h;
+    }
+    return free;
+}
+
+/* Without room nothing is said: it is sent again while our test goes on. */
+static void take_hold(struct control *c, const struct wire_message *m, uint64_t now)
+{
+    uint64_t until = deadline(c, m, now);
+    if (control_number(c) == 0 || until <= now || !is_home(c, &m->prefix))
+        return;
+    struct hold *h = hold_of(c, &m->prefix);
+    if (h == NULL)
+        return;
+    c->version += h->until == 0;
+    *h = (struct hold){m->prefix, until > h->until ? until : h->until};
+}
+
 void control_message(struct control *c, const struct wire_message *m, uint64_t now)
 {
+    if (m->kind == WIRE_HOLD)
+        take_hold(c, m, now);
     if (m->kind == WIRE_ORDER) {
         take_order(c, m, now);
         return;
@@ -339,6 +373,11 @@ void control_tick(struct control *c, uint64_t now)
 {
     for (unsigned i = 0; i < CONTROL_ORDERS_MAX; i++)
         tick_order(c, &c->orders[i], now);
+    for (unsigned i = 0; i < CONTROL_HOLDS_MAX; i++)
+        if (c->holds[i].until != 0 && now >= c->holds[i].until) {
+            c->holds[i].until = 0;
+            c->version++;
+        }
 }
 
 void control_finish(struct control *c)
@@ -377,6 +416,29 @@ int control_home(struct control *c, const struct prefix *prefixes, size_t n, uin
         if (c->orders[i].stage == STAGE_WATCHED && is_home(c, &c->orders[i].prefix))
             leave(c, &c->orders[i], REASON_ALREADY_WATCHED, "by this sensor's configuration", now);
     return 0;
+}
+
+uint32_t control_share(const struct control_watch *w, unsigned queue, unsigned queues)
+{
+    uint64_t share = w->drops / queues + (queue < w->drops % queues);
+    return share < CONTROL_DROPS_MAX ? (uint32_t)share : CONTROL_DROPS_MAX;
+}
+
+static bool is_held(const struct control *c, const struct prefix *p)
+{
+    for (unsigned i = 0; i < CONTROL_HOLDS_MAX; i++)
+        if (c->holds[i].until != 0 && overlap(&c->holds[i].prefix, p))
+            return true;
+    return false;
+}
+
+size_t control_home_free(const struct control *c, struct prefix *out, size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->home_count && n < room; i++)
+        if (!is_held(c, &c->home[i]))
+            out[n++] = c->home[i];
+    return n;
 }
 
 size_t control_watch(const struct control *c, struct control_watch out[static CONTROL_ORDERS_MAX],

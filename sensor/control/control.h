@@ -15,8 +15,11 @@
  * of it has no end, an order that leaves is not over. Prefixes of the configuration are never
  * disturbed: an order for one that overlaps them, or another order, is refused.
  *
- * Limits: CONTROL_ORDERS_MAX orders, CONTROL_KNOWN_MAX numbers, CONTROL_TESTS_MAX running tests per
- * order (of more than that the ends are not waited for). */
+ * A hold is the reverse: for so long, by the same clock, prefixes of the configuration that overlap
+ * it are not tested, because somebody else's test has them. Nothing is said of it; their tests end.
+ *
+ * Limits: CONTROL_ORDERS_MAX orders, CONTROL_HOLDS_MAX holds, CONTROL_KNOWN_MAX numbers,
+ * CONTROL_TESTS_MAX running tests per order (of more than that the ends are not waited for). */
 #pragma once
 
 #include <stdbool.h>
@@ -27,6 +30,8 @@
 
 #define CONTROL_ORDERS_MAX 64
 #define CONTROL_KNOWN_MAX  256
+#define CONTROL_HOLDS_MAX  64
+#define CONTROL_DROPS_MAX  10000 /* of an order, per queue; penny.budget takes no more either */
 #define CONTROL_TESTS_MAX  64
 
 struct control_conf {
@@ -54,7 +59,7 @@ uint64_t control_stamp(const struct control *c, uint64_t now);
  * -ENOMEM: nothing was changed. */
 int control_home(struct control *c, const struct prefix *prefixes, size_t n, uint64_t now);
 
-/* An order or a stop came. Others are ignored. */
+/* An order, a stop or a hold came. Others are ignored. */
 void control_message(struct control *c, const struct wire_message *m, uint64_t now);
 
 /* An event on its way to the collector: a test of an ordered prefix gets its order_id. */
@@ -76,8 +81,15 @@ struct control_watch {
     uint64_t drops; /* most that may be withheld for it, over all queues */
 };
 
-/* What is to be watched besides the configuration's: how many stand in out. *version: of this list;
- * it changes when the list does. */
+/* Its part of one of so many queues, which share nothing: all parts together are no more than
+ * w->drops. 0: this queue does not watch for it. */
+uint32_t control_share(const struct control_watch *w, unsigned queue, unsigned queues);
+
+/* Of the configuration's prefixes those that no hold touches now. How many; room: of out. */
+size_t control_home_free(const struct control *c, struct prefix *out, size_t room);
+
+/* What is to be watched besides the configuration's: how many stand in out. *version: of this list
+ * and of control_home_free's; it changes when they do. */
 size_t control_watch(const struct control *c, struct control_watch out[static CONTROL_ORDERS_MAX],
                      uint64_t *version);
 /* That list, or a later one, is in force at every queue. */

@@ -102,9 +102,12 @@ static void take_order(struct publish *p, const struct wire_message *m, uint64_t
     char prefix[PREFIX_TEXT] = "-";
     if (p->control == NULL || p->said_goodbye)
         return;
-    if (m->kind == WIRE_ORDER)
+    if (m->kind != WIRE_STOP)
         prefix_format(&m->prefix, prefix);
-    log_debug("event=%s order=%" PRIu64 " prefix=%s", m->kind == WIRE_ORDER ? "order" : "stop",
+    log_debug("event=%s order=%" PRIu64 " prefix=%s",
+              m->kind == WIRE_ORDER  ? "order"
+              : m->kind == WIRE_STOP ? "stop"
+                                     : "hold",
               m->order_id, prefix);
     pthread_mutex_lock(&p->ordering);
     control_message(p->control, m, now);
@@ -299,6 +302,7 @@ static void take_message(struct publish *p, const struct wire_message *m, uint64
         return;
     case WIRE_ORDER:
     case WIRE_STOP:
+    case WIRE_HOLD:
         take_order(p, m, now);
         return;
     case WIRE_HELLO:
@@ -619,6 +623,16 @@ int publish_home(struct publish *p, const struct prefix *prefixes, size_t n)
     int err = control_home(p->control, prefixes, n, clock_mono_ns());
     pthread_mutex_unlock(&p->ordering);
     return err;
+}
+
+size_t publish_home_free(struct publish *p, struct prefix *out, size_t room)
+{
+    if (p->control == NULL)
+        return 0;
+    pthread_mutex_lock(&p->ordering);
+    size_t n = control_home_free(p->control, out, room);
+    pthread_mutex_unlock(&p->ordering);
+    return n;
 }
 
 size_t publish_ordered(struct publish *p, struct control_watch out[static CONTROL_ORDERS_MAX],

@@ -47,8 +47,10 @@ int publish_open(const struct publish_conf *conf, struct ring *const *rings, siz
 
 /* The collector's orders (sensor/control/). Any thread; none of these waits for the network.
  * publish_home: the configuration's prefixes changed. publish_ordered: what is to be watched
- * besides; *version tells whether that changed. publish_watched: that list is in force. */
+ * besides; *version tells whether that changed, or publish_home_free: those of the configuration's
+ * prefixes that may be tested now. publish_watched: these lists are in force. */
 int publish_home(struct publish *p, const struct prefix *prefixes, size_t n);
+size_t publish_home_free(struct publish *p, struct prefix *out, size_t room);
 size_t publish_ordered(struct publish *p, struct control_watch out[static CONTROL_ORDERS_MAX],
                        uint64_t *version);
 void publish_watched(struct publish *p, uint64_t version);

@@ -33,10 +33,10 @@ static const struct message_field {
     {{MESSAGE_U64(credit)}, BIT(WIRE_WELCOME)},
     {{MESSAGE_U64(zstd)}, BIT(WIRE_WELCOME) | BIT(WIRE_BATCH)},
     {{MESSAGE_U64(orders)}, BIT(WIRE_HELLO)},
-    {{MESSAGE_U64(stamp)}, BIT(WIRE_HELLO) | BIT(WIRE_BATCH) | BIT(WIRE_ORDER)},
+    {{MESSAGE_U64(stamp)}, BIT(WIRE_HELLO) | BIT(WIRE_BATCH) | BIT(WIRE_ORDER) | BIT(WIRE_HOLD)},
     {{MESSAGE_U64(order_id)}, BIT(WIRE_ORDER) | BIT(WIRE_STOP)},
-    {{MESSAGE_PREFIX(prefix)}, BIT(WIRE_ORDER)},
-    {{MESSAGE_U64(lease)}, BIT(WIRE_ORDER)},
+    {{MESSAGE_PREFIX(prefix)}, BIT(WIRE_ORDER) | BIT(WIRE_HOLD)},
+    {{MESSAGE_U64(lease)}, BIT(WIRE_ORDER) | BIT(WIRE_HOLD)},
     {{MESSAGE_U64(wait)}, BIT(WIRE_ORDER)},
     {{MESSAGE_U64(drops)}, BIT(WIRE_ORDER)},
     {{MESSAGE_TEXT(reason)},
@@ -60,7 +60,7 @@ bool wire_name_is_sound(const char *name)
 
 static bool kind_is_known(uint64_t kind)
 {
-    return kind >= WIRE_HELLO && kind <= WIRE_STOP;
+    return kind >= WIRE_HELLO && kind <= WIRE_HOLD;
 }
 
 static uint32_t keys_of(enum wire_kind kind)
@@ -158,9 +158,9 @@ static int check_batch(const struct wire_message *m)
     return (m->zstd > 0 ? m->zstd : m->events_len) < m->count ? ERR_FORMAT : 0;
 }
 
-static int check_order(const struct wire_message *m)
+static int check_lease(const struct wire_message *m)
 {
-    if (m->order_id == 0 || m->prefix.addr.family == 0 || m->lease == 0 || m->drops == 0)
+    if (m->prefix.addr.family == 0 || m->lease == 0)
         return ERR_FORMAT;
     struct prefix clean = prefix_of(&m->prefix.addr, m->prefix.length);
     return prefix_equal(&clean, &m->prefix) ? 0 : ERR_FORMAT;
@@ -169,8 +169,10 @@ static int check_order(const struct wire_message *m)
 /* What makes no sense whoever says it: later code may count on it. */
 static int check(const struct wire_message *m)
 {
-    if (m->kind == WIRE_ORDER)
-        return check_order(m);
+    if (m->kind == WIRE_ORDER && (m->order_id == 0 || m->drops == 0))
+        return ERR_FORMAT;
+    if (m->kind == WIRE_ORDER || m->kind == WIRE_HOLD)
+        return check_lease(m);
     if (m->kind == WIRE_STOP)
         return m->order_id == 0 ? ERR_FORMAT : 0;
     if (m->kind == WIRE_HELLO && (m->first_seq == 0 || m->next_seq < m->first_seq))

@@ -13,6 +13,8 @@
  *   refuse   collector -> sensor   version or name not accepted; reason says why
  *   order    collector -> sensor   test this prefix until the lease is over; the answer is an event
  *   stop     collector -> sensor   end that order now
+ *   hold     collector -> sensor   test that prefix, and what overlaps it, not by your own
+ *                                  configuration for so long: somebody else tests it
  *
  * Rules. A sensor keeps events until an ack covers them. On welcome {epoch, seq} it goes back to
  * seq+1 if the epoch is its own, to its first event otherwise. At most `credit` batches may be
@@ -55,7 +57,8 @@ enum wire_kind {
     WIRE_PONG,
     WIRE_REFUSE,
     WIRE_ORDER,
-    WIRE_STOP
+    WIRE_STOP,
+    WIRE_HOLD
 };
 
 struct wire_message {
@@ -78,10 +81,10 @@ struct wire_message {
     uint64_t zstd;
     uint64_t orders;       /* hello: 0: takes no orders; else this process's number, by chance */
     uint64_t stamp;        /* hello, batch: the sensor's steady clock, ns, from a start of its own;
-                              order: the latest that was heard, from which the lease counts */
+                              order, hold: the latest that was heard, from which the lease counts */
     uint64_t order_id;     /* order, stop */
-    struct prefix prefix;  /* order: the source prefix to test */
-    uint64_t lease;        /* order: ns that it may last */
+    struct prefix prefix;  /* order: the source prefix to test; hold: not to */
+    uint64_t lease;        /* order: ns that it may last; hold: that it does */
     uint64_t wait;         /* order: ns that it may wait for a first packet */
     uint64_t drops;        /* order: most segments that may be withheld for it */
     uint32_t count;        /* batch: number of events */
@@ -109,6 +112,6 @@ int wire_encode(const struct wire_message *m, uint8_t *out, size_t room);
 /* Decodes a message; m->events points into data. 0, ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LONG. On 0 a
  * hello has 1 <= first_seq <= next_seq; a batch has 1 <= count <= WIRE_BATCH_EVENTS, first_seq >=
  * 1, after < first_seq, and no number of it beyond 2^63-1; an order has an order_id, a prefix
- * without host bits, a lease and drops, a stop an order_id. Whether its events decode is seen one
- * by one. Compressed ones stay so: wire_unzip. */
+ * without host bits, a lease and drops, a stop an order_id, a hold a prefix and a lease. Whether
+ * its events decode is seen one by one. Compressed ones stay so: wire_unzip. */
 int wire_decode(const uint8_t *data, size_t len, struct wire_message *m);

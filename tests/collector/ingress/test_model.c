@@ -235,6 +235,15 @@ static void load_cell(void *arg, const struct ingress_cell *cell)
     assert_int_equal(ingress_map_load_cell(arg, cell), 0);
 }
 
+/* With five places and more there may be a background; how loud each is, is learned again. */
+static unsigned same_places(const struct rows *r, unsigned row)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < r->count; i++)
+        n += prefix_equal(&r->row[i].prefix, &r->row[row].prefix);
+    return n;
+}
+
 static void same_rows(const struct rows *a, const struct rows *b)
 {
     same("rows after a restart", b->count, a->count);
@@ -247,7 +256,8 @@ static void same_rows(const struct rows *a, const struct rows *b)
         same("its tests", y->tests, x->tests);
         same("its first_seen", y->first_seen, x->first_seen);
         same("its last_seen", y->last_seen, x->last_seen);
-        if (fabs(x->share - y->share) > 1e-5 || fabs(x->genuine_share - y->genuine_share) > 1e-5)
+        bool is_same = same_places(a, i) >= 5 || fabs(x->genuine_share - y->genuine_share) <= 1e-5;
+        if (fabs(x->share - y->share) > 1e-5 || !is_same)
             fail_msg("seed %lu: share %g, was %g", (unsigned long)seed, y->share, x->share);
     }
 }

@@ -575,6 +575,108 @@ static void what_is_not_written_is_not_sent_and_comes_again(void **state)
     assert_true(sent(&m, "ams1"));
 }
 
+static void own_test(const char *sensor, const char *of, uint8_t id, bool is_end)
+{
+    struct event e = {.type = is_end ? EVENT_test_ended : EVENT_test_started};
+    if (is_end) {
+        e.test_ended.prefix = prefix(of);
+        e.test_ended.test_id[0] = id;
+    } else {
+        e.test_started.prefix = prefix(of);
+        e.test_started.test_id[0] = id;
+    }
+    orders_event(o, sensor, &e, now);
+}
+
+static uint64_t overlaps(void)
+{
+    struct orders_stats stats;
+    orders_stats(o, &stats);
+    return stats.overlaps;
+}
+
+static void of_two_sensors_own_tests_the_later_is_held_until_it_ended(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    hello_of("fra1", "FRA", 8);
+    own_test("ams1", "203.0.113.0/24", 1, false);
+    own_test("ams1", "203.0.113.0/24", 2, false); /* another queue */
+    own_test("fra1", "192.0.2.0/24", 3, false);
+    assert_int_equal(overlaps(), 0);
+    assert_silent();
+    now += 20 * S;
+    own_test("fra1", "203.0.113.128/25", 4, false);
+    own_test("fra1", "203.0.113.128/25", 5, false);
+    assert_int_equal(overlaps(), 2);
+    assert_true(sent(&m, "fra1")); /* one for both */
+    struct prefix half = prefix("203.0.113.128/25");
+    assert_true(m.kind == WIRE_HOLD && prefix_equal(&m.prefix, &half) && m.stamp == 1000);
+    assert_true(m.lease == 190 * NS_PER_S); /* from the stamp, as long as the first may take */
+    assert_silent();
+    now += 5 * S;
+    own_test("fra1", "203.0.113.128/25", 4, true);
+    assert_true(sent(&m, "fra1")); /* one still runs: perhaps that was lost */
+    own_test("fra1", "203.0.113.128/25", 5, true);
+    now += 5 * S;
+    assert_silent();
+    own_test("ams1", "203.0.113.0/24", 1, true);
+    own_test("ams1", "203.0.113.0/24", 2, true);
+    own_test("fra1", "203.0.113.128/25", 6, false);
+    assert_silent();
+}
+
+static void a_held_test_whose_reason_is_gone_is_held_no_longer_and_holds_others(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    hello_of("fra1", "FRA", 8);
+    own_test("ams1", "203.0.113.0/24", 1, false);
+    own_test("fra1", "203.0.113.0/24", 2, false);
+    assert_true(sent(&m, "fra1"));
+    own_test("ams1", "203.0.113.0/24", 1, true);
+    now += 5 * S;
+    assert_silent();
+    own_test("ams1", "203.0.113.0/24", 3, false);
+    assert_true(sent(&m, "ams1"));
+}
+
+static void an_own_test_is_held_while_an_order_elsewhere_runs(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    hello_of("fra1", "FRA", 8);
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    assert_true(sent(&m, "ams1"));
+    own_test("fra1", "203.0.113.0/24", 1, false);
+    assert_true(sent(&m, "fra1") && m.kind == WIRE_HOLD);
+    assert_true(m.lease == 190 * NS_PER_S);
+}
+
+static void where_a_sensor_takes_no_word_the_others_make_way(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    hello_of("lon1", "LON", 9);
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    assert_true(sent(&m, "ams1"));
+    own_test("lon1", "192.0.2.0/24", 1, false);
+    own_test("old1", "203.0.113.0/24", 2, false); /* never said that it takes orders */
+    own_test("old1", "192.0.2.0/24", 3, false);
+    assert_int_equal(overlaps(), 2);
+    assert_int_equal(tick()->state, STATUS_FAILED);
+    assert_string_equal(rows[1].result, "stopped");
+    assert_true(sent(&m, "ams1") && m.kind == WIRE_STOP && m.order_id == 1);
+    assert_true(sent(&m, "lon1") && m.kind == WIRE_HOLD);
+    assert_silent();
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -602,6 +704,10 @@ int main(void)
         test(a_lease_that_a_person_wrote_is_no_lease),
         test(what_finds_no_room_at_a_load_waits_in_the_database_but_a_lease_must_not),
         test(what_is_not_written_is_not_sent_and_comes_again),
+        test(of_two_sensors_own_tests_the_later_is_held_until_it_ended),
+        test(a_held_test_whose_reason_is_gone_is_held_no_longer_and_holds_others),
+        test(an_own_test_is_held_while_an_order_elsewhere_runs),
+        test(where_a_sensor_takes_no_word_the_others_make_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

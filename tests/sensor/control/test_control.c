@@ -417,6 +417,82 @@ static void random_streams_keep_leases_and_say_each_end_once(void **state)
             fail_msg("order %u has no end", id);
 }
 
+static struct wire_message hold(const char *of, uint64_t lease)
+{
+    return (struct wire_message){
+        .kind = WIRE_HOLD, .prefix = prefix(of), .stamp = control_stamp(c, now), .lease = lease};
+}
+
+static size_t home_free(void)
+{
+    struct prefix out[4];
+    return control_home_free(c, out, 4);
+}
+
+static void a_hold_takes_a_prefix_of_the_configuration_away_for_its_time_and_no_longer(void **state)
+{
+    (void)state;
+    struct control_watch list[CONTROL_ORDERS_MAX];
+    uint64_t before, held, again, after;
+    struct wire_message m = hold("198.51.100.0/25", LEASE), other = hold("192.0.2.0/24", LEASE);
+    control_watch(c, list, &before);
+    control_message(c, &other, now); /* not of the configuration */
+    control_watch(c, list, &again);
+    assert_true(again == before && home_free() == 1);
+    control_message(c, &m, now);
+    control_watch(c, list, &held);
+    assert_true(held > before && home_free() == 0); /* it overlaps */
+    control_message(c, &m, now);
+    control_watch(c, list, &again);
+    assert_int_equal(again, held);
+    assert_refused("198.51.100.0/24", REASON_ALREADY_WATCHED); /* ours all the same */
+    now += LEASE - 1;
+    control_tick(c, now);
+    assert_int_equal(home_free(), 0);
+    control_tick(c, ++now);
+    control_watch(c, list, &after);
+    assert_true(after > held && home_free() == 1);
+    control_message(c, &m, now); /* it was on its way until now */
+    assert_int_equal(home_free(), 1);
+}
+
+static void
+a_hold_is_no_longer_than_max_lease_and_of_another_process_or_without_orders_none(void **state)
+{
+    (void)state;
+    struct wire_message m = hold("198.51.100.0/24", 86400 * NS_PER_S);
+    control_message(c, &m, now);
+    now += usual.max_lease_ns;
+    control_tick(c, now);
+    assert_int_equal(home_free(), 1);
+    m = hold("198.51.100.0/24", LEASE);
+    struct control_conf conf = usual;
+    conf.home = home;
+    conf.home_count = 1;
+    make(&conf, 2);
+    control_message(c, &m, now);
+    assert_int_equal(home_free(), 1);
+    conf.enabled = false;
+    make(&conf, 2);
+    m = hold("198.51.100.0/24", LEASE);
+    control_message(c, &m, now);
+    assert_int_equal(home_free(), 1);
+}
+
+static void the_queues_parts_of_an_order_are_all_of_it_and_no_more(void **state)
+{
+    (void)state;
+    const uint64_t drops[] = {1, 3, 16, 60, 10000, UINT64_MAX};
+    for (size_t i = 0; i < sizeof drops / sizeof *drops; i++)
+        for (unsigned queues = 1; queues <= 64; queues += 7) {
+            struct control_watch w = {.drops = drops[i]};
+            uint64_t sum = 0;
+            for (unsigned q = 0; q < queues; q++)
+                sum += control_share(&w, q, queues);
+            assert_true(sum == drops[i] || sum == (uint64_t)queues * CONTROL_DROPS_MAX);
+        }
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -436,6 +512,9 @@ int main(void)
         test(limits_lengths_and_modes_refuse),
         test(a_sensor_that_ends_ends_its_orders),
         test(random_streams_keep_leases_and_say_each_end_once),
+        test(a_hold_takes_a_prefix_of_the_configuration_away_for_its_time_and_no_longer),
+        test(a_hold_is_no_longer_than_max_lease_and_of_another_process_or_without_orders_none),
+        test(the_queues_parts_of_an_order_are_all_of_it_and_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,6 +61,7 @@ static const struct wire_message samples[] = {
      .wait = 30,
      .drops = 60},
     {.kind = WIRE_STOP, .order_id = 12},
+    {.kind = WIRE_HOLD, .stamp = 5, .prefix = NET, .lease = 180},
 };
 
 enum { SAMPLES = sizeof samples / sizeof samples[0] };
@@ -179,6 +180,8 @@ static void messages_that_make_no_sense_are_refused(void **state)
         {.kind = WIRE_ORDER, .order_id = 1, .prefix = NET, .drops = 1},
         {.kind = WIRE_ORDER, .order_id = 1, .prefix = NET, .lease = 1},
         {.kind = WIRE_STOP},
+        {.kind = WIRE_HOLD, .lease = 1},
+        {.kind = WIRE_HOLD, .prefix = NET},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         uint8_t bytes[1024];
@@ -190,7 +193,7 @@ static void messages_that_make_no_sense_are_refused(void **state)
     struct wire_message got;
     assert_int_equal(wire_decode((const uint8_t *)"\x80", 1, &got), ERR_FORMAT);
     assert_int_equal(wire_decode((const uint8_t *)"\x81\xa1m\x00", 4, &got), ERR_FORMAT);
-    assert_int_equal(wire_decode((const uint8_t *)"\x81\xa1m\x0b", 4, &got), ERR_FORMAT);
+    assert_int_equal(wire_decode((const uint8_t *)"\x81\xa1m\x0c", 4, &got), ERR_FORMAT);
     assert_int_equal(wire_decode((const uint8_t *)"\x01", 1, &got), ERR_FORMAT);
 }
 

@@ -58,12 +58,12 @@ int main(int argc, char **argv)
                              .wait = 30000000000,
                              .drops = 60,
                              .events = batch};
-    static const char *const names[] = {"",     "hello", "welcome", "batch", "ack", "again",
-                                        "ping", "pong",  "refuse",  "order", "stop"};
+    static const char *const names[] = {"",     "hello", "welcome", "batch", "ack",  "again",
+                                        "ping", "pong",  "refuse",  "order", "stop", "hold"};
     if (argc != 2 || prefix_parse("203.0.113.0/24", &m.prefix) != 0)
         return 2;
     int failed = write_events(argv[1], batch, &m.events_len, &m.count);
-    for (int kind = WIRE_HELLO; kind <= WIRE_STOP; kind++) {
+    for (int kind = WIRE_HELLO; kind <= WIRE_HOLD; kind++) {
         m.kind = (enum wire_kind)kind;
         failed |=
             write_seed(argv[1], "fuzz_message", names[kind], out, wire_encode(&m, out, sizeof out));
