@@ -1,4 +1,5 @@
 /* Each kind of alert: when it is raised, how severe it is, what it says, and how it ends. */
+#include "collector/alert/document.h"
 #include "tests/collector/alert/alerts_made.h"
 
 static struct alert_row row;
