@@ -174,8 +174,8 @@ static void a_table_that_lost_most_of_its_prefixes_waits_an_hour_or_for_a_person
         assert_int_equal(of("10.3.0.0/24", 1), BGP_NONE);
     }
     put_routes(2); /* small ones come and go */
-    assert_true(changes());
-    assert_int_equal(rib_prefixes(x.rib), 2);
+    while (rib_prefixes(x.rib) != 2)
+        assert_true(changes());
 }
 
 static void a_path_that_is_taken_away_takes_its_table_with_it(void **state)
