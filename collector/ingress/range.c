@@ -116,10 +116,11 @@ static void row_inherit(struct ingress_map *m, struct node *to, const struct nod
 }
 
 /* Two rows become one: the heavier one's evidence stands (they are alike, else they would not
- * join), its tests are those of both. */
+ * join). Of its tests both may tell (one of a wider range that split), so the larger number stands:
+ * their sum would grow with every split and join. */
 static void row_merge(struct ingress_map *m, struct node *to, const struct node *from)
 {
-    uint64_t tests = sum_of(to->row.tests, from->row.tests);
+    uint64_t tests = to->row.tests > from->row.tests ? to->row.tests : from->row.tests;
     bool is_present = to->is_present || from->is_present;
     int64_t newest =
         to->row.weight_at > from->row.weight_at ? to->row.weight_at : from->row.weight_at;

@@ -146,7 +146,7 @@ static void what_was_tested_with_another_result_stays_apart(void **state)
     ingress_map_tick(m, T0 + SECOND);
     assert_int_equal(rows_of(m), 1);
     struct ingress_row *row = row_at(m, "10.0.0.0/23", "AMS", "a");
-    assert_true(row->state == STATE_GENUINE && row->tests == 2);
+    assert_true(row->state == STATE_GENUINE && row->tests == 1);
     ingress_map_free(m);
 }
 
@@ -427,6 +427,32 @@ static void counters_wait_for_their_interval_and_facts_do_not(void **state)
     ingress_map_free(m);
 }
 
+/* Both halves of a range that split tell of its tests; together again they are not twice as many. */
+static void a_split_and_a_join_add_no_tests(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    int64_t at = flow(m, 0, 16, "a", T0, 10);
+    row_at(m, "10.0.0.0/20", "AMS", "a")->tests = 3;
+    for (unsigned round = 0; round < 3; round++) { /* half of it leaves, and comes back */
+        int64_t until = at + 60 * MINUTE;
+        for (; at < until; at += 10 * SECOND) {
+            flow(m, 0, 8, "a", at, 0);
+            for (unsigned i = 0; i < 16; i++) {
+                struct prefix p = net(i);
+                fold_at(m, &p, "AMS", i < 8 ? "a" : "b", 100000, at);
+            }
+            ingress_map_tick(m, at);
+        }
+        assert_null(row_at(m, "10.0.0.0/20", "AMS", "a"));
+        at = flow(m, 0, 16, "a", at, 400);
+        struct ingress_row *whole = row_at(m, "10.0.0.0/20", "AMS", "a");
+        assert_true(whole != NULL && whole->tests == 3);
+    }
+    ingress_map_free(m);
+}
+
 static void a_test_of_one_leaf_stands_by_itself(void **state)
 {
     (void)state;
@@ -657,6 +683,7 @@ int main(void)
         cmocka_unit_test(what_was_not_seen_for_long_is_forgotten_and_told),
         cmocka_unit_test(in_a_crowd_what_only_trickles_is_gathered_and_may_come_out),
         cmocka_unit_test(counters_wait_for_their_interval_and_facts_do_not),
+        cmocka_unit_test(a_split_and_a_join_add_no_tests),
         cmocka_unit_test(a_test_of_one_leaf_stands_by_itself),
         cmocka_unit_test(a_thousand_prefixes_that_come_and_go_leave_nothing_behind),
         cmocka_unit_test(a_restart_does_not_tell_again_that_it_moved),
