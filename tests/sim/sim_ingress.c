@@ -65,8 +65,16 @@ struct test {
     unsigned place, ends;
 };
 
+/* Where the noise enters. */
+enum kind {
+    EVEN,   /* anywhere alike */
+    UNEVEN, /* anywhere, but at the second place half as often as at the first, and so on */
+    AIMED   /* what claims a block enters at one place of that block's, for ever */
+};
+
 struct sim {
     struct prf prf;
+    enum kind kind;
     struct block blocks[BLOCKS];
     double noise; /* part of all samples */
     struct ingress_map *map;
@@ -215,12 +223,30 @@ static void genuine(struct sim *s, bool is_measured)
     see(s, src, place, true);
 }
 
+static unsigned noisy_place(struct sim *s, unsigned block)
+{
+    if (s->kind == AIMED && block < BLOCKS)
+        return block * 7 % PLACES;
+    if (s->kind != UNEVEN)
+        return (unsigned)prf_below(&s->prf, PLACES);
+    double sum = 0, u;
+    for (unsigned i = 0; i < PLACES; i++)
+        sum += 1.0 / (i + 1);
+    unsigned place = 0;
+    for (u = unit(s) * sum - 1; u > 0 && place < PLACES - 1; u -= 1.0 / (place + 1))
+        place++;
+    return place;
+}
+
 static void spoofed(struct sim *s)
 {
     uint32_t src = (uint32_t)prf_next(&s->prf);
-    if (prf_below(&s->prf, 2) == 0)
-        src = draw_src(s, &s->blocks[prf_below(&s->prf, BLOCKS)]);
-    see(s, src, (unsigned)prf_below(&s->prf, PLACES), false);
+    unsigned block = BLOCKS;
+    if (prf_below(&s->prf, 2) == 0) {
+        block = (unsigned)prf_below(&s->prf, BLOCKS);
+        src = draw_src(s, &s->blocks[block]);
+    }
+    see(s, src, noisy_place(s, block), false);
 }
 
 /* ---- the map's side: tallies and verdicts ---- */
@@ -448,7 +474,14 @@ static void result_moves(const struct sim *s, int who, struct result *r)
     r->unnoticed[who] = moves > 0 ? (double)(moves - noticed) / moves : 0;
 }
 
-static struct result run(double noise, double factor, unsigned minutes, uint64_t seed)
+struct wish {
+    bool is_quick;
+    unsigned minutes, seeds;
+    double noise, factor, q; /* noise < 0: each of them */
+    enum kind kind;
+};
+
+static struct result run(double noise, const struct wish *w, uint64_t seed)
 {
     static struct sim s;
     memset(&s, 0, sizeof s);
@@ -462,7 +495,8 @@ static struct result run(double noise, double factor, unsigned minutes, uint64_t
                                 .seed = seed};
     s.prf = prf_init(seed, 4);
     s.noise = noise;
-    s.ipd = ipd_new(factor);
+    s.kind = w->kind;
+    s.ipd = ipd_new(w->factor, w->q);
     s.now = T0;
     s.seen = calloc((size_t)LEAVES_MAX * PLACES, sizeof *s.seen);
     s.tally = calloc((size_t)LEAVES_MAX * PLACES, sizeof *s.tally);
@@ -473,8 +507,8 @@ static struct result run(double noise, double factor, unsigned minutes, uint64_t
     world_new(&s);
     for (unsigned i = 0; i < WARM_UP * 6; i++)
         ten_seconds(&s, false);
-    for (unsigned i = 0; i < minutes * 6; i++) {
-        if (i % 3 == 0 && i < minutes * 4)
+    for (unsigned i = 0; i < w->minutes * 6; i++) {
+        if (i % 3 == 0 && i < w->minutes * 4)
             move_one(&s);
         ten_seconds(&s, true);
     }
@@ -507,12 +541,6 @@ static bool holds(const char *what, bool is_true)
     return is_true;
 }
 
-struct wish {
-    bool is_quick;
-    unsigned minutes, seeds;
-    double noise, factor; /* noise < 0: each of them */
-};
-
 static bool parse(int argc, char **argv, struct wish *w)
 {
     for (int i = 1; i < argc; i++) {
@@ -529,7 +557,11 @@ static bool parse(int argc, char **argv, struct wish *w)
             w->noise = strtod(value, NULL) / 100;
         else if (strcmp(argv[i], "--factor") == 0)
             w->factor = strtod(value, NULL);
-        else
+        else if (strcmp(argv[i], "--q") == 0)
+            w->q = strtod(value, NULL);
+        else if (strcmp(argv[i], "--uneven") == 0 || strcmp(argv[i], "--aimed") == 0) {
+            w->kind = argv[i--][2] == 'u' ? UNEVEN : AIMED;
+        } else
             return false;
         i++;
     }
@@ -554,7 +586,7 @@ static struct result level(const struct wish *w, double noise)
 {
     struct result of[SEEDS_MAX];
     for (unsigned i = 0; i < w->seeds; i++)
-        of[i] = run(noise, w->factor, w->minutes, i + 1);
+        of[i] = run(noise, w, i + 1);
     struct result r = median(of, w->seeds);
     print(noise, &r);
     return r;
@@ -577,7 +609,7 @@ static bool quick(struct wish *w)
 int main(int argc, char **argv)
 {
     static const double noises[] = {0, 0.1, 0.5, 0.9};
-    struct wish w = {.minutes = 20, .seeds = 1, .noise = -1, .factor = 0.25};
+    struct wish w = {.minutes = 20, .seeds = 1, .noise = -1, .factor = 0.25, .q = 0.95};
     if (!parse(argc, argv, &w))
         return 2;
     printf("| noise | right: map / IPD | move noticed (median) | not noticed | rows |\n"
