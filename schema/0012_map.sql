@@ -13,7 +13,9 @@ ALTER TABLE penstock.ingress_entry
     ADD COLUMN untestable_at timestamptz,
     ADD COLUMN genuine_since timestamptz,
     ADD COLUMN genuine_share double precision NOT NULL DEFAULT 0 CHECK (genuine_share BETWEEN 0 AND 1),
-    ADD COLUMN bundle text NOT NULL DEFAULT '';
+    ADD COLUMN bundle text NOT NULL DEFAULT '',
+    ADD COLUMN is_main boolean NOT NULL DEFAULT false,
+    ADD COLUMN is_present boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN penstock.ingress_entry.expected_by IS 'Who says so: policy, bgp, rpki or learned; empty: nobody.';
 COMMENT ON COLUMN penstock.ingress_entry.bgp IS 'Whether the peer of this place announces the prefix: best (its path is the best), alternative (another valid path is), none (it announces none that covers it); empty: no routing table, or no peer AS.';
 COMMENT ON COLUMN penstock.ingress_entry.rpki IS 'Origin validation (RFC 6811) of the announcement that the routing table shows: valid, invalid or not_found; empty: not known.';
@@ -25,6 +27,8 @@ COMMENT ON COLUMN penstock.ingress_entry.untestable_at IS 'When a test last foun
 COMMENT ON COLUMN penstock.ingress_entry.genuine_since IS 'Genuine without a break since; NULL: it is not.';
 COMMENT ON COLUMN penstock.ingress_entry.genuine_share IS 'Share, 0 to 1, of the prefix''s estimated genuine bytes that enter here.';
 COMMENT ON COLUMN penstock.ingress_entry.bundle IS 'Name that the places of one router have in common when they share the prefix evenly (LAG, ECMP); empty: alone.';
+COMMENT ON COLUMN penstock.ingress_entry.is_main IS 'It carries the bulk of the prefix''s genuine traffic: what the next `moved` of ingress_change is from.';
+COMMENT ON COLUMN penstock.ingress_entry.is_present IS 'ingress_change told that it appeared, and not yet that it left.';
 
 CREATE OR REPLACE VIEW penstock.ingress_map AS
     SELECT

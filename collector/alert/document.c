@@ -17,7 +17,7 @@ void document_open(struct document *d, char *text, size_t size)
 
 char *document_close(struct document *d)
 {
-    const char *tail = !d->is_cut ? "}" : d->len > 1 ? TAIL : TAIL + 1;
+    const char *tail = !d->is_cut ? "}" : d->len > 1 ? TAIL : &TAIL[1];
     memcpy(d->text + d->len, tail, strlen(tail) + 1);
     return d->text;
 }

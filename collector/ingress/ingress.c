@@ -362,7 +362,12 @@ void ingress_map_places(struct ingress_map *m, const struct prefix *p,
         each(arg, &m->nodes[i].row);
 }
 
-/* ---- the clock was set back ---- */
+/* ---- the clock was set ---- */
+
+void ingress_map_clock_jumped(struct ingress_map *m, int64_t now)
+{
+    m->forget_from = now + (int64_t)m->conf.forget_after_ns;
+}
 
 static bool draw_back(int64_t *at, int64_t now)
 {

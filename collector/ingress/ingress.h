@@ -69,6 +69,8 @@ struct ingress_row {
     int64_t genuine_since; /* genuine without a break since; 0: it is not */
     double genuine_share;  /* of the prefix's estimated genuine bytes over all its places */
     char bundle[64];       /* the places of one router that share evenly have one name; "": alone */
+    bool is_main;          /* it carries the bulk of its prefix's genuine traffic */
+    bool is_present;       /* that it appeared was told, and not yet that it left */
     uint64_t tests;
     int64_t first_seen, last_seen, last_test_at; /* wall ns; 0: never */
     bool is_gone;                                /* only in what take hands out: delete it */
@@ -154,7 +156,8 @@ struct ingress_counts ingress_map_counts(const struct ingress_map *m);
  * by the end (then the row is a leaf of its own): so rows alone are enough to begin with. */
 int ingress_map_load(struct ingress_map *m, const struct ingress_row *row);
 /* A cell of the newest complete generation. A second one for the same leaf and place replaces the
- * first. */
+ * first. One that was forgotten since it was written down stays forgotten: its row is gone, or
+ * began long after it. */
 int ingress_map_load_cell(struct ingress_map *m, const struct ingress_cell *cell);
 /* A tally that was folded after its cell was kept. The caller compares the turns. */
 int ingress_map_replay(struct ingress_map *m, const char *pop, const struct event_tally *t);
@@ -211,6 +214,9 @@ void ingress_map_tick(struct ingress_map *m, int64_t now);
 
 /* The clock was set back to now: no time in the map is after it. */
 void ingress_map_not_after(struct ingress_map *m, int64_t now);
+/* The clock jumped to now: nobody knows how old anything is, so nothing is forgotten until
+ * forget_after has passed by the new clock. */
+void ingress_map_clock_jumped(struct ingress_map *m, int64_t now);
 
 /* Calls each for all rows at that pop and ingress whose prefix is covered by p. */
 void ingress_map_each(struct ingress_map *m, const struct prefix *p, const char *pop,

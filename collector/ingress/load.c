@@ -25,6 +25,10 @@ int ingress_map_load(struct ingress_map *m, const struct ingress_row *row)
     n->row = *row;
     n->row.id = id;
     n->row.is_gone = false;
+    n->is_present = row->is_present;
+    if (row->is_main)
+        m->ranges[range].main = id;
+    m->now = row->last_seen > m->now ? row->last_seen : m->now;
     n->told = row->genuine_probability;
     n->has_told = row->has_evidence;
     return 0;
@@ -42,9 +46,23 @@ static struct cell *cell_of(struct ingress_map *m, const struct prefix *p, uint3
     return c != NULL ? c : cell_make(m, leaf, place, at);
 }
 
+/* The rows tell it: a cell never is without one, and a row never begins after its cells. */
+static bool was_forgotten(struct ingress_map *m, const struct ingress_cell *cell)
+{
+    int64_t age = (int64_t)m->conf.forget_after_ns;
+    if (age == 0)
+        return false;
+    const struct ingress_row *row = ingress_map_over(m, &cell->prefix, cell->pop, &cell->at);
+    if (row == NULL)
+        return m->now - cell->last_seen > age;
+    return prefix_equal(&row->prefix, &cell->prefix) && row->first_seen - cell->last_seen > age / 2;
+}
+
 int ingress_map_load_cell(struct ingress_map *m, const struct ingress_cell *cell)
 {
     load_begin(m);
+    if (was_forgotten(m, cell))
+        return 0;
     uint32_t place = place_get(m, cell->pop, &cell->at);
     struct cell *c = place == NONE ? NULL : cell_of(m, &cell->prefix, place, cell->last_seen);
     if (c == NULL)
@@ -165,6 +183,8 @@ static void range_loaded(struct ingress_map *m, uint32_t range)
         if (m->nodes[i].row.last_seen > newest)
             newest = m->nodes[i].row.last_seen;
     range_share(m, range);
+    if (m->ranges[range].main != NONE) /* it is known who carries the bulk, and what was told */
+        return;
     range_move(m, range, newest);
     range_move(m, range, newest); /* the first one only says who carried the bulk */
 }

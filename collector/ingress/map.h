@@ -116,7 +116,8 @@ struct pool {
 struct ingress_map {
     struct ingress_conf conf;
     struct hash_key key;
-    int64_t now; /* of the last tick */
+    int64_t now;         /* of the last tick */
+    int64_t forget_from; /* before that nothing is forgotten */
     bool is_loading;
 
     struct place *places;

@@ -42,7 +42,7 @@ void range_share(struct ingress_map *m, uint32_t range)
         row->genuine_share = genuine_share;
         row_counted(m, &m->nodes[i]);
     }
-    r->shared_at = newest;
+    r->shared_at = newest == INT64_MIN ? 0 : newest; /* times are subtracted from it */
 }
 
 /* ---- telling ---- */
@@ -133,6 +133,7 @@ static void tell_one(struct ingress_map *m, struct node *n, bool has_come, const
                      int64_t now)
 {
     n->is_present = has_come;
+    row_touched(m, n); /* a restart must know what was told */
     struct ingress_change *c = m->is_loading ? NULL : change_new(m);
     if (c == NULL)
         return;
@@ -179,6 +180,8 @@ static void tell_move(struct ingress_map *m, struct node *from, struct node *to,
 {
     bool is_told = from->is_present && !m->is_loading && !same_bundle(&from->row, &to->row);
     to->is_present = true;
+    row_touched(m, from);
+    row_touched(m, to);
     struct ingress_change *c = is_told ? change_new(m) : NULL;
     m->counts.moves += is_told;
     if (c == NULL)
@@ -213,11 +216,22 @@ static struct pace pace_of(const struct ingress_map *m, const struct range *r, u
     return pace_at(all, k);
 }
 
+/* Nothing is told of it, so it is written in its time. */
+static void main_is(struct ingress_map *m, struct range *r, uint32_t row)
+{
+    if (r->main == row)
+        return;
+    if (r->main != NONE)
+        row_counted(m, &m->nodes[r->main]);
+    r->main = row;
+    row_counted(m, &m->nodes[row]);
+}
+
 static void follow_main(struct ingress_map *m, struct range *r, int64_t now,
                         const struct paces *all)
 {
     if (r->main == NONE || (r->is_blank && !m->nodes[r->main].is_present)) {
-        r->main = heaviest(m, r, all);
+        main_is(m, r, heaviest(m, r, all));
         return;
     }
     struct node *from = &m->nodes[r->main];

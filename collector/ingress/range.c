@@ -116,10 +116,11 @@ static void row_inherit(struct ingress_map *m, struct node *to, const struct nod
 }
 
 /* Two rows become one: the heavier one's evidence stands (they are alike, else they would not
- * join), its tests are those of both. */
+ * join). Of its tests both may tell (one of a wider range that split), so the larger number stands:
+ * their sum would grow with every split and join. */
 static void row_merge(struct ingress_map *m, struct node *to, const struct node *from)
 {
-    uint64_t tests = sum_of(to->row.tests, from->row.tests);
+    uint64_t tests = to->row.tests > from->row.tests ? to->row.tests : from->row.tests;
     bool is_present = to->is_present || from->is_present;
     int64_t newest =
         to->row.weight_at > from->row.weight_at ? to->row.weight_at : from->row.weight_at;
@@ -247,16 +248,19 @@ static bool goes_with(const struct ingress_map *m, uint32_t light, uint32_t heav
 
 /* What a test said of the heavier one holds for a lighter one that nobody tested, too: the next
  * test is of both. Not the other way round, and what differs stays apart. */
-static bool same_evidence(const struct ingress_row *a, const struct ingress_row *b)
+static bool same_evidence(const struct ingress_map *m, const struct ingress_row *a,
+                          const struct ingress_row *b)
 {
+    double x = a->weight * decay(m, a->weight_at, m->now); /* as row_merge: at one time */
+    double y = b->weight * decay(m, b->weight_at, m->now);
     bool is_little = a->genuine_share < PROFILE_FLOOR && b->genuine_share < PROFILE_FLOOR;
     if (a->state == STATE_TESTING || b->state == STATE_TESTING)
         return false;
     if (is_little && a->state != STATE_GENUINE && b->state != STATE_GENUINE)
         return true;
-    if (a->weight < b->weight && a->state == STATE_UNVERIFIED)
+    if (x < y && a->state == STATE_UNVERIFIED)
         return true;
-    if (b->weight < a->weight && b->state == STATE_UNVERIFIED)
+    if (y < x && b->state == STATE_UNVERIFIED)
         return true;
     return a->state == b->state && fabs(genuine_part(a) - genuine_part(b)) <= JOIN_DISTANCE;
 }
@@ -274,7 +278,7 @@ static bool rows_may(struct ingress_map *m, uint32_t range, uint32_t other, cons
         const struct node *n = &m->nodes[i], *twin = row_find(m, other, n->place);
         if (n->pins != 0 || n->row.state == STATE_TESTING)
             return false;
-        if (twin != NULL && !same_evidence(&n->row, &twin->row))
+        if (twin != NULL && !same_evidence(m, &n->row, &twin->row))
             return false;
         struct ingress_row wider = n->row;
         wider.prefix = *p;

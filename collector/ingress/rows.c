@@ -176,6 +176,8 @@ bool ingress_map_take(struct ingress_map *m, struct ingress_row *out)
         bool is_ready = n->is_ready;
         n->is_ready = false;
         *out = n->row;
+        out->is_present = n->is_present;
+        out->is_main = is_ready && m->ranges[n->range].main == id;
         free_if_out(m, id);
         if (is_ready)
             return true;

@@ -20,10 +20,15 @@ static void forget_leaf(struct ingress_map *m, uint32_t leaf, int64_t since)
     leaf_free(m, leaf);
 }
 
+static bool may_forget(const struct ingress_map *m)
+{
+    return m->conf.forget_after_ns > 0 && m->now >= m->forget_from;
+}
+
 static void forget_leaves(struct ingress_map *m)
 {
     int64_t since = m->now - (int64_t)m->conf.forget_after_ns;
-    if (m->conf.forget_after_ns == 0)
+    if (!may_forget(m))
         return;
     for (uint32_t i = 0; i < INGRESS_SLICE && i < m->leaf_pool.used; i++) {
         if (m->forget_at >= m->leaf_pool.used)
@@ -39,7 +44,7 @@ static bool forget(struct ingress_map *m, uint32_t range)
 {
     struct range *r = &m->ranges[range];
     int64_t since = m->now - (int64_t)m->conf.forget_after_ns;
-    if (m->conf.forget_after_ns == 0)
+    if (!may_forget(m))
         return false;
     for (uint32_t i = r->row, next; i != NONE; i = next) {
         struct node *n = &m->nodes[i];

@@ -161,6 +161,8 @@ int cells_load(struct cells *c, struct ingress_map *m, struct store *s, uint64_t
     free(l.marks);
     if (err == 0)
         err = ingress_map_load_end(m);
+    if (err == ERR_FULL)
+        err = note_set(note, ERR_CONF, "map.max_rows: the database has more rows than that");
     if (err == -ENOMEM)
         note_set(note, err, "no memory for the map's counters (map.max_rows)");
     c->due = 0;

@@ -69,6 +69,7 @@ static void listens(struct fold *f, int64_t now, bool has_jumped)
 void fold_clock_jumped(struct fold *f, int64_t now)
 {
     listens(f, now, true);
+    ingress_map_clock_jumped(f->map, now);
 }
 
 struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *row)

@@ -22,7 +22,7 @@ enum { OID_FLOAT8 = 701, OID_MACADDR = 829, OID_TIMESTAMPTZ = 1184 };
               " share, weight, weight_at, packets, bytes, expected, expected_by, tests,"   \
               " first_seen, last_seen, last_test_at, testing_by, bgp, rpki, origin_as,"    \
               " evidence_genuine, evidence_spoofed, evidence_at, untestable_at,"           \
-              " genuine_since, genuine_share, bundle"
+              " genuine_since, genuine_share, bundle, is_main, is_present"
 #define SENSOR_COLUMNS "name, pop, version, first_seen, last_seen, epoch, last_seq, state"
 #define EPOCH_COLUMNS  "sensor, epoch, last_seq, first_seen, last_seen, is_open"
 
@@ -43,7 +43,8 @@ enum { OID_FLOAT8 = 701, OID_MACADDR = 829, OID_TIMESTAMPTZ = 1184 };
     " $21::timestamptz[], $22::timestamptz[], $23::timestamptz[], $24::text[],"   \
     " $25::text[], $26::text[], $27::bigint[], $28::double precision[],"          \
     " $29::double precision[], $30::timestamptz[], $31::timestamptz[],"           \
-    " $32::timestamptz[], $33::double precision[], $34::text[]) WITH ORDINALITY"  \
+    " $32::timestamptz[], $33::double precision[], $34::text[], $35::boolean[],"  \
+    " $36::boolean[]) WITH ORDINALITY"                                            \
     " AS waiting (" ENTRY_COLUMNS ", ordinal)"
 #define ENTRY_CONFLICT                                                                   \
     " ON CONFLICT (" ENTRY_KEY ") DO UPDATE SET state = excluded.state,"                 \
@@ -60,7 +61,8 @@ enum { OID_FLOAT8 = 701, OID_MACADDR = 829, OID_TIMESTAMPTZ = 1184 };
     " evidence_spoofed = excluded.evidence_spoofed,"                                     \
     " evidence_at = excluded.evidence_at, untestable_at = excluded.untestable_at,"       \
     " genuine_since = excluded.genuine_since,"                                           \
-    " genuine_share = excluded.genuine_share, bundle = excluded.bundle"
+    " genuine_share = excluded.genuine_share, bundle = excluded.bundle,"                 \
+    " is_main = excluded.is_main, is_present = excluded.is_present"
 #define ENTRY_SAME                                                                  \
     "x.prefix = gone.prefix AND x.pop = gone.pop AND x.router = gone.router AND"    \
     " x.interface = gone.interface AND x.vlan = gone.vlan AND x.mac = gone.mac AND" \
@@ -107,7 +109,8 @@ static const struct bulk_table {
                      OID_INT8,        OID_INT8,        OID_BOOL,        OID_TEXT,   OID_INT8,
                      OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_TEXT,   OID_TEXT,
                      OID_TEXT,        OID_INT8,        OID_FLOAT8,      OID_FLOAT8, OID_TIMESTAMPTZ,
-                     OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_FLOAT8,      OID_TEXT}},
+                     OID_TIMESTAMPTZ, OID_TIMESTAMPTZ, OID_FLOAT8,      OID_TEXT,   OID_BOOL,
+                     OID_BOOL}},
     [BULK_GONE] = {"ending map entries",
                    /* by row id, each looked up by its key: a join might read the whole table */
                    "DELETE FROM penstock.ingress_entry WHERE ctid = ANY (ARRAY("
@@ -208,7 +211,9 @@ static void row_entry(struct record *c, const struct ingress_row *x)
     field_time(c++, x->untestable_at);
     field_time(c++, x->genuine_since);
     field_probability(c++, x->genuine_share == x->genuine_share ? x->genuine_share : 0);
-    field_text(c, x->bundle);
+    field_text(c++, x->bundle);
+    field_boolean(c++, x->is_main);
+    field_boolean(c, x->is_present);
 }
 
 /* ---- what waits ---- */

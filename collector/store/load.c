@@ -83,6 +83,8 @@ static void load_ingress_more(struct columns *c, struct ingress_row *row)
     row->genuine_since = column_time(c);
     row->genuine_share = column_real(c);
     column_text(c, row->bundle, sizeof row->bundle);
+    row->is_main = column_boolean(c);
+    row->is_present = column_boolean(c);
 }
 
 static int load_ingress(void *arg, struct columns *c)
@@ -124,7 +126,7 @@ static int load_entries(struct store *s, struct ingress_load *load, struct note 
         " weight, weight_at, packets, bytes, expected, expected_by, tests,"
         " first_seen, last_seen, last_test_at, testing_by, bgp, rpki, origin_as,"
         " evidence_genuine, evidence_spoofed, evidence_at, untestable_at, genuine_since,"
-        " genuine_share, bundle FROM penstock.ingress_entry",
+        " genuine_share, bundle, is_main, is_present FROM penstock.ingress_entry",
         "reading the map", load_ingress, load, note);
 }
 

@@ -25,7 +25,7 @@ enum event_table {
  * each. */
 enum bulk_kind { BULK_SENSOR, BULK_EPOCH, BULK_GONE, BULK_ENTRY, BULK_COUNT };
 
-#define BULK_COLUMNS 34 /* of a map entry; others have fewer */
+#define BULK_COLUMNS 36 /* of a map entry; others have fewer */
 
 struct bulk {
     struct record columns[BULK_COLUMNS];

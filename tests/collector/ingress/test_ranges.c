@@ -146,7 +146,7 @@ static void what_was_tested_with_another_result_stays_apart(void **state)
     ingress_map_tick(m, T0 + SECOND);
     assert_int_equal(rows_of(m), 1);
     struct ingress_row *row = row_at(m, "10.0.0.0/23", "AMS", "a");
-    assert_true(row->state == STATE_GENUINE && row->tests == 2);
+    assert_true(row->state == STATE_GENUINE && row->tests == 1);
     ingress_map_free(m);
 }
 
@@ -427,6 +427,32 @@ static void counters_wait_for_their_interval_and_facts_do_not(void **state)
     ingress_map_free(m);
 }
 
+/* Both halves of a range that split tell of its tests; together again they are not twice as many. */
+static void a_split_and_a_join_add_no_tests(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    int64_t at = flow(m, 0, 16, "a", T0, 10);
+    row_at(m, "10.0.0.0/20", "AMS", "a")->tests = 3;
+    for (unsigned round = 0; round < 3; round++) { /* half of it leaves, and comes back */
+        int64_t until = at + 60 * MINUTE;
+        for (; at < until; at += 10 * SECOND) {
+            flow(m, 0, 8, "a", at, 0);
+            for (unsigned i = 0; i < 16; i++) {
+                struct prefix p = net(i);
+                fold_at(m, &p, "AMS", i < 8 ? "a" : "b", 100000, at);
+            }
+            ingress_map_tick(m, at);
+        }
+        assert_null(row_at(m, "10.0.0.0/20", "AMS", "a"));
+        at = flow(m, 0, 16, "a", at, 400);
+        struct ingress_row *whole = row_at(m, "10.0.0.0/20", "AMS", "a");
+        assert_true(whole != NULL && whole->tests == 3);
+    }
+    ingress_map_free(m);
+}
+
 static void a_test_of_one_leaf_stands_by_itself(void **state)
 {
     (void)state;
@@ -468,6 +494,173 @@ static void a_thousand_prefixes_that_come_and_go_leave_nothing_behind(void **sta
     ingress_map_free(m);
 }
 
+/* ---- over a restart ---- */
+
+static void load_cell(void *arg, const struct ingress_cell *cell)
+{
+    assert_int_equal(ingress_map_load_cell(arg, cell), 0);
+}
+
+/* What the database has of it, if nothing was taken before: all rows, all cells. */
+static struct ingress_map *restarted(struct ingress_map *m, const struct ingress_conf *conf)
+{
+    struct ingress_map *again = map_of(conf);
+    struct ingress_row row;
+    uint32_t cursor = 0;
+    ingress_map_hurry(m);
+    while (ingress_map_take(m, &row))
+        if (!row.is_gone)
+            assert_int_equal(ingress_map_load(again, &row), 0);
+    while (ingress_map_cell_next(m, &cursor, load_cell, again))
+        continue;
+    assert_int_equal(ingress_map_load_end(again), 0);
+    ingress_map_free(m);
+    return again;
+}
+
+static void a_restart_does_not_tell_again_that_it_moved(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    struct ingress_change c;
+    int64_t at = flow(m, 5, 1, "a", T0, 120);
+    at = flow(m, 5, 1, "b", at, 10);
+    assert_int_equal(changes_of(m, CHANGE_MOVED, &c), 1);
+    struct prefix p = net(5);
+    for (unsigned i = 0; i < 60; i++, at += 10 * SECOND) /* a lull, and in it a restart */
+        fold_at(m, &p, "AMS", "b", 5000, at);
+    m = restarted(m, &conf);
+    struct addr a = {.family = ADDR_V4, .bytes = {10, 0, 5, 1}};
+    assert_string_equal(ingress_map_main(m, &a)->at.interface, "b");
+    flow(m, 5, 1, "b", at, 10);
+    assert_int_equal(changes_of(m, CHANGE_MOVED, &c), 0);
+    ingress_map_free(m);
+}
+
+/* Between the share at which a place appears and the one at which it has left. */
+static void a_restart_does_not_tell_again_who_appeared_and_tells_who_left(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    struct ingress_change c;
+    int64_t at = T0;
+    struct prefix p = net(5);
+    fold_at(m, &p, "AMS", "b", 200000, at);
+    at = flow(m, 5, 1, "a", at, 4); /* 2.4 MB: b has 8 % */
+    assert_int_equal(changes_of(m, CHANGE_APPEARED, &c), 2);
+    m = restarted(m, &conf);
+    fold_at(m, &p, "AMS", "b", 200000, at); /* 14 % */
+    assert_int_equal(changes_of(m, CHANGE_APPEARED, &c), 0);
+    flow(m, 5, 1, "a", at, 60);
+    assert_int_equal(changes_of(m, CHANGE_LEFT, &c), 1);
+    assert_string_equal(c.from.at.interface, "b");
+    ingress_map_free(m);
+}
+
+static void what_was_forgotten_stays_so_and_a_full_map_still_starts(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    conf.forget_after_ns = 24 * 3600 * NS_PER_S;
+    conf.max_rows = conf.max_cells = conf.crowd = 4;
+    struct ingress_map *m = map_of(&conf), *again = map_of(&conf);
+    struct ingress_row row;
+    for (unsigned i = 0; i < 4; i++) { /* far apart: no joins */
+        struct prefix p = net(100 * i);
+        fold_at(m, &p, "AMS", "a", 1000000, T0);
+    }
+    while (ingress_map_take(m, &row)) /* no news */
+        continue;
+    struct ingress_cell old[4];
+    for (unsigned i = 0; i < 4; i++)
+        old[i] = (struct ingress_cell){.prefix = net(100 * i),
+                                       .pop = "AMS",
+                                       .at = place_at("a"),
+                                       .first_seen = T0,
+                                       .last_seen = T0,
+                                       .packets = 1001,
+                                       .bytes = 1000000};
+    int64_t at = T0 + 25 * 60 * MINUTE;
+    ingress_map_tick(m, at);
+    assert_int_equal(rows_of(m), 0);
+    while (ingress_map_take(m, &row))
+        continue;
+    for (unsigned i = 3; i < 7; i++) { /* the first of them came again */
+        struct prefix p = net(100 * i);
+        fold_at(m, &p, "AMS", "a", 2000, at + MINUTE);
+    }
+    /* a crash: the rows are of now, the cells of then, and the tallies since are folded again */
+    while (ingress_map_take(m, &row))
+        if (!row.is_gone)
+            assert_int_equal(ingress_map_load(again, &row), 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(ingress_map_load_cell(again, &old[i]), 0);
+    for (unsigned i = 3; i < 7; i++) {
+        struct event_tally t = {.started_at = at, .ended_at = at + MINUTE, .prefix = net(100 * i)};
+        t.ingress = place_at("a");
+        t.packets = 3;
+        t.bytes = 2000;
+        assert_int_equal(ingress_map_replay(again, "AMS", &t), 0);
+    }
+    assert_int_equal(ingress_map_load_end(again), 0);
+    assert_int_equal(rows_of(again), 4);
+    assert_int_equal(row_at(again, "10.1.44.0/24", "AMS", "a")->bytes, 2000);
+    ingress_map_free(again);
+    ingress_map_free(m);
+}
+
+/* ---- clocks, and weights of different times ---- */
+
+static void a_clock_that_jumps_ahead_forgets_nothing(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    conf.forget_after_ns = 24 * 3600 * NS_PER_S;
+    struct ingress_map *m = map_of(&conf);
+    int64_t at = flow(m, 0, 1, "a", T0, 3) + 300 * 24 * 60 * MINUTE;
+    ingress_map_clock_jumped(m, at);
+    ingress_map_tick(m, at);
+    ingress_map_tick(m, at + 23 * 60 * MINUTE);
+    assert_int_equal(rows_of(m), 1);
+    ingress_map_tick(m, at + 25 * 60 * MINUTE);
+    assert_int_equal(rows_of(m), 0);
+    ingress_map_free(m);
+}
+
+/* It weighed more then, and less now. */
+static void what_was_tested_long_ago_does_not_vanish_in_a_heavier_neighbour(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    struct prefix p[2] = {net(0), net(1)};
+    tested(fold_at(m, &p[0], "AMS", "a", 400000, T0), STATE_GENUINE, 0.98);
+    fold_at(m, &p[1], "AMS", "a", 200000, T0 + 180 * MINUTE); /* 400,000 are 50,000 by now */
+    ingress_map_tick(m, T0 + 180 * MINUTE);
+    ingress_map_tick(m, T0 + 180 * MINUTE + SECOND);
+    struct ingress_row *row = row_at(m, "10.0.0.0/24", "AMS", "a");
+    assert_true(row != NULL && row->state == STATE_GENUINE);
+    ingress_map_free(m);
+}
+
+static void tallies_without_bytes_at_many_places_do_no_harm(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    struct prefix p = net(0);
+    for (unsigned i = 0; i < 20; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "i%u", i);
+        fold_at(m, &p, "AMS", name, 0, T0 + i * SECOND);
+    }
+    fold_at(m, &p, "AMS", "i7", 5000, T0 + MINUTE);
+    assert_true(row_at(m, "10.0.0.0/24", "AMS", "i7")->share == 1);
+    ingress_map_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,8 +683,15 @@ int main(void)
         cmocka_unit_test(what_was_not_seen_for_long_is_forgotten_and_told),
         cmocka_unit_test(in_a_crowd_what_only_trickles_is_gathered_and_may_come_out),
         cmocka_unit_test(counters_wait_for_their_interval_and_facts_do_not),
+        cmocka_unit_test(a_split_and_a_join_add_no_tests),
         cmocka_unit_test(a_test_of_one_leaf_stands_by_itself),
         cmocka_unit_test(a_thousand_prefixes_that_come_and_go_leave_nothing_behind),
+        cmocka_unit_test(a_restart_does_not_tell_again_that_it_moved),
+        cmocka_unit_test(a_restart_does_not_tell_again_who_appeared_and_tells_who_left),
+        cmocka_unit_test(what_was_forgotten_stays_so_and_a_full_map_still_starts),
+        cmocka_unit_test(a_clock_that_jumps_ahead_forgets_nothing),
+        cmocka_unit_test(what_was_tested_long_ago_does_not_vanish_in_a_heavier_neighbour),
+        cmocka_unit_test(tallies_without_bytes_at_many_places_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

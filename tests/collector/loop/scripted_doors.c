@@ -289,7 +289,7 @@ int store_load_words(struct store *s, void (*each)(void *arg, const struct alert
 int store_load_windows(struct store *s, struct alert_window *windows, size_t room, size_t *count,
                        struct note *note)
 {
-    (void)s;
+    (void)s, (void)room;
     assert(room >= 1);
     *count = db_window.id != 0;
     windows[0] = db_window;

@@ -1044,6 +1044,7 @@ static void same_entry(const struct ingress_row *a, const struct ingress_row *b)
     assert_true(a->evidence_at == b->evidence_at && a->untestable_at == b->untestable_at);
     assert_true(a->genuine_since == b->genuine_since && a->genuine_share == b->genuine_share);
     assert_string_equal(a->bundle, b->bundle);
+    assert_true(a->is_main == b->is_main && a->is_present == b->is_present);
 }
 
 static void same_alert(const struct alert_row *a, const struct alert_row *b)
@@ -1167,7 +1168,9 @@ static struct ingress_row entry(const char *src, const struct ingress *at)
                                 .untestable_at = NOV2026 - 3000,
                                 .genuine_since = NOV2026 - 4000,
                                 .genuine_share = 0.0625,
-                                .bundle = "ams1-r1 ae0"};
+                                .bundle = "ams1-r1 ae0",
+                                .is_main = true,
+                                .is_present = true};
 }
 
 static void put_entry(struct fixture *f, const struct ingress_row *row)
@@ -1194,6 +1197,7 @@ static void map_entries_of_both_families_are_loaded_as_they_were_put(void **stat
     v6.origin_as = 0;
     v6.evidence_at = v6.untestable_at = v6.genuine_since = 0;
     memset(v6.bundle, 0, sizeof v6.bundle);
+    v6.is_main = false;
     put_entry(f, &v4);
     put_entry(f, &v6);
     struct loaded l = {0};

@@ -105,6 +105,15 @@ static uint64_t wait_for_list(struct publish *p, size_t n)
     return version;
 }
 
+/* The same for the configuration's prefixes that may be tested. */
+static void wait_for_home(struct publish *p, size_t n)
+{
+    struct prefix out[4];
+    for (unsigned i = 0; i < 200 && publish_home_free(p, out, 4) != n; i++)
+        listen_for(20);
+    assert_int_equal(publish_home_free(p, out, 4), n);
+}
+
 static void an_order_comes_in_is_watched_for_and_its_end_goes_out(void **state)
 {
     (void)state;
@@ -133,6 +142,13 @@ static void an_order_comes_in_is_watched_for_and_its_end_goes_out(void **state)
     for (unsigned i = 0; i < 200 && hellos == 0; i++)
         listen_for(20);
     assert_true(process != 0 && stamp != 0);
+
+    struct wire_message hold = {.kind = WIRE_HOLD, .stamp = stamp, .lease = 60 * NS_PER_S};
+    prefix_parse("198.51.100.0/24", &hold.prefix);
+    assert_int_equal(publish_home(p, &hold.prefix, 1), 0);
+    wait_for_home(p, 1);
+    say(&hold);
+    wait_for_home(p, 0);
 
     struct wire_message order = {.kind = WIRE_ORDER,
                                  .order_id = 5,

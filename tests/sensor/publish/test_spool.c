@@ -463,7 +463,7 @@ static void a_full_spool_gives_up_the_oldest_tallies_first_and_evidence_last(voi
             assert_int_equal(walk(s, 0, is, NUMBERS), spool_held(s));
             check_order(s, missing);
             assert_true(file_size(&f) <= SPOOL_MIN);
-            if (mix == 0 && round == 59)
+            if (mix == 0 && round == 44) /* some rounds on, evidence alone fills it */
                 memcpy(seen, missing, sizeof seen);
         }
     assert_true(seen[CLASS_TALLY] > 1000);
