@@ -706,12 +706,15 @@ static double others_share(const struct ingress_map *m, uint32_t leaf, uint32_t 
     return all > 0 ? there / all : 0;
 }
 
-static bool enters_elsewhere(const struct ingress_map *m, uint32_t leaf, uint32_t place,
-                             int64_t now)
+static bool enters_elsewhere(struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now)
 {
     const struct range *r = &m->ranges[m->leaves[leaf].range];
     if (r->is_gathered)
         return leaf_weight(m, leaf, now) >= (double)m->conf.trickle / 2;
+    const struct cell *c = cell_find(m, leaf, place); /* most that come only trickle */
+    if (c == NULL ||
+        c->recent * decay_recent(m, c->last_seen, now) < (double)m->conf.trickle / ENOUGH)
+        return false;
     struct leaf_paces p = leaf_paces(m, leaf, now);
     double slow =
         (double)(m->conf.half_life_ns > 0 ? m->conf.half_life_ns : 60 * m->conf.recent_ns);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define LONGEST 28
-#define Q       0.95
 #define DECAY   0.9
 #define EXPIRE  2 /* minutes */
 
@@ -26,7 +25,7 @@ struct node {
 };
 
 struct ipd {
-    double factor;
+    double factor, q;
     uint32_t minute;
     struct node *root;
 };
@@ -55,10 +54,11 @@ static void node_free(struct node *n)
     free(n);
 }
 
-struct ipd *ipd_new(double factor)
+struct ipd *ipd_new(double factor, double q)
 {
     struct ipd *d = need(calloc(1, sizeof *d));
     d->factor = factor;
+    d->q = q;
     d->root = node_new(0);
     return d;
 }
@@ -153,7 +153,7 @@ static void visit_open(const struct ipd *d, struct node *n)
     double all = sum(count, &most);
     if (all < enough(d, n->length))
         return;
-    if (count[most] < Q * all) {
+    if (count[most] < d->q * all) {
         if (n->length < LONGEST)
             split(n);
         return;
@@ -168,7 +168,7 @@ static void visit_classified(const struct ipd *d, struct node *n)
 {
     unsigned most;
     double all = sum(n->count, &most);
-    if (n->count[n->place] < Q * all || all < enough(d, n->length)) {
+    if (n->count[n->place] < d->q * all || all < enough(d, n->length)) {
         n->is_classified = false;
         memset(n->count, 0, sizeof n->count);
         return;

@@ -19,7 +19,7 @@
 
 struct ipd;
 
-struct ipd *ipd_new(double factor);
+struct ipd *ipd_new(double factor, double q);
 void ipd_free(struct ipd *d);
 void ipd_sample(struct ipd *d, uint32_t src, unsigned place);
 void ipd_minute(struct ipd *d);                  /* the visit */
