@@ -86,7 +86,14 @@ static void tables_down(void *ctx)
 
 static bool look_at_tables(struct collector *c)
 {
-    return tables_look(c->tables, clock_mono_ns(), clock_wall_ns(), &c->expect);
+    if (!tables_look(c->tables, clock_mono_ns(), clock_wall_ns(), &c->expect))
+        return false;
+    struct tables_use is = tables_in_use(c->tables);
+    counter_set(&c->counters, COUNTER_rib_prefixes, is.rib_prefixes);
+    counter_set(&c->counters, COUNTER_rib_written, (uint64_t)is.rib_written_at / NS_PER_S);
+    counter_set(&c->counters, COUNTER_vrps, is.vrps);
+    counter_set(&c->counters, COUNTER_vrps_written, (uint64_t)is.vrps_written_at / NS_PER_S);
+    return true;
 }
 
 /* ---- signals: SIGHUP reads the configuration again; true when one asks for the end ---- */

@@ -277,7 +277,10 @@ static void recall_move(struct alert *a, struct entry *e)
 {
     struct ingress_change change = {
         .at = e->row.started_at, .kind = CHANGE_MOVED, .prefix = e->row.prefix};
+    char from[512];
     document_find(e->row.evidence, "moved", e->moved, sizeof e->moved);
+    document_find(e->moved, "from", from, sizeof from);
+    change.from.is_there = document_find_place(from, "place", change.from.pop, &change.from.at);
     memcpy(change.to.pop, e->row.pop, sizeof change.to.pop);
     change.to.at = e->row.at;
     change.to.is_there = true;

@@ -175,3 +175,48 @@ uint64_t document_find_count(const char *json, const char *key)
     const char *value = value_of(json, key);
     return value == NULL || *value < '0' || *value > '9' ? 0 : strtoull(value, NULL, 10);
 }
+
+/* What stands behind a backslash. */
+static char unescaped(const char **c)
+{
+    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    const char *special = strchr(from, **c);
+    unsigned code = 0;
+    int len = 0;
+    if (**c == 'u' && sscanf(*c + 1, "%4x%n", &code, &len) == 1 && len == 4) {
+        *c += 4;
+        return code > 0 && code < 0x80 ? (char)code : '?';
+    }
+    return special != NULL && **c != '\0' ? to[special - from] : **c;
+}
+
+void document_find_text(const char *json, const char *key, char *out, size_t size)
+{
+    const char *c = value_of(json, key);
+    size_t len = 0;
+    bool is_whole = c != NULL && *c == '"';
+    for (c += is_whole; is_whole && *c != '"'; c++) {
+        bool is_escaped = *c == '\\';
+        c += is_escaped;
+        is_whole = *c != '\0' && len + 1 < size;
+        if (is_whole)
+            out[len++] = is_escaped ? unescaped(&c) : *c;
+    }
+    out[is_whole ? len : 0] = '\0';
+}
+
+bool document_find_place(const char *json, const char *key, char pop[static 32], struct ingress *at)
+{
+    char place[320], mac[MAC_TEXT];
+    *at = (struct ingress){0};
+    document_find(json, key, place, sizeof place);
+    document_find_text(place, "pop", pop, 32);
+    document_find_text(place, "router", at->router, sizeof at->router);
+    document_find_text(place, "interface", at->interface, sizeof at->interface);
+    document_find_text(place, "mac", mac, sizeof mac);
+    if (mac[0] != '\0' && mac_parse(mac, at->mac) != 0)
+        memset(at->mac, 0, sizeof at->mac);
+    at->vlan = document_find_count(place, "vlan");
+    at->peer_as = document_find_count(place, "peer_as");
+    return pop[0] != '\0';
+}

@@ -36,3 +36,8 @@ void document_place(struct document *d, const char *key, const char *pop, const 
 void document_find(const char *json, const char *key, char *out, size_t size);
 /* A member that is a whole number; 0 if there is none. */
 uint64_t document_find_count(const char *json, const char *key);
+/* A member that is a text; "" if there is none, or it has size or more bytes. */
+void document_find_text(const char *json, const char *key, char *out, size_t size);
+/* A place, as document_place() writes it; false: there is none. */
+bool document_find_place(const char *json, const char *key, char pop[static 32],
+                         struct ingress *at);

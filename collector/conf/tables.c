@@ -15,6 +15,11 @@
 #define REST_NS  ((int64_t)(3 * NS_PER_S)) /* coarser than any file system's clock that we know */
 #define AGAIN_NS ((int64_t)(3600 * NS_PER_S)) /* VRPs expire */
 
+/* A table that has lost more than half of what it had is one that nobody has filled yet: a router
+ * that has just started writes what it has, and "no path" for all the rest would be an alert for
+ * each prefix. Small ones may come and go. */
+#define SHRINKS_AT 1000
+
 /* A file that does not rest for so many looks is waited for no longer at the start. */
 #define LOOKS_MAX 5
 
@@ -31,6 +36,7 @@ static const char *const word[FILES] = {"rib", "vrps"};
 static const char *const refused[FILES] = {"event=rib_refused", "event=vrps_refused"};
 static const char *const lines_refused[FILES] = {"event=rib_lines_refused",
                                                  "event=vrps_lines_refused"};
+static const char *const shrunk[FILES] = {"event=rib_shrunk", "event=vrps_shrunk"};
 static const char *const away[FILES] = {"event=rib_away", "event=vrps_away"};
 
 struct file {
@@ -38,6 +44,8 @@ struct file {
     struct stamp seen;    /* at the last look */
     struct stamp settled; /* as it was read, or refused, last */
     int64_t settled_at;
+    int64_t shrunk_at; /* first refused for having shrunk; 0: it was not */
+    bool is_meant;     /* a person asked for it: however small it is */
     bool is_seen, is_settled;
     bool is_away;   /* said already */
     unsigned looks; /* so far */
@@ -58,6 +66,7 @@ struct tables {
     struct tables_conf conf;
     struct file files[FILES];
     void *table[FILES]; /* those in use */
+    int64_t written_at[FILES];
     atomic_bool stop;
     uint64_t looked_at;
 };
@@ -68,6 +77,13 @@ static void table_free(enum which which, void *table)
         rib_free(table);
     else
         vrps_free(table);
+}
+
+static size_t size_of(enum which which, const void *table)
+{
+    if (table == NULL)
+        return 0;
+    return which == RIB ? rib_prefixes(table) : vrps_count(table);
 }
 
 static const char *path_of(const struct tables *t, enum which which)
@@ -114,8 +130,10 @@ void tables_close(struct tables *t)
 void tables_again(struct tables *t, const struct tables_conf *conf)
 {
     t->conf = *conf;
-    for (unsigned i = 0; i < FILES; i++)
+    for (unsigned i = 0; i < FILES; i++) {
         t->files[i].is_settled = t->files[i].is_away = false;
+        t->files[i].is_meant = true;
+    }
     t->looked_at = 0;
 }
 
@@ -194,6 +212,22 @@ static void tell(const struct file *f)
                  f->lines.first, log_quotable(f->lines.why, why, sizeof why));
 }
 
+/* What it has lost may come back within the hour; after that it is how it is. */
+static bool has_shrunk(struct tables *t, struct file *f, int64_t now)
+{
+    size_t had = size_of(f->which, t->table[f->which]), has = size_of(f->which, f->table);
+    bool is_small = !f->is_meant && had >= SHRINKS_AT && has < had / 2;
+    if (!is_small || (f->shrunk_at != 0 && now - f->shrunk_at > AGAIN_NS)) {
+        f->shrunk_at = 0;
+        return false;
+    }
+    if (f->shrunk_at == 0 || now < f->shrunk_at)
+        f->shrunk_at = now;
+    log_error("%s had=%zu has=%zu hint=\"what was read before stays for an hour, or until SIGHUP\"",
+              shrunk[f->which], had, has);
+    return true;
+}
+
 /* True: the table is to be used. */
 static bool finish(struct tables *t, struct file *f, int64_t now)
 {
@@ -208,7 +242,12 @@ static bool finish(struct tables *t, struct file *f, int64_t now)
     }
     f->is_settled = true;
     f->settled_at = now;
+    if (f->err == 0 && has_shrunk(t, f, now)) {
+        table_free(f->which, f->table);
+        return false;
+    }
     tell(f);
+    f->is_meant &= f->err < 0;
     return f->err == 0;
 }
 
@@ -228,7 +267,8 @@ static void look_at(struct tables *t, struct file *f, int64_t now)
     bool rests = (f->is_seen && stamp_equal(&is, &f->seen)) || now - is.changed_at > REST_NS;
     f->seen = is;
     f->is_seen = true;
-    bool is_old = f->which == VRPS && now - f->settled_at > AGAIN_NS;
+    bool is_old = (f->which == VRPS && now - f->settled_at > AGAIN_NS) ||
+                  (f->shrunk_at != 0 && now - f->shrunk_at > AGAIN_NS);
     if (rests && (!f->is_settled || is_old || !stamp_equal(&is, &f->settled)))
         start(t, f, now);
 }
@@ -241,6 +281,15 @@ static void use(struct tables *t, enum which which, void *table, struct expect *
         expect->vrps = table;
     table_free(which, t->table[which]);
     t->table[which] = table;
+    t->written_at[which] = table == NULL ? 0 : t->files[which].settled.changed_at;
+}
+
+struct tables_use tables_in_use(const struct tables *t)
+{
+    return (struct tables_use){.rib_prefixes = size_of(RIB, t->table[RIB]),
+                               .vrps = size_of(VRPS, t->table[VRPS]),
+                               .rib_written_at = t->written_at[RIB],
+                               .vrps_written_at = t->written_at[VRPS]};
 }
 
 bool tables_look(struct tables *t, uint64_t mono_ns, int64_t now, struct expect *expect)

@@ -5,7 +5,8 @@
  * when it rests: at the next look that finds it as the last did, or when its last change is some
  * seconds old. It is read in a thread of its own, so that the collector's loop goes on, and what it
  * gives is swapped in by the next look. A file that is refused, or that changed while it was read,
- * changes nothing: the table that was good stays. VRPs are read again every hour, too, for they
+ * changes nothing: the table that was good stays. So does it for an hour when the new one has less
+ * than half of it, unless SIGHUP asked for it. VRPs are read again every hour, too, for they
  * expire. */
 #pragma once
 
@@ -29,6 +30,13 @@ void tables_again(struct tables *t, const struct tables_conf *conf);
 /* To be called often. Puts new tables into expect (rib, vrps) and frees the old ones; true if it
  * did. Logs what was read and what was refused. now: wall ns. */
 bool tables_look(struct tables *t, uint64_t mono_ns, int64_t now, struct expect *expect);
+
+/* What is in use: for who watches that it does not grow stale. */
+struct tables_use {
+    size_t rib_prefixes, vrps;
+    int64_t rib_written_at, vrps_written_at; /* the files, wall ns; 0: none in use */
+};
+struct tables_use tables_in_use(const struct tables *t);
 
 /* Was every file read, or refused, at least once, or is it not there, or does it change all the
  * time? */

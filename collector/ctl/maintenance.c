@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "collector/alert/rule.h"
 #include "collector/ctl/database.h"
 #include "collector/ctl/show.h"
 #include "collector/store/look_alerts.h"
@@ -50,6 +51,9 @@ int maintenance_add(const struct call *call)
                                        .why = call->argument[0]};
     if ((window.to == NULL) == (window.lasts == NULL))
         return command_fail(2, "needs one of --to TIME and --for SPAN");
+    if (window.kind != NULL && alert_kind_of(window.kind) == KIND_NONE)
+        return command_fail(2, "--kind: \"%s\" is no kind of alert; docs/alerts has them all",
+                            window.kind);
     int status = database_open(call, &look);
     if (status != 0)
         return status;

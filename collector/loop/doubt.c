@@ -41,13 +41,22 @@ void doubts_add(struct doubts *d, const char *sensor, uint64_t epoch, uint64_t t
     snprintf(one->sensor, sizeof one->sensor, "%s", sensor);
 }
 
+/* A trial that fails costs that all is read again, seconds for a large map; one that passes costs a
+ * transaction. So the parts are small: of 512 events three trials fail, where halving fails ten
+ * times. */
+static uint32_t part_of(uint64_t count)
+{
+    enum { PARTS = 24 }; /* about the root of WIRE_BATCH_EVENTS */
+    return (uint32_t)((count + PARTS - 1) / PARTS);
+}
+
 void doubt_failed(struct doubt *one, uint64_t to, uint64_t count, const char *reason)
 {
     one->to = to;
     one->is_sure = true;
     one->is_poisoned = count == 1;
     one->seq = to;
-    one->limit = count > 1 ? (uint32_t)(count / 2) : 1;
+    one->limit = part_of(count);
     snprintf(one->reason, sizeof one->reason, "%s", reason);
 }
 
@@ -57,8 +66,8 @@ void doubt_passed(struct doubts *d, struct doubt *one, uint64_t mark)
     one->is_poisoned = false;
     if (rest > WIRE_BATCH_EVENTS) /* most of them are a gap */
         rest = WIRE_BATCH_EVENTS;
-    if (rest > 0 && one->is_sure) /* so it is among the rest: half of them next */
-        one->limit = (uint32_t)((rest + 1) / 2);
+    if (rest > 0 && one->is_sure) /* so it is among the rest */
+        one->limit = part_of(rest);
     else if (mark >= one->to && one->is_sure)
         one->limit *= 2;
     if (one->limit >= WIRE_BATCH_EVENTS && mark >= one->to)

@@ -2,9 +2,9 @@
  *
  * A transaction that failed because of the data held events of some sensors: each of these is in
  * doubt. From then on its batches are tried alone, each in a transaction of its own, of which
- * `limit` events are taken. When such a trial fails, it is done again with half as many, until one
- * event alone fails: that one is poisoned, and will be set aside. Then the size grows back, and the
- * doubt ends. Sensors that are not in doubt go on as ever. */
+ * `limit` events are taken. When such a trial fails, it is done again with a small part of them,
+ * until one event alone fails: that one is poisoned, and will be set aside. Then the size grows
+ * back, and the doubt ends. Sensors that are not in doubt go on as ever. */
 #pragma once
 
 #include <stdbool.h>

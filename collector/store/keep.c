@@ -70,9 +70,18 @@ int store_forget(struct store *s, const struct store_keep *keep, int64_t now, un
     };
     *dropped = 0;
     int err = session_ready(s, note);
-    for (size_t i = 0; err == 0 && i < sizeof ages / sizeof *ages; i++)
-        if (ages[i].keep_ns > 0)
-            err = drop_before(s, ages[i].table, now - (int64_t)ages[i].keep_ns, dropped, note);
+    /* that one of them cannot be dropped is told, and keeps no other */
+    for (size_t i = 0; PQstatus(s->conn) == CONNECTION_OK && i < sizeof ages / sizeof *ages; i++) {
+        struct note why;
+        int failed =
+            ages[i].keep_ns == 0
+                ? 0
+                : drop_before(s, ages[i].table, now - (int64_t)ages[i].keep_ns, dropped, &why);
+        if (failed != 0) {
+            *note = why;
+            err = failed;
+        }
+    }
     if (err == 0 && keep->events_ns > 0)
         err = forget_orders(s, now - (int64_t)keep->events_ns, note);
     if (*dropped > 0) /* one of them may be needed again */

@@ -48,8 +48,9 @@ int look_alert_say(struct look *l, const char *alert_id, const char *state, cons
                     "saying something of the alert", values, COUNT_OF(values), out, note);
 }
 
-/* Places: those that the alert names as expected; if it names none, those of the map that are not
- * unexpected; and its own. */
+/* Places: those that the alert names as expected; if it names none, those of the map that are
+ * expected, or proven genuine and not unexpected, and where a move came from; and its own. What
+ * somebody forges elsewhere must not become expected there by the way. */
 static const char learn[] =
     "WITH a AS (SELECT * FROM penstock.alert WHERE alert_id = $1::bigint AND prefix IS NOT NULL"
     " AND kind IN ('hijack_suspected', 'policy_violation', 'ingress_moved', 'ingress_unexpected')),"
@@ -61,8 +62,13 @@ static const char learn[] =
     " (e->>'mac')::macaddr, (e->>'peer_as')::bigint FROM a, named"
     " WHERE a.kind <> 'policy_violation'"
     " UNION SELECT a.prefix, m.pop, m.router, m.interface, m.vlan, m.mac, m.peer_as"
-    " FROM a JOIN penstock.ingress_map AS m ON m.prefix = a.prefix AND m.expected IS NOT FALSE"
-    " WHERE a.kind <> 'policy_violation' AND NOT EXISTS (SELECT FROM named)),"
+    " FROM a JOIN penstock.ingress_map AS m ON m.prefix = a.prefix AND (m.expected"
+    " OR m.expected IS NULL AND m.state IN ('genuine', 'mixed'))"
+    " WHERE a.kind <> 'policy_violation' AND NOT EXISTS (SELECT FROM named)"
+    " UNION SELECT a.prefix, f->>'pop', f->>'router', f->>'interface', (f->>'vlan')::integer,"
+    " (f->>'mac')::macaddr, (f->>'peer_as')::bigint FROM a, LATERAL (SELECT"
+    " a.evidence->'moved'->'from'->'place' AS f) AS moved WHERE a.kind = 'ingress_moved'"
+    " AND f->>'pop' IS NOT NULL AND NOT EXISTS (SELECT FROM named)),"
     " wanted AS (SELECT prefix, NULL::bigint AS cone_as, pop, router, interface, vlan, mac, peer_as"
     " FROM place UNION ALL SELECT prefix, coalesce((evidence->>'outside_cone_of')::bigint,"
     " peer_as), NULL, NULL, NULL, NULL, NULL, NULL FROM a WHERE kind = 'policy_violation'),"

@@ -33,6 +33,20 @@ for program in "$sensor" "$collector"; do
     check "$name --explain: its own explanation is a valid configuration, but for what is required" \
         ends 0 "log:" "$program" --explain
 done
+# What penstockctl --help lists, and each option of each command, stands in its manual page.
+in_manual() {
+    local page command option missing=0
+    page=$(sed 's/\\f[BIR]//g; s/[\\"]//g; s/^\.[BIR]* //' "$lab_root/docs/man/penstockctl.1")
+    while read -r command; do
+        # shellcheck disable=SC2046,SC2086 # words
+        for option in "$command" $("$ctl" ${command} --help | grep -oE '^  --[a-z-]+'); do
+            grep -qE -- "(^|[ ,])$option([ ,]|\$)" <<<"$page" || { echo "not in penstockctl(1): $option"; missing=1; }
+        done
+    done < <("$ctl" --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  [a-z]+( [a-z]+)?\b' | sort -u)
+    return $missing
+}
+check "penstockctl: every command and option stands in its manual page" in_manual
+
 for kind in sensor collector; do
     program=$build/$kind/penstock-$kind
     declare -n keys=${kind}_keys

@@ -26,6 +26,12 @@ static void find(const char *json, const char *key)
     check(len == 0 ||
           ((out[0] == '[' || out[0] == '{') && (out[len - 1] == ']' || out[len - 1] == '}')));
     (void)document_find_count(json, key);
+    memset(out, 'x', sizeof out);
+    document_find_text(json, key, out, 1 + strlen(json) % sizeof out);
+    check(strnlen(out, sizeof out) <= strlen(json) % sizeof out);
+    struct ingress at;
+    char pop[32];
+    (void)document_find_place(json, key, pop, &at);
 }
 
 static void write_and_find(const char *text, size_t room)
@@ -41,6 +47,8 @@ static void write_and_find(const char *text, size_t room)
     check(len < room && json[0] == '{' && json[len - 1] == '}');
     if (d.is_cut)
         return;
+    document_find_text(json, "text", found, sizeof found);
+    check(strcmp(found, text) == 0);
     document_find(json, "list", found, sizeof found);
     check(strcmp(found, "[1,{\"a\":\"]\"}]") == 0);
     check(document_find_count(json, "n") == 42);

@@ -1,4 +1,5 @@
 /* Each kind of alert: when it is raised, how severe it is, what it says, and how it ends. */
+#include "collector/alert/document.h"
 #include "tests/collector/alert/alerts_made.h"
 
 static struct alert_row row;
@@ -296,10 +297,33 @@ static void a_move_survives_a_restart_with_where_it_came_from(void **state)
     assert_non_null(strstr(row.evidence, "\"from\":{\"place\":{\"pop\":\"AMS\""));
     assert_string_equal(row.summary, stored.summary);
     struct ingress_change back = moved("FRA", "AMS", 1100);
+    struct ingress_row home = made_row("AMS", STATE_GENUINE, EXPECTED_NO);
+    home.last_seen = 1100;
     alert_moved(a, &back, 1100);
     take_all(a, "ingress_moved", &row);
     assert_state(row, "resolved");
+    assert_int_equal(alert_row_changed(a, &home, NULL, 1100), 0);
+    assert_int_equal(take_all(a, "ingress_moved", &row), 0); /* home is no new place */
     alert_free(a);
+}
+
+/* As PostgreSQL gives it back: members in another order, blanks, other escapes. */
+static void a_place_is_found_again_in_stored_evidence(void **state)
+{
+    (void)state;
+    char pop[32];
+    struct ingress at;
+    assert_true(
+        document_find_place("{\"x\": 1, \"place\": {\"mac\": \"02:00:00:00:00:07\", \"pop\": "
+                            "\"A\\\"M\\\\n\\u0001\\t\", \"vlan\": 7, \"peer_as\": 64501}}",
+                            "place", pop, &at));
+    assert_string_equal(pop, "A\"M\\n\001\t");
+    assert_true(at.vlan == 7 && at.peer_as == 64501 && at.mac[0] == 2 && at.mac[5] == 7);
+    assert_string_equal(at.router, "");
+    assert_false(document_find_place("{\"place\": {\"router\": \"r\"}}", "place", pop, &at));
+    assert_false(document_find_place(
+        "{\"place\": {\"pop\": \"a name that is longer than any may be\"}}", "place", pop, &at));
+    assert_false(document_find_place("", "place", pop, &at));
 }
 
 /* A route is withdrawn where the traffic left: what BGP says of the last packets is no hijack. */
@@ -601,6 +625,7 @@ int main(void)
         cmocka_unit_test(a_move_on_ends_the_first_and_raises_the_second),
         cmocka_unit_test(a_move_that_stays_is_the_new_normal),
         cmocka_unit_test(a_move_survives_a_restart_with_where_it_came_from),
+        cmocka_unit_test(a_place_is_found_again_in_stored_evidence),
         cmocka_unit_test(a_route_that_goes_with_its_traffic_is_no_hijack),
         cmocka_unit_test(what_is_pending_where_the_bulk_left_ends_with_the_move),
         cmocka_unit_test(a_link_that_delivers_much_spoofed_traffic_is_told_as_a_link),

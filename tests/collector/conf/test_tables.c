@@ -47,7 +47,7 @@ static int begin(void **state)
     log_level_set(LOG_LEVEL_ERROR - 1); /* nothing */
     wall = clock_wall_ns();
     mono = NS_PER_S;
-    conf = (struct tables_conf){.rib = {.max_paths = 100, .timeout_ns = 60 * NS_PER_S}};
+    conf = (struct tables_conf){.rib = {.max_paths = 10000, .timeout_ns = 60 * NS_PER_S}};
     snprintf(conf.rib.path, sizeof conf.rib.path, "%s/rib", folder);
     snprintf(conf.vrps, sizeof conf.vrps, "%s/vrps", folder);
     put(conf.rib.path, ROUTE("10.0.0.0/8", "1"));
@@ -112,6 +112,10 @@ static void both_are_read_at_first_and_again_when_they_change(void **state)
     assert_true(tables_are_read(tables));
     assert_int_equal(of("10.1.0.0/24", 1), BGP_BEST);
     assert_int_equal(of("10.1.0.0/24", 2), BGP_NONE);
+    struct tables_use is = tables_in_use(tables);
+    assert_true(is.rib_prefixes == 1 && is.vrps == 1);
+    assert_true(is.rib_written_at > 0 && is.rib_written_at <= clock_wall_ns());
+    assert_true(is.vrps_written_at > 0 && is.vrps_written_at <= clock_wall_ns());
     assert_true(rests()); /* nothing changed */
     put(conf.rib.path, ROUTE("10.0.0.0/8", "2"));
     assert_true(changes());
@@ -135,6 +139,43 @@ static void what_was_good_stays_when_the_file_is_not(void **state)
     put(conf.rib.path, ROUTE("10.0.0.0/8", "1") ROUTE("10.1.0.0/16", "1"));
     assert_true(changes());
     assert_int_equal(rib_prefixes(x.rib), 2);
+}
+
+static void put_routes(unsigned count)
+{
+    char *text = malloc(100 * (size_t)count);
+    size_t len = 0;
+    assert_non_null(text);
+    for (unsigned i = 0; i < count; i++)
+        len += (size_t)sprintf(text + len, ROUTE("10.%u.%u.0/24", "1"), i / 256, i % 256);
+    put(conf.rib.path, text);
+    free(text);
+}
+
+/* A router that has just started dumps the few routes that it has. */
+static void a_table_that_lost_most_of_its_prefixes_waits_an_hour_or_for_a_person(void **state)
+{
+    (void)state;
+    put(conf.vrps, CSV "AS1,10.0.0.0/8,24,t\n");
+    for (int is_meant = 0; is_meant < 2; is_meant++) {
+        put_routes(1000);
+        while (x.rib == NULL || rib_prefixes(x.rib) != 1000)
+            assert_true(changes());
+        put_routes(499);
+        assert_true(rests());
+        assert_int_equal(of("10.3.0.0/24", 1), BGP_BEST);
+        if (is_meant)
+            tables_again(tables, &conf);
+        else
+            wall += 3601 * (int64_t)NS_PER_S;
+        while (rib_prefixes(x.rib) == 1000)
+            assert_true(changes());
+        assert_int_equal(tables_in_use(tables).rib_prefixes, 499);
+        assert_int_equal(of("10.3.0.0/24", 1), BGP_NONE);
+    }
+    put_routes(2); /* small ones come and go */
+    while (rib_prefixes(x.rib) != 2)
+        assert_true(changes());
 }
 
 static void a_path_that_is_taken_away_takes_its_table_with_it(void **state)
@@ -206,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(both_are_read_at_first_and_again_when_they_change),
         CASE(what_was_good_stays_when_the_file_is_not),
+        CASE(a_table_that_lost_most_of_its_prefixes_waits_an_hour_or_for_a_person),
         CASE(a_path_that_is_taken_away_takes_its_table_with_it),
         CASE(the_start_waits_for_no_file_that_is_not_there_or_never_rests),
         CASE(a_reading_is_stopped_at_the_end),

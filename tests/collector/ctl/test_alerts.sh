@@ -26,6 +26,9 @@ INSERT INTO penstock.ingress_entry (prefix, pop, router, interface, peer_as, sta
         tests) VALUES
     ('192.0.2.0/24', 'AMS', 'ams1-r1', 'xe-0/0/1', 64501, 'genuine', 0.9, 1, 1, 1, true, 1),
     ('192.0.2.0/24', 'LON', 'lon1-r1', 'xe-0/0/9', 64513, 'genuine', 0.1, 1, 1, 1, false, 1);
+INSERT INTO penstock.ingress_entry (prefix, pop, router, interface, peer_as, state, share, weight, packets, bytes, tests) VALUES
+    ('192.0.2.0/24', 'FRA', 'fra1-r1', 'xe-0/0/7', 64520, 'spoofed', 0.5, 1, 1, 1, 1),
+    ('192.0.2.0/24', 'FRA', 'fra1-r1', 'xe-0/0/8', 64521, 'unverified', 0.5, 1, 1, 1, 0);
 CREATE ROLE looker LOGIN IN ROLE penstock_reader;
 CREATE ROLE ann LOGIN IN ROLE penstock_reader, penstock_operator;
 SQL
@@ -62,8 +65,15 @@ check "and writes it as expectation, named after the alert" same "AMS||learned o
     "$(sql -c "SELECT pop, peer_as, comment FROM penstock.expectation WHERE prefix = '203.0.113.0/24' ORDER BY pop" | paste -sd' ')"
 check "twice is once" ends 0 "FRA" "$ctl" alerts learn 1
 check "no row more" same 2 "$(sql -c "SELECT count(*) FROM penstock.expectation WHERE prefix = '203.0.113.0/24'")"
-check "where nothing was named, the map's other places stay as they are" same "AMS LON" \
+check "where nothing was named, the map's other places stay as they are; what is forged elsewhere is not learned" same "AMS LON" \
     "$("$ctl" alerts learn 5 --json | jq -r '[.[].pop] | join(" ")')"
+sql <<'SQL'
+INSERT INTO penstock.alert (alert_id, fingerprint, kind, severity, confidence, state, prefix, pop, router, interface, summary, expected,
+        evidence, started_at, updated_at) VALUES
+    (6, 'f', 'ingress_moved', 'warning', 0.9, 'firing', '100.64.0.0/24', 'FRA', 'fra1-r1', 'xe-0/0/0', 'moved', '[]',
+        '{"moved": {"from": {"place": {"pop": "AMS", "router": "ams1-r1", "interface": "xe-0/0/1", "peer_as": 64501}}}}', now(), now());
+SQL
+check "of a move the place that it left stays expected, too" same "AMS FRA" "$("$ctl" alerts learn 6 --json | jq -r '[.[].pop] | join(" ")')"
 "$ctl" alerts learn 2 >cone.yaml
 check "of a violation the cone is what changes" same '- {peer_as: 64512, cone: ["198.51.100.0/24"]}' "$(cat cone.yaml)"
 check "which the collector takes, too" ends 0 "" "$collector" -c collector.yaml --check --set "policy.file=$work/cone.yaml"
@@ -75,6 +85,7 @@ check "maintenance add --from --to" is_json '.[0].prefix == "203.0.0.0/16" and .
     --from 2031-01-01 --to "2031-01-01 06:00" --prefix 203.0.0.0/16 --peer-as 64502 --json
 check "one of --to and --for is needed" ends 2 "--to TIME and --for SPAN" "$ctl" maintenance add "x"
 check "an end before the beginning is refused" ends 2 "maintenance" "$ctl" maintenance add "x" --from 2031-01-02 --to 2031-01-01
+check "a kind that is none would suppress nothing: status 2" ends 2 "no kind of alert" "$ctl" maintenance add "x" --for "1 hour" --kind hijack
 check "maintenance list" ends 0 "new line card" "$ctl" maintenance list
 check "maintenance remove ends one that began" is_json 'length == 1' "$ctl" maintenance remove 1 --json
 check "and deletes one that did not" is_json 'length == 1' "$ctl" maintenance remove 2 --json

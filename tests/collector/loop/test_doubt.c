@@ -155,7 +155,8 @@ static void of_a_thousand_events_only_the_poisoned_one_is_set_aside(void **state
     assert_int_equal(loop.doubts.count, 0); /* and forgotten */
 }
 
-/* Halving, not one after the other: for each failure the database is read again. */
+/* For each failure the database is read again, which takes seconds when the map is large: the
+ * group, the batch, a part of it, and the event. */
 static void it_is_found_in_few_failures(void **state)
 {
     (void)state;
@@ -163,7 +164,7 @@ static void it_is_found_in_few_failures(void **state)
     for (unsigned turn = 0; turn < 500 && run(1, 1) == 1; turn++)
         assert_true(atomic_load(&loop.is_loaded) || !loop.has_failed); /* so no pause */
     assert_int_equal(sims[0].acked, EVENTS);
-    assert_true(counter_get(&counters, COUNTER_transactions_failed) <= 10);
+    assert_true(counter_get(&counters, COUNTER_transactions_failed) <= 4);
 }
 
 static bool several_are_bad(const char *sensor, const struct event *e)
@@ -281,7 +282,8 @@ static void when_setting_it_aside_fails_too_nothing_is_lost(void **state)
     db_refuses = one_is_bad;
     db_refuses_aside = true;
     unsigned pauses = 0;
-    for (unsigned turn = 0; turn < 100; turn++) {
+    /* until the doubt is let go: what is found by then would be set aside */
+    for (unsigned turn = 0; turn < 100 || (turn < 200 && loop.doubts.count > 0); turn++) {
         run(1, 1);
         pauses += !atomic_load(&loop.is_loaded) && loop.has_failed;
         loop.has_failed = false;

@@ -401,6 +401,48 @@ static void tallies_that_the_next_start_needs_are_kept_however_old(void **state)
     assert_string_equal(tallies_there(), "ingress_tally_past");
 }
 
+static void keep_plan(void *arg, const char *message)
+{
+    char *plan = arg;
+    strncat(plan, message, 8000 - strlen(plan));
+}
+
+/* A month of a large network is more than a statement may read in its minute. */
+static void tallies_are_looked_for_by_index_before_they_are_dropped(void **state)
+{
+    (void)state;
+    static char plan[8192];
+    plan[0] = '\0';
+    make_months();
+    sql("LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;"
+        " SET auto_explain.log_nested_statements = on; SET client_min_messages = log");
+    PQnoticeProcessor before = PQsetNoticeProcessor(client, keep_plan, plan);
+    assert_string_equal(ask("SELECT penstock.partition_drop_before('ingress_tally', '2026-02-15',"
+                            " 1)"),
+                        "ingress_tally_y2026m01");
+    PQsetNoticeProcessor(client, before, NULL);
+    sql("SET auto_explain.log_min_duration = -1; SET client_min_messages = warning");
+    assert_non_null(strstr(plan, "ingress_tally_y2026m01_at_turn_idx"));
+    assert_null(strstr(plan, "Seq Scan on ingress_tally_y2026m01"));
+    assert_int_equal(forget(200 * DAY), 3);
+}
+
+static void a_month_that_cannot_go_keeps_no_other_table_s(void **state)
+{
+    (void)state;
+    const struct store_keep keep = {.tallies_ns = 200 * DAY, .events_ns = 200 * DAY};
+    unsigned dropped = 0;
+    sql("SELECT penstock.partition_add('ingress_tally', '2026-01-15'),"
+        " penstock.partition_add('sensor_status', '2026-01-15');"
+        "CREATE VIEW public.january AS SELECT * FROM penstock.ingress_tally_y2026m01");
+    assert_int_equal(store_forget(store, &keep, NOW, &dropped, &note), ERR_DATABASE);
+    assert_int_equal(dropped, 1);
+    assert_string_equal(ask("SELECT to_regclass('penstock.sensor_status_y2026m01')::text IS NULL"),
+                        "t");
+    sql("DROP VIEW public.january");
+    assert_int_equal(forget(200 * DAY), 1);
+}
+
 static void a_month_that_was_detached_is_left_alone(void **state)
 {
     (void)state;
@@ -462,6 +504,8 @@ int main(void)
         cmocka_unit_test_setup(a_year_of_history_is_asked_for_an_address_or_a_prefix, set_up),
         cmocka_unit_test_setup(months_that_are_too_old_go_one_by_one_and_young_ones_stay, set_up),
         cmocka_unit_test_setup(tallies_that_the_next_start_needs_are_kept_however_old, set_up),
+        cmocka_unit_test_setup(tallies_are_looked_for_by_index_before_they_are_dropped, set_up),
+        cmocka_unit_test_setup(a_month_that_cannot_go_keeps_no_other_table_s, set_up),
         cmocka_unit_test_setup(a_month_that_was_detached_is_left_alone, set_up),
         cmocka_unit_test_setup(who_reads_a_month_is_not_waited_for, set_up),
         cmocka_unit_test_setup(nothing_but_old_months_of_event_tables_can_be_dropped, set_up),

@@ -1622,6 +1622,26 @@ static void print_lookup_time(PGconn *c)
            (double)(clock_mono_ns() - began) / 1e3 / 1000);
 }
 
+static void keep_plan(void *arg, const char *message)
+{
+    char *plan = arg;
+    strncat(plan, message, 8000 - strlen(plan));
+}
+
+/* What is done within a function, too. */
+static const char *plan_of(PGconn *c, const char *text)
+{
+    static char plan[8192];
+    plan[0] = '\0';
+    sql(c, "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;"
+           " SET auto_explain.log_nested_statements = on; SET client_min_messages = log");
+    PQnoticeProcessor before = PQsetNoticeProcessor(c, keep_plan, plan);
+    ask(c, text);
+    PQsetNoticeProcessor(c, before, NULL);
+    sql(c, "SET auto_explain.log_min_duration = -1; SET client_min_messages = warning");
+    return plan;
+}
+
 static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
 {
     struct fixture *f = *state;
@@ -1631,8 +1651,7 @@ static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
         " 24)::cidr, 'AMS', 'r', 'i', 'unverified', 1, 1, 1, 1, 0"
         " FROM generate_series(0, 99999) n");
     sql(f->client, "ANALYZE penstock.ingress_entry");
-    const char *plan = ask(f->client, "EXPLAIN SELECT * FROM penstock.ingress_of('11.0.7.7')");
-    assert_non_null(strstr(plan, "Index"));
+    const char *plan = plan_of(f->client, "SELECT * FROM penstock.ingress_of('11.0.7.7')");
     assert_non_null(strstr(plan, "using ingress_entry_prefix"));
     assert_non_null(strstr(plan, "prefix >>= '11.0.7.7'::inet"));
     assert_null(strstr(plan, "Seq Scan"));
