@@ -427,7 +427,8 @@ static void counters_wait_for_their_interval_and_facts_do_not(void **state)
     ingress_map_free(m);
 }
 
-/* Both halves of a range that split tell of its tests; together again they are not twice as many. */
+/* Both halves of a range that split tell of its tests; together again they are not twice as many.
+ */
 static void a_split_and_a_join_add_no_tests(void **state)
 {
     (void)state;
