@@ -194,8 +194,11 @@ void document_find_text(const char *json, const char *key, char *out, size_t siz
 {
     const char *c = value_of(json, key);
     size_t len = 0;
-    bool is_whole = c != NULL && *c == '"';
-    for (c += is_whole; is_whole && *c != '"'; c++) {
+    out[0] = '\0';
+    if (c == NULL || *c != '"')
+        return;
+    bool is_whole = true;
+    for (c++; is_whole && *c != '"'; c++) {
         bool is_escaped = *c == '\\';
         c += is_escaped;
         is_whole = *c != '\0' && len + 1 < size;

@@ -10,11 +10,11 @@
 #include <rte_lpm6.h>
 #include <rte_rcu_qsbr.h>
 
-/* As many prefixes as a configuration can hold. Those longer than 24 bits need groups of 256
- * entries: IPv4 one each, IPv6 one for each further byte, of which prefixes of one network share
- * most. */
-#define RULES   1024
-#define GROUPS4 1024
+/* As many prefixes as a configuration can hold (1,024), and those that are ordered besides. Those
+ * longer than 24 bits need groups of 256 entries: IPv4 one each, IPv6 one for each further byte, of
+ * which prefixes of one network share most. */
+#define RULES   (1024 + 128)
+#define GROUPS4 RULES
 #define GROUPS6 (14 * RULES)
 
 struct tables {

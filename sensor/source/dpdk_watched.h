@@ -22,7 +22,7 @@ int dpdk_watched_new(unsigned workers, struct dpdk_watched **out, struct note *n
 void dpdk_watched_free(struct dpdk_watched *w); /* no worker may be inside; NULL is fine */
 
 /* Replaces the prefixes; returns when no worker sees the old ones. 0, or -ENOSPC with a note (more
- * than a configuration can hold), and then nothing changed. */
+ * than a configuration and its orders can hold), and then nothing changed. */
 int dpdk_watched_set(struct dpdk_watched *w, const struct prefix *prefixes, size_t n,
                      struct note *note);
 

@@ -348,6 +348,32 @@ static bool runs(const void *arg)
     return true;
 }
 
+/* Each longer than 24 bits, in a network of its own: the dearest kind. */
+static bool watches_a_full_list(const void *arg)
+{
+    enum { CONFIGURED = 1024, ORDERED = 64 };
+    static struct prefix list[CONFIGURED + ORDERED];
+    struct source_conf c = conf_of(arg, NULL);
+    struct source_group *group;
+    struct note note = {0};
+    for (unsigned i = 0; i < CONFIGURED + ORDERED; i++) {
+        struct addr a = {.family = ADDR_V4,
+                         .bytes = {10, (uint8_t)(i / 256), (uint8_t)(i % 256), 0}};
+        list[i] = prefix_of(&a, 28);
+    }
+    if (source_dpdk.attach(&c, &group, &note) != 0)
+        return false;
+    bool is_taken = source_dpdk.watch(group, list, CONFIGURED + ORDERED, &note) == 0;
+    source_dpdk.detach(group);
+    return is_taken;
+}
+
+static void a_full_configuration_and_its_orders_are_watched(void **state)
+{
+    (void)state;
+    expect_right(watches_a_full_list, "net_null0");
+}
+
 static void two_sensors_run_on_one_machine(void **state)
 {
     (void)state;
@@ -470,6 +496,7 @@ int main(void)
         cmocka_unit_test(a_device_of_the_kernels_driver_is_refused),
         cmocka_unit_test(dpdk_neither_prints_nor_pins_and_starts_once),
         cmocka_unit_test(all_queues_are_served_while_the_watched_prefixes_change),
+        cmocka_unit_test(a_full_configuration_and_its_orders_are_watched),
         cmocka_unit_test(two_sensors_run_on_one_machine),
         cmocka_unit_test(what_a_driver_takes_and_cannot_send_is_counted_as_refused),
         cmocka_unit_test(the_mtu_is_set_on_both_ports_and_put_back),
