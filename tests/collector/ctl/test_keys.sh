@@ -3,37 +3,14 @@
 # Usage: test_keys.sh PENSTOCKCTL
 set -uo pipefail
 ctl=$(realpath "$1")
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/collector/ctl/words.sh
+. "$here/words.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-failed=0 passed=0
-check() { # check SENTENCE COMMAND…
-    local sentence=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        echo "FAILED  $sentence"
-        failed=$((failed + 1))
-    fi
-}
-ends() { # ends STATUS PATTERN COMMAND…: exit status and an extended regular expression in the output
-    local status=$1 pattern=$2 said got
-    shift 2
-    said=$("$@" 2>&1 </dev/null)
-    got=$?
-    [ $got -eq "$status" ] && grep -qE -- "$pattern" <<<"$said" && return 0
-    echo "status $got (expected $status), output: $said"
-    return 1
-}
-is_json() { # is_json FILTER COMMAND…: what it prints, whatever its status, is JSON for which jq's filter holds
-    local filter=$1
-    shift
-    { "$@" 2>/dev/null || true; } | jq -e "$filter" >/dev/null
-}
 mode_of() { stat -c %a "$1"; }
-same() { [ "$1" = "$2" ] || { echo "expected «$1», got «$2»"; return 1; }; }
 
 check "--help: status 0 and all commands" ends 0 "keys check DIR" "$ctl" --help
 check "--version: status 0" ends 0 "^penstockctl [0-9]+\.[0-9]+" "$ctl" --version
@@ -85,6 +62,4 @@ check "keys check --json has both lists" is_json '(.allowed | length) == 2 and [
     "$ctl" keys check sensors.d --json
 check "keys check of no folder: status 1" ends 1 "/no/such" "$ctl" keys check /no/such
 
-echo "[  PASSED  ] $passed test(s)."
-[ $failed -eq 0 ] || echo "[  FAILED  ] $failed test(s)"
-[ $failed -eq 0 ]
+finish

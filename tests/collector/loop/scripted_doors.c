@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "shared/base/clock.h"
+#include "tests/support/usual_orders.h"
 
 struct db db;
 unsigned db_commits;
@@ -30,21 +31,7 @@ void doors_reset(void)
     db_is_taken = db_is_away = db_lose_commit = db_late_commit = in_transaction = false;
     db_refuses = NULL;
     db_refuses_alerts = db_refuses_aside = false;
-    doors_orders = (struct order_conf){.mode = ORDERS_OFF,
-                                       .max_per_sensor = 4,
-                                       .max_concurrent = 8,
-                                       .max_drops = 60,
-                                       .drops_per_prefix_hour = 240,
-                                       .min_v4 = 20,
-                                       .min_v6 = 40,
-                                       .lease_ns = 180 * NS_PER_S,
-                                       .margin_ns = 10 * NS_PER_S,
-                                       .wait_ns = 30 * NS_PER_S,
-                                       .cool_down_ns = 3600 * NS_PER_S,
-                                       .unverifiable_ns = 86400 * NS_PER_S,
-                                       .expire_ns = 600 * NS_PER_S,
-                                       .resend_ns = 5 * NS_PER_S,
-                                       .max_orders = 64};
+    doors_orders = usual_orders(ORDERS_OFF);
     db_heard = 0;
     db_is_session_lost = false;
     db_window = (struct alert_window){0};

@@ -10,6 +10,7 @@
 
 #include "collector/order/order.h"
 #include "shared/base/clock.h"
+#include "tests/support/usual_orders.h"
 
 #define T0 INT64_C(1700000000000000000)
 #define S  ((int64_t)NS_PER_S)
@@ -23,22 +24,8 @@ static uint64_t last;
 static int setup(void **state)
 {
     (void)state;
-    conf = (struct order_conf){.mode = ORDERS_AUTO,
-                               .max_per_sensor = 4,
-                               .max_concurrent = 8,
-                               .max_drops = 60,
-                               .drops_per_prefix_hour = 240,
-                               .min_rate = 10,
-                               .min_v4 = 20,
-                               .min_v6 = 40,
-                               .lease_ns = 180 * NS_PER_S,
-                               .margin_ns = 10 * NS_PER_S,
-                               .wait_ns = 30 * NS_PER_S,
-                               .cool_down_ns = 3600 * NS_PER_S,
-                               .unverifiable_ns = 86400 * NS_PER_S,
-                               .expire_ns = 600 * NS_PER_S,
-                               .resend_ns = 5 * NS_PER_S,
-                               .max_orders = 64};
+    conf = usual_orders(ORDERS_AUTO);
+    conf.min_rate = 10;
     now = T0;
     last = 0;
     return orders_new(&conf, &o);
