@@ -6,7 +6,6 @@
 #include "shared/base/clock.h"
 #include "shared/base/hash.h"
 #include "shared/base/log.h"
-#include "shared/curve/handshake.h"
 #include "shared/wire/wire.h"
 
 /* To and from each sensor: its credit window and the small talk beside it. */
@@ -271,12 +270,15 @@ static const char *reason_of(const struct door *d, enum handshake_failure failur
     case HANDSHAKE_CRYPT:
         return "it was given another public key than this collector's (publish.server there)";
     case HANDSHAKE_CLOSED:
-        return "it closed the connection, or said nothing for too long";
+        return "it closed the connection (its own log may know why), or said nothing for too long";
     default:
         return "it does not speak our protocol";
     }
 }
 
+/* Each reason has its own quiet: one failure has several faces. A sensor that finds first that it
+ * is plain and we are not, or the other way about, closes without a word: CLOSED, until a try is
+ * ours. */
 static void note_failures(struct door *d, uint64_t now)
 {
     enum handshake_failure failure;
@@ -285,7 +287,7 @@ static void note_failures(struct door *d, uint64_t now)
         if (failure == HANDSHAKE_KEY)
             continue; /* told where the question was answered */
         counter_add(d->counters, COUNTER_handshakes_failed, 1);
-        if (quiet_ends(&d->said_handshake, now, &more))
+        if (quiet_ends(&d->said_handshake[failure], now, &more))
             log_warn("event=handshake_failed reason=\"%s\" more=%u", reason_of(d, failure), more);
     }
 }

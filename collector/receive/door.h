@@ -16,6 +16,7 @@
 #include "collector/receive/allowed.h"
 #include "collector/receive/quiet.h"
 #include "collector/receive/receive.h"
+#include "shared/curve/handshake.h"
 
 struct door {
     struct receive_conf conf;
@@ -33,7 +34,7 @@ struct door {
     uint64_t looked_at;        /* mono ns of the last look at the folder */
     uint64_t open_at;          /* of the next try to open */
     uint64_t closed_at;
-    struct quiet said_key, said_handshake;
+    struct quiet said_key, said_handshake[HANDSHAKE_FAILURES];
 };
 
 /* conf is copied. ERR_CONF, ERR_NETWORK with a note. *d is cleared on failure. */

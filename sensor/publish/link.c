@@ -85,7 +85,7 @@ void link_set(struct link *l, enum link_state state, uint64_t now)
     l->state = state;
     l->since = l->heard_at = l->pinged_at = l->moved_at = now;
     if (state == LINK_OPEN) {
-        l->told = HANDSHAKE_NONE;
+        l->told = 0;
         l->closed = 0;
     }
 }
@@ -158,8 +158,10 @@ static const char *reason_of(const struct link *l, enum handshake_failure failur
         return l->by->is_plain ? "the collector wants CURVE, this sensor is plain"
                                : "the collector is plain, this sensor wants CURVE";
     case HANDSHAKE_CLOSED:
-        return "the collector ends the handshake: publish.server is not its key, or it is too "
-               "busy to answer";
+        return l->by->is_plain ? "the collector ends the handshake: it wants CURVE and this sensor "
+                                 "is plain, or it is too busy to answer"
+                               : "the collector ends the handshake: publish.server is not its key, "
+                                 "or it is plain, or too busy to answer";
     default:
         return "whoever answers there does not speak our protocol";
     }
@@ -175,21 +177,26 @@ static const char *hint_of(const struct link *l, enum handshake_failure failure)
                                  "publish.insecure"
                                : "collector.insecure is true there";
     case HANDSHAKE_CLOSED:
-        return "compare penstockctl keys show on both machines";
+        return l->by->is_plain ? "the collector's log may know why"
+                               : "compare penstockctl keys show on both machines; the collector's "
+                                 "log may know why";
     default:
         return "check publish.endpoint";
     }
 }
 
+/* Each reason once per outage: one failure has several faces. Whichever end finds first that the
+ * other is encrypted and it is not, or the other way about, closes without a word, so to the other
+ * end the same try is CLOSED. */
 static void note_failures(struct link *l)
 {
     enum handshake_failure failure;
     while ((failure = handshake_next(l->monitor)) != HANDSHAKE_NONE) {
         if (failure == HANDSHAKE_CLOSED && ++l->closed < CLOSED_OFTEN)
             continue;
-        if (failure == l->told)
+        if ((l->told & 1u << failure) != 0)
             continue;
-        l->told = failure;
+        l->told |= 1u << failure;
         log_error("event=handshake_failed endpoint=%s reason=\"%s\" hint=\"%s\"", l->endpoint,
                   reason_of(l, failure), hint_of(l, failure));
     }

@@ -25,8 +25,8 @@ struct link {
     const struct credentials *by; /* borrowed */
     uint64_t ping_ns, dead_ns;
     zsock_t *socket, *monitor;
-    enum handshake_failure told; /* why there is no connection, as it was logged; until OPEN */
-    unsigned closed;             /* handshakes that the other side ended, until OPEN */
+    unsigned told;   /* why there is no connection, as it was logged: a bit a reason; until OPEN */
+    unsigned closed; /* handshakes that the other side ended, until OPEN */
     enum link_state state;
     uint64_t greet_at;  /* GREET: not before; WAIT: then once more */
     uint64_t since;     /* mono ns at which the state began */

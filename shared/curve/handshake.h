@@ -11,6 +11,7 @@ enum handshake_failure {
     HANDSHAKE_CRYPT,    /* the key of the server that the client was given is not the server's */
     HANDSHAKE_CLOSED,   /* the other side closed the connection in the middle of it */
     HANDSHAKE_OTHER,    /* no ZeroMQ, or a version of it that is not understood */
+    HANDSHAKE_FAILURES,
 };
 
 /* Starts listening to what happens to the socket (a zsock_t or a ZeroMQ socket). NULL: no memory or

@@ -42,8 +42,9 @@ check "and in its own" said thief 'event=other_name sensor=ams1 certificate="fra
 
 replay plain ams1 --set publish.insecure=true
 check "a plain sensor delivers nothing" same "fra1@FRA" "$(sensors)"
-check "its log says why" said plain "the collector wants CURVE, this sensor is plain"
-check "and so does the collector's" said collector "it came without encryption"
+# Who finds it first hangs up, and the other knows only that: one of them is sure to say why.
+check "a log says why" sh -c "grep -qF 'the collector wants CURVE, this sensor is plain' '$lab/log/plain.log' ||
+    grep -qF 'it came without encryption' '$lab/log/collector.log'"
 
 replay right ams1
 check "the right key delivers under its name" same "ams1@AMS fra1@FRA" "$(sensors)"
