@@ -148,8 +148,8 @@ scenario_show() {
             round(extract(epoch FROM ended_at - started_at), 2) AS took, reason FROM penstock.test_order
             WHERE $twins ORDER BY order_id"
         printf '  Alerts that fired (UTC):\n'
-        scenario_table "SELECT alert_id, kind, severity, state, (started_at AT TIME ZONE 'UTC')::time(0) AS started,
-            (resolved_at AT TIME ZONE 'UTC')::time(0) AS resolved, summary FROM penstock.alert a WHERE $about AND $fired ORDER BY alert_id"
+        scenario_table "SELECT alert_id, kind, severity, state, date_trunc('second', started_at AT TIME ZONE 'UTC')::time AS started,
+            date_trunc('second', resolved_at AT TIME ZONE 'UTC')::time AS resolved, summary FROM penstock.alert a WHERE $about AND $fired ORDER BY alert_id"
         pending=$(lab_value "SELECT string_agg(DISTINCT kind, ', ') FROM penstock.alert a WHERE $about AND NOT $fired")
         [ -z "$pending" ] || printf '  Pending for a moment, and never told: %s\n\n' "$pending"
     fi
