@@ -189,11 +189,12 @@ scenario_side_by_side() {
 
 # scenario_orders: how long from an order to its verdict
 scenario_orders() {
-    lab_sql -c "SELECT count(*) AS orders, count(*) FILTER (WHERE verdict IS NOT NULL) AS with_verdict,
+    scenario_table "SELECT count(*) AS orders, count(*) FILTER (WHERE verdict IS NOT NULL) AS with_verdict,
         round(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM ended_at - requested_at))::numeric, 2) AS median_seconds,
         round(max(extract(epoch FROM ended_at - requested_at)), 2) AS longest_seconds, verdict
         FROM penstock.test_order WHERE ended_at IS NOT NULL GROUP BY verdict ORDER BY verdict"
-    lab_sql -c "SELECT order_id, prefix, pop, state, verdict, result, detail, drops, packets, data,
+    echo "Those that did not end as genuine or spoofed:"
+    scenario_table "SELECT order_id, prefix, pop, state, verdict, result, detail, drops, packets, data,
         round(extract(epoch FROM coalesce(ended_at, now()) - requested_at), 2) AS seconds FROM penstock.test_order
         WHERE verdict IS NULL OR verdict NOT IN ('genuine', 'spoofed') ORDER BY order_id"
 }
