@@ -135,10 +135,10 @@ static int load_alert(void *arg, const struct alert_row *row)
     return err;
 }
 
-static void load_end(void *arg, const char fingerprint[static 33], int64_t resolved_at)
+static void load_end(void *arg, const struct alert_row *ended)
 {
     struct fold *f = arg;
-    alert_load_end(f->alert, fingerprint, resolved_at);
+    alert_load_end(f->alert, ended);
 }
 
 int fold_load_alerts(struct fold *f, struct store *store, int64_t now, struct note *note)

@@ -1,4 +1,4 @@
-/* What people said of alerts, windows of maintenance, and the past: read; what is old: deleted. */
+/* What people said of alerts, and windows of maintenance: read; what is old: deleted. */
 #include "collector/store/session.h"
 #include "collector/store/words.h"
 
@@ -78,34 +78,6 @@ int store_load_windows(struct store *s, struct alert_window *windows, size_t roo
                            "reading the windows of maintenance", load_window, &load, note);
     *count = load.count;
     return err;
-}
-
-struct end_load {
-    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at);
-    void *arg;
-};
-
-static int load_end(void *arg, struct columns *c)
-{
-    const struct end_load *load = arg;
-    char fingerprint[33] = "";
-    column_text(c, fingerprint, sizeof fingerprint);
-    load->each(load->arg, fingerprint, column_time(c));
-    return 0;
-}
-
-int store_load_ends(struct store *s,
-                    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at),
-                    void *arg, struct note *note)
-{
-    struct end_load load = {each, arg};
-    int err = session_ready(s, note);
-    if (err != 0)
-        return err;
-    return session_each(s,
-                        "SELECT fingerprint, resolved_at FROM penstock.alert"
-                        " WHERE resolved_at > now() - interval '1 day' ORDER BY resolved_at",
-                        "reading how alerts ended", load_end, &load, note);
 }
 
 int store_forget_alerts(struct store *s, int64_t before, struct note *note)

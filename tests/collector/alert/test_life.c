@@ -83,15 +83,92 @@ static void what_a_person_allows_ends_though_it_flapped(void **state)
     alert_free(a);
 }
 
+/* One place whose routing table flaps: 0 nothing, 1 unexpected, 2 hijack, 3 outside a cone. */
+static void look_like(struct alert *a, struct ingress_row *r, unsigned what, int64_t now)
+{
+    const struct alert_answer answer = {.outside_cone = what == 3, .cone_as = 64501};
+    r->state = what == 0 ? STATE_SPOOFED : STATE_GENUINE;
+    r->rpki = what == 2 ? RPKI_INVALID : RPKI_UNKNOWN;
+    r->last_seen = now;
+    assert_int_equal(alert_row_changed(a, r, &answer, now), 0);
+}
+
+struct places_alerts {
+    struct alert_row rows[64]; /* by alert_id: as it was taken last */
+    unsigned told, ends;
+};
+
+static void take_place(struct alert *a, struct places_alerts *p)
+{
+    struct alert_row taken;
+    bool announce;
+    while (alert_take(a, &taken, &announce)) {
+        assert_true(taken.alert_id < 64);
+        p->rows[taken.alert_id] = taken;
+        p->told += announce;
+        p->ends += announce && taken.state == ALERT_RESOLVED;
+    }
+}
+
+/* The kind that the rows without an end say holds now; NULL: none does. At most one may. */
+static const char *standing_kind(const struct places_alerts *p)
+{
+    const char *kind = NULL;
+    for (unsigned i = 0; i < 64; i++) {
+        const struct alert_row *one = &p->rows[i];
+        if (one->alert_id == 0 || one->state == ALERT_RESOLVED || !one->is_standing)
+            continue;
+        assert_null(kind);
+        kind = one->kind;
+    }
+    return kind;
+}
+
+static void a_place_whose_kind_of_alert_changes_all_the_time_is_told_of_a_few_times(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {NULL, KIND, "hijack_suspected", "policy_violation"};
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        struct alert *a = flapping(3);
+        struct prf coin = prf_init(seed, 9);
+        struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
+        static struct places_alerts p;
+        int64_t now = 10;
+        unsigned what = 0;
+        memset(&p, 0, sizeof p);
+        for (; now < WINDOW; now += 1 + prf_below(&coin, 100)) {
+            what = (unsigned)prf_below(&coin, 4);
+            look_like(a, &r, what, now);
+            alert_tick(a, now);
+            take_place(a, &p);
+            const char *says = standing_kind(&p);
+            assert_true(what == 0 ? says == NULL : says != NULL && strcmp(says, kinds[what]) == 0);
+        }
+        assert_int_equal(p.ends, 3); /* then each kind is told once more at most, and all stay */
+        assert_in_range(p.told, 2 * 3, 2 * 3 + 3);
+        /* it comes to rest: what holds stays, the others end, each once */
+        for (int64_t end = now + WINDOW + 200; now < end; now += 100) {
+            look_like(a, &r, what, now);
+            alert_tick(a, now);
+        }
+        take_place(a, &p);
+        assert_int_equal(alert_counts(a).live, what != 0);
+        assert_in_range(p.told, 2 * 3, 2 * (3 + 3));
+        alert_free(a);
+    }
+}
+
 static void flaps_are_known_after_a_restart(void **state)
 {
     (void)state;
     struct alert *a = flapping(2);
     struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
-    char fingerprint[33];
-    alert_fingerprint(KIND, &r.prefix, r.pop, &r.at, fingerprint);
-    alert_load_end(a, fingerprint, 3);
-    alert_load_end(a, fingerprint, 7);
+    struct alert_row ended = {.kind = KIND, .prefix = r.prefix, .at = r.at, .resolved_at = 3};
+    strcpy(ended.pop, r.pop);
+    alert_load_end(a, &ended);
+    ended.resolved_at = 7;
+    strcpy(ended.kind, "hijack_suspected"); /* the same matter: it is about the same place */
+    alert_load_end(a, &ended);
     set(a, &r, true, 10);
     set(a, &r, false, 20);
     take_all(a, KIND, &row);
@@ -532,6 +609,7 @@ int main(void)
         cmocka_unit_test(a_matter_that_flaps_is_told_so_often_and_then_stays_one_alert),
         cmocka_unit_test(what_flapped_ends_when_it_stays_away),
         cmocka_unit_test(what_a_person_allows_ends_though_it_flapped),
+        cmocka_unit_test(a_place_whose_kind_of_alert_changes_all_the_time_is_told_of_a_few_times),
         cmocka_unit_test(flaps_are_known_after_a_restart),
         cmocka_unit_test(an_alert_in_a_window_is_suppressed_and_comes_out_if_it_still_stands),
         cmocka_unit_test(a_condition_that_goes_away_within_a_window_ends_there),

@@ -247,14 +247,13 @@ int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert
     return err;
 }
 
-int store_load_ends(struct store *s,
-                    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at),
+int store_load_ends(struct store *s, void (*each)(void *arg, const struct alert_row *ended),
                     void *arg, struct note *note)
 {
     (void)s;
     for (size_t i = 0; i < db.alert_count; i++)
         if (db.alerts[i].resolved_at != 0)
-            each(arg, db.alerts[i].fingerprint, db.alerts[i].resolved_at);
+            each(arg, &db.alerts[i]);
     return called(note);
 }
 

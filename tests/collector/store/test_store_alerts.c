@@ -130,10 +130,10 @@ static int load(void *arg, const struct alert_row *row)
     return alert_load(alerts, row);
 }
 
-static void load_end(void *arg, const char fingerprint[static 33], int64_t resolved_at)
+static void load_end(void *arg, const struct alert_row *ended)
 {
     (void)arg;
-    alert_load_end(alerts, fingerprint, resolved_at);
+    alert_load_end(alerts, ended);
 }
 
 /* The next alert_id. */
