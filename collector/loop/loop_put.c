@@ -80,6 +80,7 @@ int loop_put_map(struct loop *l, int64_t now, struct note *note)
             err = store_put_change(l->store, &change, note);
     }
     while (err == 0 && ingress_map_take(l->fold.map, &row)) {
+        fold_expect_late(&l->fold, &row);
         fold_row(&l->fold, &row, now);
         err = loop_put_begin(l, note);
         if (err == 0)
