@@ -3,7 +3,12 @@
  *   place.c   places: PoP and ingress -> small number
  *   cells.c   leaves and their cells: what was counted
  *   rows.c    ranges and their rows: what is published, and the queues to those who take it
- *   range.c   split, join: which leaves stand in which range
+ *   merge.c   rows made of cells; the rows of two ranges become those of one
+ *   alike.c   do two ranges enter alike?
+ *   join.c    neighbours become one range
+ *   gather.c  what only trickles is gathered; where a new leaf stands
+ *   carve.c   a prefix gets a range of its own within another one
+ *   split.c   which leaves and halves enter elsewhere than their range
  *   noise.c   the background that is told from what counts
  *   move.c    shares, who carries the bulk, bundles, changes
  *   visit.c   the tick: slices of the ranges, forgetting
@@ -13,6 +18,8 @@
  * All arrays are of fixed size and names in them are indices: what is used never moves. calloc
  * gives pages that cost nothing until they are touched, so limits may be generous. */
 #pragma once
+
+#include <math.h>
 
 #include "collector/ingress/ingress.h"
 #include "shared/base/hash.h"
@@ -200,22 +207,81 @@ void row_touched(struct ingress_map *m, struct node *n); /* a fact: at once */
 void row_counted(struct ingress_map *m, struct node *n); /* a count: in its time */
 void rows_due(struct ingress_map *m, bool all);
 
-/* ---- range.c ---- */
+static inline bool map_has_room(const struct ingress_map *m, uint32_t rows)
+{
+    return pool_has(&m->node_pool, rows) && pool_has(&m->range_pool, 1);
+}
+
+/* Ranges may lie in each other: a leaf's range is the narrowest one that took it in. So a leaf that
+ * enters elsewhere is carved out of its range at the cost of one range, and goes back when it is
+ * like the others again. */
+
+static inline unsigned range_leaf_length(const struct range *r)
+{
+    return r->is_joined ? r->leaf_length : r->prefix.length;
+}
+
+/* How many of its leaves a prefix of that length has. */
+static inline double range_span(const struct range *r, unsigned length)
+{
+    return ldexp(1, (int)range_leaf_length(r) - (int)length);
+}
+
+/* ---- merge.c ---- */
+
+/* A cell comes to its range's row, or leaves it. */
+void row_add(const struct ingress_map *m, struct node *n, const struct cell *c);
+void row_sub(struct ingress_map *m, struct node *n, const struct cell *c);
+/* Rows are made of cells again; _sum: those that nothing is left of go; _settle: with shares. */
+void range_recount(struct ingress_map *m, uint32_t range);
+void range_sum(struct ingress_map *m, uint32_t range);
+void range_settle(struct ingress_map *m, uint32_t range);
+/* What is expected of a row that the map makes; all that is known of another one. */
+void row_expect(struct ingress_map *m, struct ingress_row *row);
+void row_inherit(struct ingress_map *m, struct node *to, const struct node *from);
+/* All leaves and rows of a range, which then is no more. There is room for them. */
+void range_into(struct ingress_map *m, uint32_t into, uint32_t from);
+/* Bytes of all places, decayed to now. */
+double range_weight(const struct ingress_map *m, const struct range *r, int64_t now);
+
+/* ---- alike.c ---- */
+
+/* Would both say the same as one range of prefix p? */
+bool ranges_alike(struct ingress_map *m, uint32_t a, uint32_t b, const struct prefix *p);
+
+/* ---- join.c ---- */
+
+bool range_is_settled(const struct ingress_map *m, const struct range *r); /* seen long enough */
+/* The nearest range around p with leaves of that length; NONE. */
+uint32_t range_joined_above(const struct ingress_map *m, const struct prefix *p, unsigned length);
+/* With its neighbour; back into the range around it. True: the range is no more. */
+bool range_join_neighbour(struct ingress_map *m, uint32_t range);
+bool range_join_above(struct ingress_map *m, uint32_t range);
+
+/* ---- gather.c ---- */
 
 /* Where a new leaf stands. *range NONE is never given with 0. */
 int range_for_leaf(struct ingress_map *m, const struct prefix *p, uint32_t *range);
+/* A lone leaf that trickles, when there is a crowd. True: the range is no more. */
+bool range_gather(struct ingress_map *m, uint32_t range);
+static inline bool map_is_crowded(const struct ingress_map *m)
+{
+    return m->counts.rows > m->conf.crowd;
+}
+
+/* ---- carve.c ---- */
+
 /* Splits so that p is a range by itself, with the leaves in it. */
 int range_carve(struct ingress_map *m, const struct prefix *p, uint32_t *range);
+int range_carve_out(struct ingress_map *m, uint32_t from, const struct prefix *p, uint32_t *out);
+bool range_is_held(const struct ingress_map *m, uint32_t range); /* by a pin */
+
+/* ---- split.c ---- */
+
 /* Does that leaf now enter elsewhere than its range? Then it is split off; true. */
 bool range_parts(struct ingress_map *m, uint32_t leaf, uint32_t place, int64_t now);
 /* Split, join or gather, if it is due. True: the range is no more. */
 bool range_adapt(struct ingress_map *m, uint32_t range);
-/* A cell comes to its range's row, or leaves it. */
-void row_add(const struct ingress_map *m, struct node *n, const struct cell *c);
-void row_sub(struct ingress_map *m, struct node *n, const struct cell *c);
-/* Rows are made of cells again; _sum: those that nothing is left of go. */
-void range_recount(struct ingress_map *m, uint32_t range);
-void range_sum(struct ingress_map *m, uint32_t range);
 
 /* ---- noise.c ---- */
 
