@@ -63,6 +63,8 @@ int range_carve_out(struct ingress_map *m, uint32_t from, const struct prefix *p
     range_share(m, from);
     struct node *bulk = place == NONE ? NULL : row_find(m, *out, place);
     to->main = bulk == NULL ? NONE : bulk->row.id;
+    to->main_since = f->main_since;
+    to->is_home = bulk != NULL && f->is_home;
     drop_empty(m, from, *out);
     m->counts.splits++;
     change_range(m, CHANGE_SPLIT, p, &was, m->now);

@@ -154,6 +154,8 @@ static bool row_take_over(struct ingress_map *m, uint32_t into, const struct nod
 void range_into(struct ingress_map *m, uint32_t into, uint32_t from)
 {
     uint32_t main = m->ranges[from].main, place = main == NONE ? NONE : m->nodes[main].place;
+    bool is_home = m->ranges[from].is_home;
+    int64_t since = m->ranges[from].main_since;
     for (uint32_t i = m->ranges[from].row; i != NONE; i = m->nodes[i].next)
         row_take_over(m, into, &m->nodes[i]);
     while (m->ranges[from].leaf != NONE) {
@@ -162,8 +164,12 @@ void range_into(struct ingress_map *m, uint32_t into, uint32_t from)
         range_adopt(m, into, leaf);
     }
     range_free(m, from);
-    if (m->ranges[into].main == NONE && place != NONE)
-        m->ranges[into].main = row_find(m, into, place)->row.id;
+    struct range *r = &m->ranges[into];
+    if (r->main != NONE || place == NONE)
+        return;
+    r->main = row_find(m, into, place)->row.id;
+    r->main_since = is_home ? since : m->now;
+    r->is_home = is_home;
 }
 
 void range_settle(struct ingress_map *m, uint32_t range)
