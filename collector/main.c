@@ -210,7 +210,7 @@ static int load_once(struct collector *c, struct note *note)
                              .order = c->conf.order,
                              .keep = c->conf.keep};
     return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
-                     note);
+                     clock_mono_ns, note);
 }
 
 static int load_up(void *ctx, struct note *note)
@@ -371,6 +371,7 @@ static void adopt(struct collector *c, const struct collector_conf *wanted, stru
     c->expect.file = policy->file;
     learn_as(c, wanted);
     tables_again(c->tables, &wanted->tables);
+    loop_believe_clock(&c->loop);
     loop_expect_changed(&c->loop);
     loop_orders_changed(&c->loop, &wanted->order);
     loop_alerts_changed(&c->loop, &wanted->alert, wanted->alert_keep_ns);

@@ -67,6 +67,7 @@ struct alert {
     struct hash_key key;
     uint64_t next_id;
     int64_t listens_since, jumped_at;
+    int64_t undoubted; /* what the time would be, while the clock is in doubt; 0: it is not */
     struct entry *entries;
     uint32_t first_free, live;
     uint32_t *buckets;
