@@ -386,6 +386,15 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     }
 }
 
+static void note_ahead(struct fold *f, const char *sensor, int64_t by)
+{
+    if (by <= FOLD_AHEAD_NS)
+        return;
+    f->ahead.events++;
+    f->ahead.by = by;
+    snprintf(f->ahead.sensor, sizeof f->ahead.sensor, "%s", sensor);
+}
+
 int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
 {
     int err = roster_event(f->roster, sensor, e, now);
@@ -395,6 +404,7 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     orders_event(f->orders, sensor, e, now);
     if (!is_ahead(e, now))
         return fold_map(f, sensor, e, now);
+    note_ahead(f, sensor, e->at - now);
     struct event back = drawn_back(e, now);
     return fold_map(f, sensor, &back, now);
 }

@@ -10,6 +10,10 @@
 #include "collector/order/order.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
+#include "shared/base/clock.h"
+
+/* A sensor whose events are so far ahead has a wrong clock, or this one is behind. */
+#define FOLD_AHEAD_NS ((int64_t)(60 * NS_PER_S))
 
 struct fold_conf {
     struct roster_conf roster;
@@ -40,6 +44,11 @@ struct fold {
     struct orders *orders;
     bool is_clock_doubted;
     uint32_t evidence_cursor; /* how far fold_evidence.c has come round the map */
+    struct {
+        uint64_t events;
+        int64_t by;
+        char sensor[WIRE_NAME];
+    } ahead; /* stamped more than FOLD_AHEAD_NS after now: how many, and the last */
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
 };
