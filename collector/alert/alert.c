@@ -352,14 +352,6 @@ void alert_word(struct alert *a, uint64_t alert_id, enum alert_state said, const
     }
 }
 
-void alert_windows(struct alert *a, const struct alert_window *windows, size_t count, int64_t now)
-{
-    a->window_count = count < ALERT_WINDOWS_MAX ? count : ALERT_WINDOWS_MAX;
-    for (size_t i = 0; i < a->window_count; i++)
-        a->windows[i] = windows[i];
-    (void)now; /* the next tick looks at each alert */
-}
-
 /* ---- time ---- */
 
 void alert_listens(struct alert *a, int64_t now, bool has_jumped)

@@ -147,9 +147,8 @@ struct alert_window {
     uint64_t peer_as;                                              /* 0: any */
     struct prefix prefix;                                          /* family 0: any */
 };
-#define ALERT_WINDOWS_MAX 256
-/* In place of all before; those beyond ALERT_WINDOWS_MAX are passed over. Copied. */
-void alert_windows(struct alert *a, const struct alert_window *windows, size_t count, int64_t now);
+/* In place of all before, as many as there are. Copied. -ENOMEM: those before stay. */
+int alert_windows(struct alert *a, const struct alert_window *windows, size_t count);
 
 /* ---- time ---- */
 

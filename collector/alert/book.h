@@ -82,7 +82,7 @@ struct alert {
     struct tested *tests;
     uint64_t test_count; /* ever */
     struct spoof *spoof;
-    struct alert_window windows[ALERT_WINDOWS_MAX];
+    struct alert_window *windows;
     size_t window_count;
 };
 

@@ -104,9 +104,9 @@ struct alert_said {
 };
 int store_load_words(struct store *s, void (*each)(void *arg, const struct alert_said *said),
                      void *arg, struct note *note);
-/* Windows of maintenance that are not over, those that begin first; at most room of them. */
-int store_load_windows(struct store *s, struct alert_window *windows, size_t room, size_t *count,
-                       struct note *note);
+/* Windows of maintenance that are not over, those that begin first. */
+int store_load_windows(struct store *s, int (*each)(void *arg, const struct alert_window *w),
+                       void *arg, struct note *note);
 
 /* The map's cells, as the newest complete generation has them, and what was tallied since it began:
  * a cell was written in turn `turn`, and holds what was tallied until then, that turn's own

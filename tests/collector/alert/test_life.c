@@ -202,7 +202,7 @@ static void an_alert_in_a_window_is_suppressed_and_comes_out_if_it_still_stands(
     assert_int_equal(prefix_parse("203.0.0.0/16", &w.prefix), 0);
     seen(a, &in, 10);
     seen(a, &out, 10);
-    alert_windows(a, &w, 1, 10);
+    assert_int_equal(alert_windows(a, &w, 1), 0);
     alert_tick(a, 200);
     bool announce;
     for (int i = 0; i < 2; i++) {
@@ -223,7 +223,7 @@ static void a_condition_that_goes_away_within_a_window_ends_there(void **state)
     struct alert *a = made();
     struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
     struct alert_window w = {.id = 4, .from = 5, .to = 500, .kind = KIND};
-    alert_windows(a, &w, 1, 5);
+    assert_int_equal(alert_windows(a, &w, 1), 0);
     seen(a, &r, 10);
     take_all(a, KIND, &row);
     assert_state(row, "suppressed"); /* never pending: nobody is told of it but by name */
@@ -233,15 +233,37 @@ static void a_condition_that_goes_away_within_a_window_ends_there(void **state)
     alert_free(a);
 }
 
+static void windows_are_as_many_as_there_are(void **state)
+{
+    (void)state;
+    struct alert *a = made();
+    struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
+    static struct alert_window all[1000];
+    for (uint64_t i = 0; i < 1000; i++)
+        all[i] = (struct alert_window){.id = i + 1, .from = (int64_t)(10 * i), .to = 100000};
+    for (size_t i = 0; i < 999; i++)
+        strcpy(all[i].pop, "AMS");
+    assert_int_equal(alert_windows(a, all, 1000), 0);
+    seen(a, &r, 9980);
+    alert_tick(a, 9985);
+    take_all(a, KIND, &row);
+    assert_state(row, "pending");
+    seen(a, &r, 9990); /* the last one begins, and nobody has read the list again */
+    alert_tick(a, 9990);
+    take_all(a, KIND, &row);
+    assert_string_equal(row.suppressed_by, "maintenance 1000");
+    alert_free(a);
+}
+
 static void a_window_that_is_taken_back_lets_alerts_out(void **state)
 {
     (void)state;
     struct alert *a = made();
     struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
     struct alert_window w = {.id = 4, .from = 5, .to = 5000};
-    alert_windows(a, &w, 1, 5);
+    assert_int_equal(alert_windows(a, &w, 1), 0);
     seen(a, &r, 10);
-    alert_windows(a, NULL, 0, 50);
+    assert_int_equal(alert_windows(a, NULL, 0), 0);
     alert_tick(a, 50);
     take_all(a, KIND, &row);
     assert_state(row, "pending"); /* its hold-down is not over */
@@ -312,7 +334,7 @@ static void an_acknowledgement_outlives_a_window(void **state)
     struct ingress_row r;
     struct alert *a = firing(&r);
     struct alert_window w = {.id = 9, .from = 100, .to = 500};
-    alert_windows(a, &w, 1, 200);
+    assert_int_equal(alert_windows(a, &w, 1), 0);
     alert_tick(a, 200);
     alert_word(a, row.alert_id, ALERT_ACKNOWLEDGED, "ann", 1, 210);
     take_all(a, KIND, &row);
@@ -470,7 +492,7 @@ static void some_window(struct alert *a, struct prf *coin, int64_t now)
 {
     struct alert_window w = {.id = 1 + prf_below(coin, 9), .from = now, .to = now + 400};
     snprintf(w.pop, sizeof w.pop, "%s", prf_below(coin, 2) == 0 ? "P0" : "");
-    alert_windows(a, &w, prf_below(coin, 3) > 0, now);
+    assert_int_equal(alert_windows(a, &w, prf_below(coin, 3) > 0), 0);
 }
 
 static void one_step(struct alert *a, struct prf *coin, struct ingress_row *rows, uint64_t *words,
@@ -613,6 +635,7 @@ int main(void)
         cmocka_unit_test(flaps_are_known_after_a_restart),
         cmocka_unit_test(an_alert_in_a_window_is_suppressed_and_comes_out_if_it_still_stands),
         cmocka_unit_test(a_condition_that_goes_away_within_a_window_ends_there),
+        cmocka_unit_test(windows_are_as_many_as_there_are),
         cmocka_unit_test(a_window_that_is_taken_back_lets_alerts_out),
         cmocka_unit_test(a_word_is_told_and_taken_back_and_heard_once),
         cmocka_unit_test(what_a_person_suppressed_stays_so_until_its_end_and_names_who),
