@@ -103,7 +103,7 @@ static const struct conf_row rows[] = {
     {"orders.resend", CONF_DURATION, AT(conf.order.resend_ns), .value = "5s", .min = SECONDS(0.1), .max = SECONDS(3600),
      .help = "How often a sensor is told again of the orders that it has."},
     {"orders.max", CONF_UNSIGNED, AT(conf.order.max_orders), .value = "4096", .min = 16, .max = 65536, .unit = "orders",
-     .help = "Orders in memory: those that are open, and those of the last hours."},
+     .help = "Orders in memory: those that are open, and those of the last hours. When all of them are open or may have withheld segments in the last hour, no more begin."},
 
     {"policy.file", CONF_TEXT, AT(conf.policy_file),
      .help = "The operator's expectation: which prefixes should enter where (expected.yaml); \"\" for none."},
