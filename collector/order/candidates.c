@@ -129,10 +129,10 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
         tree_put(&o->candidates_by_prefix, &c->by_prefix, &key);
 }
 
-struct prefix candidate_prefix(const struct order_conf *conf, const struct candidate *c)
+struct prefix candidate_prefix(struct orders *o, const struct candidate *c)
 {
-    unsigned least = c->prefix.addr.family == ADDR_V4 ? conf->min_v4 : conf->min_v6;
-    return c->prefix.length >= least ? c->prefix : c->leaf;
+    unsigned least = c->prefix.addr.family == ADDR_V4 ? o->conf->min_v4 : o->conf->min_v6;
+    return c->prefix.length >= least && orders_never(o, &c->prefix) == NULL ? c->prefix : c->leaf;
 }
 
 unsigned candidates_best(struct orders *o, struct candidate **out, unsigned max, int64_t now)

@@ -32,6 +32,7 @@ int orders_new(const struct order_conf *conf, struct orders **out)
         orders_free(o);
         return -ENOMEM;
     }
+    orders_read_never(o);
     *out = o;
     return 0;
 }
@@ -48,10 +49,8 @@ void orders_free(struct orders *o)
 
 void orders_conf_changed(struct orders *o)
 {
-    for (unsigned i = 0; i < o->used; i++)
-        if (o->list[i].is_used)
-            order_file(o, &o->list[i]); /* its times may be others */
-    orders_ring_all(o, BELL_LOOK);
+    orders_read_never(o);
+    o->is_conf_known = false;
 }
 
 /* ---- what the database has ---- */
@@ -241,6 +240,8 @@ static void on_time(struct orders *o, struct order *x, int64_t now)
 void orders_tick(struct orders *o, int64_t now)
 {
     struct order *x;
+    if (!o->is_conf_known)
+        orders_take_conf(o, now);
     while ((x = orders_first(o, BOOK_CHANGED, &(struct tree_key){{1}})) != NULL) {
         x->is_changed = true;
         x->is_put_off = false;

@@ -28,6 +28,9 @@
  * the next as long as each begins or goes elsewhere. All are looked at again after a while, too.
  * A tick looks at LOOKS of them at most (plan.c).
  *
+ * What overlaps a prefix of order_conf's `never` is not tested, whoever asked: an order for a wider
+ * one would withhold of it, too.
+ *
  * Limits: max_orders rows here (open, or closed not long ago), a table of candidates, and those of
  * order_conf. What finds no room is counted. An order for which segments may have been withheld in
  * the last hour never makes room for another: when all are such, no more begin. */
@@ -35,6 +38,8 @@
 
 #include "collector/ingress/ingress.h"
 #include "shared/wire/wire.h"
+
+#define ORDERS_NEVER_MAX 1024
 
 enum order_mode { ORDERS_AUTO, ORDERS_APPROVE, ORDERS_OFF };
 
@@ -61,6 +66,8 @@ struct order_conf {
     uint64_t expire_ns;       /* a request that waited so long is given up */
     uint64_t resend_ns;
     unsigned max_orders;
+    struct prefix never[ORDERS_NEVER_MAX]; /* nothing that overlaps them is tested */
+    size_t never_count;
 };
 
 /* The row of SQL table test_order. */
@@ -84,7 +91,8 @@ struct orders;
 
 /* conf is borrowed: it may change between calls (its max_orders may not). -ENOMEM. */
 int orders_new(const struct order_conf *conf, struct orders **out);
-/* After conf changed: what waits for a limit is looked at again. */
+/* After conf changed: what waits for a limit is looked at again, and what must never be tested now
+ * is over. */
 void orders_conf_changed(struct orders *o);
 void orders_free(struct orders *o); /* NULL is fine */
 

@@ -103,7 +103,10 @@ struct orders {
     uint64_t overlaps;
     struct test_overlap overlap; /* the last */
     uint64_t refused;
-    bool is_behind;        /* an open order found no room: it stands in the database only */
+    bool is_behind; /* an open order found no room: it stands in the database only */
+    struct tree never;
+    struct tree_node never_nodes[ORDERS_NEVER_MAX];
+    bool is_conf_known;    /* else the next tick begins with it */
     int64_t unknown_until; /* until then orders of the last hour are not remembered: none begins */
     struct tree_key send_from; /* of that moment those before it were looked at */
     int64_t send_at;
@@ -146,6 +149,12 @@ uint64_t order_group(const char *name);
 void orders_ring(struct orders *o, uint64_t bell);
 /* All who wait for it, or (BELL_LOOK) for whatever, are looked at. */
 void orders_ring_all(struct orders *o, uint64_t bell);
+/* The configuration is new: its prefixes; and, in a tick, what was asked for or begun by another.
+ */
+void orders_read_never(struct orders *o);
+void orders_take_conf(struct orders *o, int64_t now);
+/* The prefix that must not be tested and overlaps that one; NULL. */
+const struct prefix *orders_never(struct orders *o, const struct prefix *p);
 /* Begins what was asked for, those who waited longest first; then what the rules ask for. */
 void orders_try_requests(struct orders *o, int64_t now);
 void orders_ask(struct orders *o, int64_t now);
@@ -159,8 +168,9 @@ unsigned candidates_best(struct orders *o, struct candidate **out, unsigned max,
 /* The sensor of that pop ("": any) that saw most of the prefix lately; NULL. */
 const struct candidate *candidate_of(struct orders *o, const struct prefix *p, const char *pop,
                                      int64_t now);
-/* What of it is tested: its range, or if that is too wide its busiest leaf. */
-struct prefix candidate_prefix(const struct order_conf *conf, const struct candidate *c);
+/* What of it is tested: its range, or if that is too wide, or part of it must not be, its busiest
+ * leaf. */
+struct prefix candidate_prefix(struct orders *o, const struct candidate *c);
 
 /* ---- own_tests.c: what sensors test by their own configuration ---- */
 

@@ -13,6 +13,48 @@
 #define STEP_BACK_NS (10 * (int64_t)NS_PER_S)
 #define TURN_NS      (2 * (int64_t)NS_PER_S)
 
+/* ---- must it never? ---- */
+
+const struct prefix *orders_never(struct orders *o, const struct prefix *p)
+{
+    struct tree_overlap over = tree_overlapping(&o->never, 0, p);
+    int64_t at = tree_overlap_next(&over);
+    return at < 0 ? NULL : &o->conf->never[at];
+}
+
+void orders_read_never(struct orders *o)
+{
+    o->never = (struct tree){0};
+    memset(o->never_nodes, 0, sizeof o->never_nodes);
+    for (unsigned i = 0; i < o->conf->never_count; i++) {
+        struct tree_key key = tree_prefix_key(0, &o->conf->never[i], i);
+        tree_put(&o->never, &o->never_nodes[i], &key);
+    }
+}
+
+static void refuse(struct orders *o, struct order *x, const struct prefix *never, int64_t now)
+{
+    char detail[sizeof x->row.detail], prefix[PREFIX_TEXT];
+    bool runs = x->row.state == STATUS_RUNNING;
+    snprintf(detail, sizeof detail, "orders.never: it overlaps %s", prefix_format(never, prefix));
+    x->sent_at = 0; /* stop goes out at once */
+    order_over(o, x, STATUS_FAILED, runs ? "stopped" : "refused", detail, now);
+}
+
+void orders_take_conf(struct orders *o, int64_t now)
+{
+    o->is_conf_known = true;
+    for (unsigned i = 0; i < o->used; i++) {
+        struct order *x = &o->list[i];
+        const struct prefix *never = x->is_used ? orders_never(o, &x->row.prefix) : NULL;
+        if (never != NULL && order_is_open(&x->row))
+            refuse(o, x, never, now);
+        else if (x->is_used)
+            order_file(o, x); /* its times may be others */
+    }
+    orders_ring_all(o, BELL_LOOK);
+}
+
 /* ---- may it begin? ---- */
 
 static uint64_t order_drops(const struct orders *o, const struct order_row *r)
@@ -140,6 +182,11 @@ static void wait_on(struct orders *o, struct order *x, const char *why, uint64_t
 static void try_request(struct orders *o, struct order *x, int64_t now)
 {
     uint64_t bell, called_by = x->called_by;
+    const struct prefix *never = orders_never(o, &x->row.prefix);
+    if (never != NULL) {
+        refuse(o, x, never, now);
+        return;
+    }
     struct order_sensor *s = sensor_for(o, &x->row, now);
     const char *why = why_wait(o, &x->row, s, now, &bell);
     x->called_by = 0;
@@ -210,12 +257,12 @@ static bool rests(struct orders *o, const struct prefix *p, const char *pop, int
     return rests_at(o, p, pop, now) || rests_at(o, p, "", now);
 }
 
-static struct order_row request_of(const struct orders *o, const struct candidate *c, int64_t now)
+static struct order_row request_of(struct orders *o, const struct candidate *c, int64_t now)
 {
     static const char *const how[] = {[EXPECTED_UNKNOWN] = "nobody said whether it is expected",
                                       [EXPECTED_NO] = "not expected here",
                                       [EXPECTED_YES] = "expected here"};
-    struct order_row r = {.prefix = candidate_prefix(o->conf, c),
+    struct order_row r = {.prefix = candidate_prefix(o, c),
                           .requested_by = "penstock",
                           .state = STATUS_REQUESTED,
                           .requested_at = now,
@@ -247,7 +294,8 @@ static void ask_for(struct orders *o, struct candidate *c, int64_t now)
     struct order_row row = request_of(o, c, now);
     struct order_sensor *s = orders_sensor(o, c->sensor);
     c->rests_until = now + STEP_BACK_NS;
-    if (rests(o, &row.prefix, row.pop, now) || s == NULL || !can_take(s, now))
+    if (orders_never(o, &row.prefix) != NULL || rests(o, &row.prefix, row.pop, now) || s == NULL ||
+        !can_take(s, now))
         return;
     if (o->conf->mode == ORDERS_APPROVE) {
         propose(o, &row);

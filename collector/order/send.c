@@ -39,11 +39,11 @@ void orders_put_off(struct orders *o, unsigned slot)
 }
 
 /* What is left of the lease counts from when the stamp was heard. */
-static bool order_message(const struct orders *o, const struct order_row *r,
-                          const struct order_sensor *s, int64_t now, struct wire_message *m)
+static bool order_message(struct orders *o, const struct order_row *r, const struct order_sensor *s,
+                          int64_t now, struct wire_message *m)
 {
     int64_t end = r->lease_until - (int64_t)o->conf->margin_ns;
-    if (s->process != r->process || end - now < LEAST_LEFT)
+    if (s->process != r->process || end - now < LEAST_LEFT || orders_never(o, &r->prefix) != NULL)
         return false;
     *m = (struct wire_message){.kind = WIRE_ORDER,
                                .order_id = r->order_id,
@@ -55,8 +55,8 @@ static bool order_message(const struct orders *o, const struct order_row *r,
     return true;
 }
 
-static bool message_of(const struct orders *o, const struct order_row *r,
-                       const struct order_sensor *s, int64_t now, struct wire_message *m)
+static bool message_of(struct orders *o, const struct order_row *r, const struct order_sensor *s,
+                       int64_t now, struct wire_message *m)
 {
     if (r->state == STATUS_RUNNING)
         return order_message(o, r, s, now, m);

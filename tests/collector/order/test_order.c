@@ -902,6 +902,97 @@ after_a_load_that_had_no_room_for_the_last_hour_nothing_begins_until_it_is_over(
     assert_int_equal(tick()->state, STATUS_RUNNING);
 }
 
+/* ---- orders.never ---- */
+
+static void never(const char *of)
+{
+    conf.never[conf.never_count++] = prefix(of);
+}
+
+static void what_must_never_be_tested_is_not_ordered_wherever_it_overlaps(void **state)
+{
+    (void)state;
+    never("198.51.100.0/24");
+    never("2001:db8::/32");
+    orders_conf_changed(o);
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "198.51.100.0/24");
+    seen_new("ams1", "AMS", "198.51.100.128/25"); /* inside it */
+    seen_new("ams1", "AMS", "2001:db8:7::/48");
+    assert_null(tick());
+    order(1, "198.51.100.7/32", "AMS");
+    order(2, "198.51.96.0/20", "AMS"); /* its segments would be withheld, too */
+    order(3, "203.0.113.0/24", "AMS");
+    tick();
+    assert_int_equal(rows[1].state, STATUS_FAILED);
+    assert_string_equal(rows[1].result, "refused");
+    assert_string_equal(rows[1].detail, "orders.never: it overlaps 198.51.100.0/24");
+    assert_int_equal(rows[2].state, STATUS_FAILED);
+    assert_int_equal(rows[3].state, STATUS_RUNNING);
+    assert_true(rows[1].started_at == 0 && rows[1].lease_until == 0);
+}
+
+static void a_range_with_a_part_that_must_not_be_tested_is_tested_by_its_busiest_leaf(void **state)
+{
+    (void)state;
+    never("10.1.2.64/26");
+    orders_conf_changed(o);
+    hello_of("ams1", "AMS", 7);
+    seen("ams1", "AMS", "10.1.0.0/20", "10.1.3.0/24", STATE_UNVERIFIED, EXPECTED_NO, 500);
+    struct prefix want = prefix("10.1.3.0/24");
+    assert_true(prefix_equal(&tick()->prefix, &want));
+    seen("ams1", "AMS", "10.1.2.0/23", "10.1.2.0/24", STATE_UNVERIFIED, EXPECTED_NO, 500);
+    assert_null(tick());
+}
+
+static void what_must_never_be_tested_from_now_on_is_stopped_and_given_up(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    conf.mode = ORDERS_APPROVE;
+    conf.max_per_sensor = 1;
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "198.51.100.0/25");
+    assert_int_equal(tick()->state, STATUS_PROPOSED);
+    order(2, "198.51.100.128/25", "AMS");
+    order(3, "198.51.100.192/26", "AMS");
+    tick();
+    assert_int_equal(rows[2].state, STATUS_RUNNING);
+    assert_int_equal(rows[3].state, STATUS_REQUESTED);
+    never("198.51.100.0/24");
+    orders_conf_changed(o);
+    assert_silent(); /* not even until the next tick */
+    tick();
+    assert_string_equal(rows[1].result, "refused");
+    assert_string_equal(rows[2].result, "stopped");
+    assert_string_equal(rows[3].result, "refused");
+    assert_true(rows[2].lease_until != 0); /* until the sensor said so */
+    assert_true(sent(&m, "ams1") && m.kind == WIRE_STOP && m.order_id == 2);
+    conf.never_count = 0;
+    orders_conf_changed(o);
+    order_ended("ams1", 2, REASON_STOPPED);
+    order(4, "198.51.100.192/26", "AMS");
+    tick();
+    assert_int_equal(rows[4].state, STATUS_RUNNING);
+}
+
+static void what_ran_before_a_start_and_must_never_be_tested_now_is_stopped(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    order(1, "198.51.100.0/24", "AMS");
+    tick();
+    never("198.51.100.0/24");
+    orders_free(o);
+    assert_int_equal(orders_new(&conf, &o), 0);
+    assert_int_equal(orders_load(o, &rows[1], now), 0);
+    hello_of("ams1", "AMS", 7);
+    assert_silent();
+    assert_string_equal(tick()->result, "stopped");
+    assert_true(sent(&m, "ams1") && m.kind == WIRE_STOP);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -933,6 +1024,10 @@ int main(void)
         test(a_held_test_whose_reason_is_gone_is_held_no_longer_and_holds_others),
         test(an_own_test_is_held_while_an_order_elsewhere_runs),
         test(where_a_sensor_takes_no_word_the_others_make_way),
+        test(what_must_never_be_tested_is_not_ordered_wherever_it_overlaps),
+        test(a_range_with_a_part_that_must_not_be_tested_is_tested_by_its_busiest_leaf),
+        test(what_must_never_be_tested_from_now_on_is_stopped_and_given_up),
+        test(what_ran_before_a_start_and_must_never_be_tested_now_is_stopped),
         test(who_waits_costs_nothing_while_nothing_happens),
         test(of_thousands_that_wait_for_one_prefix_a_tick_looks_at_some),
         test(of_those_who_wait_for_a_sensor_the_one_that_waits_longest_begins),
