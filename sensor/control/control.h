@@ -12,8 +12,10 @@
  *
  * Nothing is ended twice: an order that is sent again is known by its number, also when it is over.
  * A list that was given is in force only once control_watched said so; until then, and while a test
- * of it has no end, an order that leaves is not over. Prefixes of the configuration are never
- * disturbed: an order for one that overlaps them, or another order, is refused.
+ * of it has no end, an order that leaves is not over. One whose list cannot come into force at
+ * every queue is refused, for a test of some queues only is not what was ordered. Prefixes of the
+ * configuration are never disturbed: an order for one that overlaps them, or another order, is
+ * refused.
  *
  * A hold is the reverse: for so long, by the same clock, prefixes of the configuration that overlap
  * it are not tested, because somebody else's test has them. Nothing is said of it; their tests end.
@@ -94,3 +96,6 @@ size_t control_watch(const struct control *c, struct control_watch out[static CO
                      uint64_t *version);
 /* That list, or a later one, is in force at every queue. */
 void control_watched(struct control *c, uint64_t version, uint64_t now);
+/* That list cannot come into force at every queue: the orders that are new in it are refused. They
+ * are over when a list without them is in force. */
+void control_not_watched(struct control *c, uint64_t version, uint64_t now);
