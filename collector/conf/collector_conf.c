@@ -75,7 +75,7 @@ static const struct conf_row rows[] = {
     {"orders.mode", CONF_WORD, AT(conf.order.mode), .value = "off", .words = orders_words,
      .help = "Who orders tests (docs/orders.md). auto: the collector, where something without a verdict carries enough traffic, the unexpected first; approve: it proposes them, and somebody says requested in penstock.test_order; off: only people."},
     {"orders.never", CONF_PREFIXES, LIST(conf.order.never, conf.order.never_count),
-     .help = "No order tests anything that overlaps these prefixes, whoever asked for it: peering LANs, BGP session addresses, own infrastructure. Tests by a sensor's own penny.prefixes are no orders."},
+     .help = "No order tests anything that overlaps these prefixes, whoever asked for it: peering LANs, BGP session addresses, own infrastructure. Tests by a sensor's own penny.prefixes are no orders: see its penny.never."},
     {"orders.max_per_sensor", CONF_UNSIGNED, AT(conf.order.max_per_sensor), .value = "4", .min = 1, .max = 1024, .unit = "tests",
      .help = "Most ordered tests at once per sensor."},
     {"orders.max_concurrent", CONF_UNSIGNED, AT(conf.order.max_concurrent), .value = "32", .min = 1, .max = 4096, .unit = "tests",

@@ -97,6 +97,14 @@ static bool overlap(const struct prefix *a, const struct prefix *b)
     return prefix_covers(a, b) || prefix_covers(b, a);
 }
 
+const struct prefix *control_never(const struct control_conf *conf, const struct prefix *p)
+{
+    for (size_t i = 0; i < conf->never_count; i++)
+        if (overlap(&conf->never[i], p))
+            return &conf->never[i];
+    return NULL;
+}
+
 static struct order *find(struct control *c, uint64_t id)
 {
     for (unsigned i = 0; i < CONTROL_ORDERS_MAX; i++)
@@ -194,6 +202,8 @@ static const char *why_not(const struct control *c, const struct wire_message *m
     if (m->prefix.length < least)
         return m->prefix.addr.family == ADDR_V4 ? "shorter than control.min_v4_length"
                                                 : "shorter than control.min_v6_length";
+    if (control_never(&c->conf, &m->prefix) != NULL)
+        return "it overlaps a prefix of this sensor's penny.never";
     return taken >= c->conf.max_orders ? "control.max_orders are here" : NULL;
 }
 

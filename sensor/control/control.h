@@ -35,6 +35,7 @@
 #define CONTROL_HOLDS_MAX  64
 #define CONTROL_DROPS_MAX  10000 /* of an order, per queue; penny.budget takes no more either */
 #define CONTROL_TESTS_MAX  64
+#define CONTROL_NEVER_MAX  256
 
 struct control_conf {
     bool enabled;              /* control.enabled: false: takes no orders */
@@ -44,6 +45,8 @@ struct control_conf {
     uint64_t max_lease_ns;     /* however long the collector's is */
     const struct prefix *home; /* watched by configuration; copied */
     size_t home_count;
+    struct prefix never[CONTROL_NEVER_MAX]; /* nothing that overlaps them is tested */
+    size_t never_count;
 };
 
 struct control;
@@ -51,6 +54,9 @@ struct control;
 /* seed: by chance; tells this process from others. -ENOMEM. */
 int control_new(const struct control_conf *conf, uint64_t seed, uint64_t now, struct control **out);
 void control_free(struct control *c); /* NULL is fine */
+
+/* The prefix of conf's `never` that overlaps that one; NULL. */
+const struct prefix *control_never(const struct control_conf *conf, const struct prefix *p);
 
 /* What a hello says: 0 when orders are not taken, else this process's number. */
 uint64_t control_number(const struct control *c);

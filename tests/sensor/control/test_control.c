@@ -332,6 +332,13 @@ static void limits_lengths_and_modes_refuse(void **state)
     assert_refused("10.0.3.0/24", REASON_REFUSED);
     assert_int_equal(watch_count(), 4);
     struct control_conf conf = usual;
+    conf.never[conf.never_count++] = prefix("192.0.2.64/26");
+    make(&conf, 1);
+    assert_refused("192.0.2.64/32", REASON_REFUSED);
+    assert_refused("192.0.2.0/24", REASON_REFUSED); /* its segments would be withheld, too */
+    give(1, "192.0.2.0/26");
+    assert_int_equal(watch_count(), 1);
+    conf = usual;
     conf.why_not = "penny.mode is not active";
     make(&conf, 1);
     assert_int_equal(control_number(c), 0);
