@@ -237,13 +237,21 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
     return answer;
 }
 
+void fold_doubt_clock(struct fold *f, bool is_doubted, int64_t undoubted)
+{
+    f->is_clock_doubted = is_doubted;
+    alert_doubt_clock(f->alert, is_doubted ? undoubted : 0);
+}
+
 void fold_tick(struct fold *f, int64_t now)
 {
     roster_tick(f->roster, now);
     tests_lost(f);
-    ingress_map_tick(f->map, now);
-    fold_evidence_tick(f, now);
-    fold_expect_tick(f, now);
+    if (!f->is_clock_doubted) {
+        ingress_map_tick(f->map, now);
+        fold_evidence_tick(f, now);
+        fold_expect_tick(f, now);
+    }
     alert_tick(f->alert, now);
     orders_tick(f->orders, now);
 }
@@ -367,6 +375,15 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     }
 }
 
+static void note_ahead(struct fold *f, const char *sensor, int64_t by)
+{
+    if (by <= FOLD_AHEAD_NS)
+        return;
+    f->ahead.events++;
+    f->ahead.by = by;
+    snprintf(f->ahead.sensor, sizeof f->ahead.sensor, "%s", sensor);
+}
+
 int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
 {
     int err = roster_event(f->roster, sensor, e, now);
@@ -376,6 +393,7 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     orders_event(f->orders, sensor, e, now);
     if (!is_ahead(e, now))
         return fold_map(f, sensor, e, now);
+    note_ahead(f, sensor, e->at - now);
     struct event back = drawn_back(e, now);
     return fold_map(f, sensor, &back, now);
 }

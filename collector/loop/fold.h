@@ -10,6 +10,10 @@
 #include "collector/order/order.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
+#include "shared/base/clock.h"
+
+/* A sensor whose events are so far ahead has a wrong clock, or this one is behind. */
+#define FOLD_AHEAD_NS ((int64_t)(60 * NS_PER_S))
 
 struct fold_conf {
     struct roster_conf roster;
@@ -35,7 +39,13 @@ struct fold {
     bool is_judging;                     /* a source changed, and not every row was looked at */
     uint32_t judge_cursor, learn_cursor;
     struct orders *orders;
+    bool is_clock_doubted;
     uint32_t evidence_cursor; /* how far fold_evidence.c has come round the map */
+    struct {
+        uint64_t events;
+        int64_t by;
+        char sensor[WIRE_NAME];
+    } ahead; /* stamped more than FOLD_AHEAD_NS after now: how many, and the last */
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
 };
@@ -58,6 +68,11 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
 /* The clock jumped to now. What is held says no more than "by now"; silence and hold-downs are
  * counted anew, for nobody knows how long it really was. */
 void fold_clock_jumped(struct fold *f, int64_t now);
+
+/* Is the clock in doubt, and ahead? Then nothing ages, is learned or is forgotten by it, and the
+ * map stands as it is; windows of maintenance count that are in force by either clock. undoubted:
+ * what the time would be. */
+void fold_doubt_clock(struct fold *f, bool is_doubted, int64_t undoubted);
 
 /* Silence, hold-downs and ends. */
 void fold_tick(struct fold *f, int64_t now);
