@@ -109,6 +109,7 @@ int loop_put_map(struct loop *l, int64_t now, struct note *note)
     if (refused > MOVES_LOGGED)
         log_info("event=moves_refused more=%u", refused - MOVES_LOGGED);
     while (err == 0 && ingress_map_take(l->fold.map, &row)) {
+        fold_expect_late(&l->fold, &row);
         fold_row(&l->fold, &row, now);
         err = loop_put_begin(l, note);
         if (err == 0)
