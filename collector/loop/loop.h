@@ -23,7 +23,11 @@
  * although its one event was set aside, no event is to blame: it is tried again, with a pause.
  *
  * While the database is away the door stays open (pings are answered there), but what comes is not
- * taken: sensors keep it. */
+ * taken: sensors keep it.
+ *
+ * loop.c is the turn. Its parts, in the order in which a turn meets them: loop_take.c (what comes),
+ * loop_timers.c (what is due), loop_put.c (what changed), loop_trial.c (an event that the database
+ * refuses), loop_tell.c (answers and orders), loop_load.c (memory out of the database). */
 #pragma once
 
 #include <stdatomic.h>

@@ -187,12 +187,15 @@ static void tell_down(struct feed *f, int err, const struct note *why)
 {
     struct note text, ignored;
     const char *reason = why->text[0] != '\0' ? why->text : err_text(err);
-    if (f->is_down)
+    bool is_news = strncmp(f->reason, reason, sizeof f->reason - 1) != 0;
+    if (f->is_down && !is_news)
         return;
+    snprintf(f->reason, sizeof f->reason, "%s", reason);
+    if (!f->is_down)
+        log_warn("event=feed_down feed=%s told_up_to=%" PRIu64 " reason=\"%s\"", f->conf.name,
+                 f->cursor, log_quotable(reason, text.text, sizeof text.text));
     f->is_down = true;
     atomic_store(&f->is_up, false);
-    log_warn("event=feed_down feed=%s told_up_to=%" PRIu64 " reason=\"%s\"", f->conf.name,
-             f->cursor, log_quotable(reason, text.text, sizeof text.text));
     if (f->journal != NULL && f->journal_ops.failing(f->journal, reason, &ignored) != 0)
         journal_broke(f, ERR_DATABASE);
 }
@@ -203,6 +206,7 @@ static void tell_up(struct feed *f)
     if (f->is_down)
         log_info("event=feed_up feed=%s told_up_to=%" PRIu64, f->conf.name, f->cursor);
     f->is_down = false;
+    f->reason[0] = '\0';
     atomic_store(&f->is_up, true);
 }
 

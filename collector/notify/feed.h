@@ -6,7 +6,8 @@
  * receiver has taken something: at least once, and after a crash perhaps twice; event_id tells. A
  * state that the receiver refuses for good is tried FEED_TRIES times, then counted and skipped.
  *
- * An outage is one line in the log when it begins and one when it ends. */
+ * An outage is one line in the log when it begins and one when it ends; its row in the database
+ * tells of the latest attempt. */
 #pragma once
 
 #include <pthread.h>
@@ -44,7 +45,8 @@ struct feed {
     unsigned tries;         /* of the first that waits */
     bool has_more;          /* in the journal */
     bool is_down;
-    unsigned pause_ms; /* of the last failure; 0: none */
+    char reason[sizeof(((struct note *)0)->text)]; /* of the outage, as its row says */
+    unsigned pause_ms;                             /* of the last failure; 0: none */
 };
 
 /* Starts the thread; nothing is waited for. -errno with a note. */

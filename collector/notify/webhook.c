@@ -67,6 +67,18 @@ static int judge(const struct sink *s, long status, struct note *note)
                     s->answer[0] != '\0' ? ": " : "", s->answer);
 }
 
+/* The URL may have a password in it: say the host's error only. */
+static int tell_failure(const struct sink *s, CURLcode code, struct note *note)
+{
+    const char *what = "the receiver does not take it";
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        what = "the receiver's certificate is not trusted, nothing was sent to it";
+    else if (code == CURLE_SSL_CACERT_BADFILE)
+        what = "ca";
+    return note_set(note, ERR_NETWORK, "%s: %s", what,
+                    s->error[0] != '\0' ? s->error : curl_easy_strerror(code));
+}
+
 static int post(struct sink *s, const char *body, struct note *note)
 {
     long status = 0;
@@ -75,9 +87,8 @@ static int post(struct sink *s, const char *body, struct note *note)
     curl_easy_setopt(s->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
     curl_easy_setopt(s->curl, CURLOPT_POSTFIELDS, body);
     CURLcode code = curl_easy_perform(s->curl);
-    if (code != CURLE_OK) /* the URL may have a password in it: say the host's error only */
-        return note_set(note, ERR_NETWORK, "the receiver does not take it: %s",
-                        s->error[0] != '\0' ? s->error : curl_easy_strerror(code));
+    if (code != CURLE_OK)
+        return tell_failure(s, code, note);
     curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &status);
     return judge(s, status, note);
 }
@@ -236,6 +247,17 @@ static int read_headers(struct sink *s, struct note *note)
     return 0;
 }
 
+/* libcurl has a folder of authorities built in that counts besides the file, and would keep what
+ * it read of a file for a day; so who mends one would have to restart the collector. */
+static void trust_only(struct sink *s)
+{
+    if (s->conf->ca[0] != '\0') {
+        curl_easy_setopt(s->curl, CURLOPT_CAINFO, s->conf->ca);
+        curl_easy_setopt(s->curl, CURLOPT_CAPATH, NULL);
+    }
+    curl_easy_setopt(s->curl, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+}
+
 static void set_options(struct sink *s)
 {
     CURL *c = s->curl;
@@ -253,8 +275,7 @@ static void set_options(struct sink *s)
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L); /* it is asked at least once a second */
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, shall_stop);
     curl_easy_setopt(c, CURLOPT_XFERINFODATA, s);
-    if (s->conf->ca[0] != '\0')
-        curl_easy_setopt(c, CURLOPT_CAINFO, s->conf->ca);
+    trust_only(s);
 }
 
 static void webhook_close(struct sink *s)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Alerts are told to real receivers: Alertmanager, rsyslog, an HTTP server, a ZeroMQ subscriber, a file. They go
-# away and come back; nothing is missing, the order is kept, and none of them holds up another or the collector.
+# Alerts are told to real receivers: Alertmanager, rsyslog, HTTP and HTTPS servers, a ZeroMQ subscriber, a file. They
+# go away and come back, one as somebody who is not trusted at first; nothing is missing, the order is kept, and none
+# of them holds up another or the collector.
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -39,6 +40,10 @@ start_receiver() {
     lab_spawn receiver.log nsenter --net="/run/netns/$lab_id-core" "$receiver" 8080 "$lab/plain.log"
     plain=$lab_pid
 }
+start_secure() {
+    lab_spawn secure.log nsenter --net="/run/netns/$lab_id-core" "$receiver" 8443 "$lab/tls.log" "$lab/tls/good.pem" "$lab/tls/key.pem"
+    secure=$lab_pid
+}
 start_subscriber() { # where it was
     lab_spawn subscriber.log nsenter --net="/run/netns/$lab_id-core" sh -c "exec '$subscriber' tcp://127.0.0.1:5561 \
         tcp://127.0.0.1:5562 '$(ids "$lab/zeromq.log" | tail -1 | grep . || echo 0)' >>'$lab/zeromq.log'"
@@ -46,11 +51,11 @@ start_subscriber() { # where it was
 }
 ids() { { grep -oE 'event_id"?[:=]"?[0-9]+' "$1" || true; } 2>/dev/null | grep -oE '[0-9]+'; }
 has() { [ "$(ids "$lab/$1.log" | awk '!seen[$0]++' | paste -sd' ')" = "$2" ]; } # in order; repeats left out
-all_have() { has jsonl "$1" && has unix "$1" && has tcp "$1" && has plain "$1" && has zeromq "$1"; }
+all_have() { has jsonl "$1" && has unix "$1" && has tcp "$1" && has plain "$1" && has tls "$1" && has zeromq "$1"; }
 told() { # told IDS: waits, then says of each
     local feed
     lab_wait 20 "states $1" all_have "$1"
-    for feed in jsonl unix tcp plain zeromq; do
+    for feed in jsonl unix tcp plain tls zeromq; do
         check "$feed has $1, in order" has "$feed" "$1"
     done
 }
@@ -76,10 +81,12 @@ lab_spawn noc.log nsenter --net="/run/netns/$lab_id-core" "$receiver" 9094 "$lab
 start_alertmanager
 start_rsyslog
 start_receiver
+mkdir "$lab/tls" && "$lab_root/tests/support/certificates.sh" "$lab/tls" && cp "$lab/tls/ca.pem" "$lab/tls/trusted.pem" || exit 1
+start_secure
 lab_wait 15 "Alertmanager" shows "" || exit 1
 lab_wait 15 "rsyslog" test -S "$lab/syslog.sock" || exit 1
 
-# ---- a collector with seven feeds
+# ---- a collector with eight feeds
 
 configure() { # configure [MORE…]
     cat >"$lab/collector.yaml" <<EOF
@@ -89,6 +96,7 @@ alerts:
     - {type: jsonl, path: $lab/jsonl.log}
     - {type: webhook, name: alertmanager, url: "http://127.0.0.1:9093/api/v2/alerts", format: alertmanager, repeat: 1s}
     - {type: webhook, name: plain, url: "http://127.0.0.1:8080/"}
+    - {type: webhook, name: tls, url: "https://127.0.0.1:8443/", ca: $lab/tls/trusted.pem}
     - {type: syslog, name: unix, address: $lab/syslog.sock, facility: local4}
     - {type: syslog, name: tcp, address: "tcp://127.0.0.1:6514"}
     - {type: zeromq, listen: "tcp://127.0.0.1:5561", catch_up: "tcp://127.0.0.1:5562", heartbeat: 1s}
@@ -99,7 +107,7 @@ configure '{type: jsonl, name: silenced, path: '"$lab/silenced.log"', kinds: [se
 lab_collector_yaml=$lab/collector.yaml
 lab_collector || exit 1
 start_subscriber
-lab_until 10 "seven cursors" "SELECT count(*) = 7 FROM penstock.alert_feed" || exit 1
+lab_until 10 "eight cursors" "SELECT count(*) = 8 FROM penstock.alert_feed" || exit 1
 
 announce 1 firing
 announce 2 firing
@@ -117,20 +125,24 @@ check "and is not behind" lab_wait 10 "no lag" lag_is ""
 
 # ---- all receivers but the file are gone
 
-for pid in $alertmanager $rsyslog $plain $subscribed; do lab_kill "$pid"; done
+for pid in $alertmanager $rsyslog $plain $secure $subscribed; do lab_kill "$pid"; done
+cp "$lab/tls/other-ca.pem" "$lab/tls/trusted.pem" # it comes back as somebody whom this authority does not know
+start_secure
 announce 1 resolved
 announce 4 firing
 announce 5 firing
 check "the file has all at once" lab_wait 10 "the file" has jsonl "1 2 4 5 6 7"
-check "SQL says who is behind" lab_wait 10 "the lag" lag_is "alertmanager plain tcp unix"
-check "and why" lab_wait 10 "reasons" lab_true "SELECT count(*) = 4 FROM penstock.alert_feed_lag WHERE failing_since IS NOT NULL AND last_error <> ''"
+check "SQL says who is behind" lab_wait 10 "the lag" lag_is "alertmanager plain tcp tls unix"
+check "and why" lab_wait 10 "reasons" lab_true "SELECT count(*) = 5 FROM penstock.alert_feed_lag WHERE failing_since IS NOT NULL AND last_error <> ''"
+check "who it does not trust is told nothing, and it says so" lab_until 10 "the reason" "SELECT last_error LIKE '%certificate is not trusted, nothing was sent%' FROM penstock.alert_feed WHERE name = 'tls'"
 check "the collector is healthy" healthy
 check "a gauge says which feed is down" same "0 1" "$(metric 'penstock_feed_up{program="penstock-collector",feed="plain"}') $(metric 'penstock_feed_up{program="penstock-collector",feed="jsonl"}')"
 sleep 1 # so that several attempts fail
-check "an outage is one line of the log" same "1 1 1 1" "$(downs alertmanager) $(downs plain) $(downs tcp) $(downs unix)"
+check "an outage is one line of the log" same "1 1 1 1 1" "$(downs alertmanager) $(downs plain) $(downs tcp) $(downs tls) $(downs unix)"
 start_alertmanager
 start_rsyslog
 start_receiver
+cp "$lab/tls/ca.pem" "$lab/tls/trusted.pem" # read again, though the collector gave up its rights
 start_subscriber
 told "1 2 4 5 6 7"
 check "Alertmanager knows which has ended" lab_wait 20 "Alertmanager" shows "2 4 5"
@@ -153,7 +165,7 @@ lab_spawn silent.log nsenter --net="/run/netns/$lab_id-core" "$receiver" 8081
 configure '{type: webhook, name: silent, url: "http://127.0.0.1:8081/", timeout: 5m}' \
     '{type: jsonl, name: late, path: '"$lab/late.log"', states: [firing], from: now}'
 kill -HUP "$lab_collector_pid"
-lab_until 10 "the new feeds" "SELECT count(*) = 9 FROM penstock.alert_feed" || exit 1
+lab_until 10 "the new feeds" "SELECT count(*) = 10 FROM penstock.alert_feed" || exit 1
 announce 7 firing
 announce 4 resolved
 told "1 2 4 5 6 7 8 9 10 11"
@@ -167,7 +179,7 @@ lab_disk "$lab/small" 16k || exit 1
 dd if=/dev/zero of="$lab/small/filler" bs=4096 count=2 status=none
 configure '{type: jsonl, name: small, path: '"$lab/small/alerts.jsonl"', kinds: [sensor_gap]}'
 kill -HUP "$lab_collector_pid"
-lab_until 10 "one more feed" "SELECT count(*) = 10 FROM penstock.alert_feed" || exit 1
+lab_until 10 "one more feed" "SELECT count(*) = 11 FROM penstock.alert_feed" || exit 1
 lines_are() { [ "$(jq -rs 'map(.alert_id) | join(" ")' "$lab/small/alerts.jsonl")" = "$1" ]; }
 announce_long() { # announce_long FROM TO: a kilobyte each
     lab_sql -c "INSERT INTO penstock.alert_event (alert_id, at, state, document) SELECT n, now(), 'firing',

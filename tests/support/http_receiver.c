@@ -66,15 +66,37 @@ static void forget(void *ctx, struct MHD_Connection *c, void **of_request,
     free(b);
 }
 
+static void read_pem(const char *path, char to[static RECEIVER_PEM])
+{
+    FILE *in = fopen(path, "re");
+    size_t len = in == NULL ? 0 : fread(to, 1, RECEIVER_PEM - 1, in);
+    if (len == 0)
+        abort();
+    to[len] = '\0';
+    fclose(in);
+}
+
+void http_receiver_secure(struct http_receiver *r, const char *certificate, const char *key)
+{
+    read_pem(certificate, r->certificate);
+    read_pem(key, r->key);
+}
+
 int http_receiver_open(struct http_receiver *r, uint16_t port)
 {
     struct sockaddr_in at = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    bool is_secure = r->certificate[0] != '\0';
+    const struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, r->certificate},
+                                         {MHD_OPTION_HTTPS_MEM_KEY, 0, r->key},
+                                         {MHD_OPTION_END, 0, NULL}};
     if (r->count == 0 && r->asked == 0)
         pthread_mutex_init(&r->lock, NULL);
-    r->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, take, r,
-                                 MHD_OPTION_SOCK_ADDR, &at, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-                                 MHD_OPTION_NOTIFY_COMPLETED, forget, NULL, MHD_OPTION_END);
+    r->daemon =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | (is_secure ? MHD_USE_TLS : 0), 0, NULL,
+                         NULL, take, r, MHD_OPTION_SOCK_ADDR, &at,
+                         MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_NOTIFY_COMPLETED,
+                         forget, NULL, MHD_OPTION_ARRAY, is_secure ? tls : &tls[2], MHD_OPTION_END);
     if (r->daemon == NULL)
         return -1;
     r->port = MHD_get_daemon_info(r->daemon, MHD_DAEMON_INFO_BIND_PORT)->port;

@@ -1,4 +1,4 @@
-/* An HTTP server that keeps what is posted to it, and answers as it is told. */
+/* An HTTP or HTTPS server that keeps what is posted to it, and answers as it is told. */
 #pragma once
 
 #include <pthread.h>
@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define RECEIVER_POSTS 512
+#define RECEIVER_PEM   4096
 
 struct http_receiver {
     pthread_mutex_t lock;
@@ -15,9 +16,12 @@ struct http_receiver {
     char refused[64];            /* a body that contains it is answered 400; "": none is */
     char *posts[RECEIVER_POSTS]; /* those that were answered 200 */
     unsigned count, refusals, asked;
-    char header[64]; /* of the last request: Authorization */
+    char header[64];                                   /* of the last request: Authorization */
+    char certificate[RECEIVER_PEM], key[RECEIVER_PEM]; /* PEM; "": without TLS */
 };
 
+/* From its next opening on it speaks TLS with these, two files of PEM. */
+void http_receiver_secure(struct http_receiver *r, const char *certificate, const char *key);
 /* port 0: any. -1: it cannot listen. */
 int http_receiver_open(struct http_receiver *r, uint16_t port);
 void http_receiver_close(struct http_receiver *r); /* keeps the posts */

@@ -1,8 +1,11 @@
 /* Webhooks against an HTTP server: retries, refusals, silence; Alertmanager's repeats. */
 #include "tests/support/feed_lab.h"
 #include "tests/support/http_receiver.h"
+#include "tests/support/read_file.h"
 
 #include <arpa/inet.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 
 static struct http_receiver receiver;
@@ -106,7 +109,7 @@ static void a_wrong_token_or_address_skips_nothing(void **state)
         http_receiver_answer(&receiver, answers[i]);
         WAIT_UNTIL(http_receiver_asked(&receiver) > asked);
     }
-    assert_non_null(strstr(list_journal_saved(&lab->list, "w").failure, "answers 401: so"));
+    WAIT_UNTIL(strstr(list_journal_saved(&lab->list, "w").failure, "answers 404: so") != NULL);
     http_receiver_answer(&receiver, 200);
     assert_true(list_journal_wait(&lab->list, "w", 1));
     assert_int_equal(feed_lab_counted(lab, COUNTER_feed_skipped), 0);
@@ -155,6 +158,116 @@ static void a_receiver_that_never_answers_delays_no_other_feed_and_no_end(void *
     assert_int_equal(list_journal_saved(&lab->list, "w").cursor, 0);
     notify_stop(lab->notify); /* would take the timeout, which is longer than this test may */
     close(fd);
+}
+
+/* ---- TLS ---- */
+
+static const char *pem(struct feed_lab *lab, const char *name)
+{
+    return temp_folder_file(&lab->folder, name);
+}
+
+/* A new certificate for the receiver, as after a restart of it. */
+static void certified(struct feed_lab *lab, const char *certificate)
+{
+    char key[sizeof lab->folder.file];
+    snprintf(key, sizeof key, "%s", pem(lab, "key.pem"));
+    http_receiver_secure(&receiver, pem(lab, certificate), key);
+    if (receiver.daemon != NULL)
+        http_receiver_close(&receiver);
+    assert_int_equal(http_receiver_open(&receiver, receiver.port), 0);
+}
+
+static struct feed_conf secured(struct feed_lab *lab, const char *certificate, const char *ca)
+{
+    char command[256];
+    snprintf(command, sizeof command, "%s %s", CERTIFICATES, lab->folder.path);
+    assert_int_equal(system(command), 0);
+    certified(lab, certificate);
+    http_receiver_answer(&receiver, 200);
+    struct feed_conf f = webhook(receiver.port, FEED_PLAIN);
+    snprintf(f.url, sizeof f.url, "https://127.0.0.1:%u/alerts", receiver.port);
+    snprintf(f.ca, sizeof f.ca, "%s/%s", lab->folder.path, ca);
+    return f;
+}
+
+static void trust(struct feed_lab *lab, const char *authority)
+{
+    char *text = read_file(pem(lab, authority));
+    assert_non_null(text);
+    temp_folder_write(&lab->folder, "trusted.pem", text, 0644);
+    free(text);
+}
+
+static bool fails_by(struct feed_lab *lab, const char *feed, const char *reason)
+{
+    return strstr(list_journal_saved(&lab->list, feed).failure, reason) != NULL;
+}
+
+static void only_who_the_ca_vouches_for_is_told_and_a_mended_ca_needs_no_restart(void **state)
+{
+    struct feed_lab *lab = *state;
+    struct feed_conf f = secured(lab, "good.pem", "trusted.pem");
+    list_journal_add(&lab->list, 1, "firing", NULL);
+    feed_lab_start(lab, &f, 1);
+    WAIT_UNTIL(fails_by(lab, "w", "trusted.pem")); /* is not there yet */
+    trust(lab, "other-ca.pem");
+    WAIT_UNTIL(fails_by(lab, "w", "is not trusted"));
+    list_journal_add(&lab->list, 2, "firing", NULL);
+    assert_int_equal(http_receiver_asked(&receiver), 0);
+    trust(lab, "ca.pem");
+    assert_true(list_journal_wait(&lab->list, "w", 2));
+    assert_string_equal(ids(), "1 2");
+    assert_int_equal(feed_lab_counted(lab, COUNTER_feed_skipped), 0);
+}
+
+static void an_expired_certificate_and_another_hosts_are_refused_by_their_names(void **state)
+{
+    struct feed_lab *lab = *state;
+    struct feed_conf feeds[2] = {secured(lab, "elsewhere.pem", "ca.pem")};
+    feeds[1] = feeds[0]; /* whom no authority of the system knows */
+    strcpy(feeds[1].name, "system");
+    memset(feeds[1].ca, 0, sizeof feeds[1].ca);
+    list_journal_add(&lab->list, 1, "firing", NULL);
+    feed_lab_start(lab, feeds, 2);
+    WAIT_UNTIL(fails_by(lab, "w", "is not trusted") && fails_by(lab, "w", "127.0.0.1"));
+    WAIT_UNTIL(fails_by(lab, "system", "is not trusted"));
+    certified(lab, "old.pem");
+    WAIT_UNTIL(fails_by(lab, "w", "expired")); /* the status tells of the latest attempt */
+    assert_int_equal(http_receiver_asked(&receiver), 0);
+    certified(lab, "good.pem");
+    assert_true(list_journal_wait(&lab->list, "w", 1));
+    assert_string_equal(ids(), "1");
+    assert_int_equal(list_journal_saved(&lab->list, "system").cursor, 0);
+}
+
+/* For this process alone the receiver's authority is one of the system's. False: it may not. */
+static bool system_trusts(struct feed_lab *lab)
+{
+    char command[512];
+    snprintf(command, sizeof command,
+             "cd %s && mkdir system && cp ca.pem system/ca-certificates.crt &&"
+             " cp ca.pem system/$(openssl x509 -hash -noout -in ca.pem).0",
+             lab->folder.path);
+    return system(command) == 0 && unshare(CLONE_NEWNS) == 0 &&
+           mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount(pem(lab, "system"), "/etc/ssl/certs", NULL, MS_BIND, NULL) == 0;
+}
+
+static void where_a_ca_is_given_the_systems_authorities_do_not_count(void **state)
+{
+    struct feed_lab *lab = *state;
+    struct feed_conf feeds[2] = {secured(lab, "good.pem", "other-ca.pem")};
+    feeds[1] = feeds[0];
+    strcpy(feeds[1].name, "system");
+    memset(feeds[1].ca, 0, sizeof feeds[1].ca);
+    if (!system_trusts(lab))
+        skip(); /* mounts need root */
+    list_journal_add(&lab->list, 1, "firing", NULL);
+    feed_lab_start(lab, feeds, 2);
+    assert_true(list_journal_wait(&lab->list, "system", 1));
+    WAIT_UNTIL(fails_by(lab, "w", "is not trusted"));
+    assert_int_equal(http_receiver_asked(&receiver), 1);
 }
 
 /* ---- Alertmanager ---- */
@@ -241,6 +354,9 @@ int main(void)
         TEST(a_wrong_token_or_address_skips_nothing),
         TEST(headers_come_from_a_file_of_ones_own),
         TEST(a_receiver_that_never_answers_delays_no_other_feed_and_no_end),
+        TEST(only_who_the_ca_vouches_for_is_told_and_a_mended_ca_needs_no_restart),
+        TEST(an_expired_certificate_and_another_hosts_are_refused_by_their_names),
+        TEST(where_a_ca_is_given_the_systems_authorities_do_not_count),
         TEST(alertmanager_is_told_again_what_has_not_ended),
         TEST(after_a_restart_alerts_without_an_end_are_told_again),
         TEST(a_label_that_changes_ends_the_alert_it_was_known_as),

@@ -1,4 +1,5 @@
-/* An HTTP server for feeds.sh: receiver PORT FILE appends each body that is posted, as a line.
+/* An HTTP server for feeds.sh: receiver PORT FILE appends each body that is posted, as a line;
+ * receiver PORT FILE CERTIFICATE KEY is an HTTPS server.
  * receiver PORT listens, and never accepts: the kernel takes connections, and all is silence. */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -31,6 +32,8 @@ int main(int argc, char **argv)
     uint16_t port = (uint16_t)atoi(argv[1]);
     if (argc < 3)
         return be_silent(port);
+    if (argc == 5)
+        http_receiver_secure(&receiver, argv[3], argv[4]);
     FILE *out = fopen(argv[2], "a");
     receiver.status = 200;
     if (out == NULL || http_receiver_open(&receiver, port) != 0) {
