@@ -12,6 +12,7 @@ int loop_load(struct loop *l, struct note *note)
     if (err == 0)
         err = fold_load(&l->fold, &l->conf, l->expect, l->store, l->wall(), note);
     atomic_store(&l->is_loaded, err == 0);
+    counter_add(l->counters, COUNTER_map_loads, err == 0);
     return err;
 }
 
