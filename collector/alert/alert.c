@@ -136,7 +136,7 @@ static bool is_due(const struct alert *a, const struct entry *e, int64_t now)
 {
     int64_t from = count_from(e->held_since, a->jumped_at, now);
     int64_t until = e->needs_traffic && e->last_seen < now ? e->last_seen : now;
-    return e->row.is_standing && until >= from &&
+    return e->row.is_standing && !e->waits_for_table && until >= from &&
            (uint64_t)until - (uint64_t)from >= hold_down_of(a, e->kind);
 }
 

@@ -154,6 +154,10 @@ void alert_windows(struct alert *a, const struct alert_window *windows, size_t c
  * jumped; then nobody knows either how long an alert has been pending. */
 void alert_listens(struct alert *a, int64_t now, bool has_jumped);
 
+/* The clock is in doubt; so late it would be else. 0: it is not. Windows of maintenance count that
+ * are in force at either time. */
+void alert_doubt_clock(struct alert *a, int64_t undoubted);
+
 /* Hold-downs, ends, windows, and how much spoofed traffic each link delivers. */
 void alert_tick(struct alert *a, int64_t now);
 

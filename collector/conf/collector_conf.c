@@ -119,6 +119,8 @@ static const struct conf_row rows[] = {
      .help = "Most paths of policy.rib, 32 bytes each while it is read; with more it is refused."},
     {"policy.read_timeout", CONF_DURATION, AT(conf.tables.rib.timeout_ns), .value = "5m", .min = SECONDS(1), .max = SECONDS(86400),
      .help = "Longest that reading policy.rib may take."},
+    {"policy.rib_max_age", CONF_DURATION, AT(conf.tables.rib_max_age_ns), .value = "36h", .min = 0, .max = SECONDS(365 * 86400),
+     .help = "When the file of policy.rib is older, that it has no path for a prefix counts no more, until it is written again. 0s: it counts however old the file is."},
     {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps),
      .help = "Validated ROA payloads, as rpki-client, Routinator or StayRTR write them (JSON or CSV). Read again when it changes, and every hour; \"\" for none."},
 

@@ -237,13 +237,21 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
     return answer;
 }
 
+void fold_doubt_clock(struct fold *f, bool is_doubted, int64_t undoubted)
+{
+    f->is_clock_doubted = is_doubted;
+    alert_doubt_clock(f->alert, is_doubted ? undoubted : 0);
+}
+
 void fold_tick(struct fold *f, int64_t now)
 {
     roster_tick(f->roster, now);
     tests_lost(f);
-    ingress_map_tick(f->map, now);
-    fold_evidence_tick(f, now);
-    fold_expect_tick(f, now);
+    if (!f->is_clock_doubted) {
+        ingress_map_tick(f->map, now);
+        fold_evidence_tick(f, now);
+        fold_expect_tick(f, now);
+    }
     alert_tick(f->alert, now);
     orders_tick(f->orders, now);
 }

@@ -35,6 +35,7 @@ struct fold {
     bool is_judging;                     /* a source changed, and not every row was looked at */
     uint32_t judge_cursor, learn_cursor;
     struct orders *orders;
+    bool is_clock_doubted;
     uint32_t evidence_cursor; /* how far fold_evidence.c has come round the map */
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
@@ -58,6 +59,11 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
 /* The clock jumped to now. What is held says no more than "by now"; silence and hold-downs are
  * counted anew, for nobody knows how long it really was. */
 void fold_clock_jumped(struct fold *f, int64_t now);
+
+/* Is the clock in doubt, and ahead? Then nothing ages, is learned or is forgotten by it, and the
+ * map stands as it is; windows of maintenance count that are in force by either clock. undoubted:
+ * what the time would be. */
+void fold_doubt_clock(struct fold *f, bool is_doubted, int64_t undoubted);
 
 /* Silence, hold-downs and ends. */
 void fold_tick(struct fold *f, int64_t now);

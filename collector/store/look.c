@@ -95,7 +95,7 @@ int look_entries_alarming(struct look *l, const char *prefix, struct look_rows *
     "SELECT a.*, (SELECT string_agg(concat_ws(' ', e->>'pop', e->>'router', e->>'interface'," \
     " 'vlan ' || (e->>'vlan'), 'mac ' || (e->>'mac'), 'AS' || (e->>'peer_as')), '; ')"        \
     " FROM jsonb_array_elements(CASE jsonb_typeof(a.expected) WHEN 'array' THEN a.expected"   \
-    " ELSE '[]' END) e) AS expected_places FROM penstock.alert a"
+    " ELSE '[]' END) e) AS expected_places, " LOOK_HAS_FIRED " FROM penstock.alert a"
 
 int look_alert(struct look *l, const char *alert_id, struct look_rows **out, struct note *note)
 {

@@ -4,6 +4,11 @@
 
 #include "collector/store/look.h"
 
+/* Whether the alert a was ever more than pending. */
+#define LOOK_HAS_FIRED                                                                  \
+    "EXISTS (SELECT FROM penstock.alert_event AS told WHERE told.alert_id = a.alert_id" \
+    " AND told.state NOT IN ('pending', 'resolved')) AS has_fired"
+
 /* Runs one statement; values stand for $1, $2, … (NULL: SQL's NULL), as text. what says in the note
  * what was attempted. out may be NULL when no rows are wanted. ERR_DATA when the values are to
  * blame (also a constraint, or a trigger that refused), else ERR_DATABASE. */

@@ -70,6 +70,8 @@ kept=0000000000007000 # CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK
 none=0000000000000000
 [ "$(uname -r | cut -d. -f1)" -lt 6 ] && kept=0000008000007000 # and CAP_BPF
 lab_database
+cp "$lab_root/configs/lab-collector.yaml" "$lab/etc/collector.yaml"
+lab_collector_yaml=$lab/etc/collector.yaml
 lab_collector
 start sensor.log "$lab/bin/penstock-sensor" "${arguments[@]}"
 pid=$lab_pid
@@ -87,7 +89,15 @@ check "nothing failed in it" sh -c "! grep -E 'watch_failed|reload_failed|tally_
 cp "$lab_root/configs/lab-expected.yaml" "$lab/etc/expected.yaml"
 kill -HUP "$lab_collector_pid"
 check "SIGHUP: the collector reads its policy again" lab_wait 5 "the reload" said collector.log 'event=reload policy_prefixes=[1-9]'
+echo "no text" >"$lab/etc/rib"
+echo "policy: {rib: $lab/etc/rib}" >>"$lab/etc/collector.yaml"
+kill -HUP "$lab_collector_pid"
+check "SIGHUP: MRT is refused by who has no right to run bgpdump" lab_wait 5 "the refusal" said collector.log 'event=reload_failed .*restart needed'
+echo "TABLE_DUMP2|1|B|192.0.2.1|64501|10.0.0.0/8|64501|IGP|192.0.2.1|0|0||NAG||" >"$lab/etc/rib"
+kill -HUP "$lab_collector_pid"
+check "SIGHUP: a routing table in text is taken" lab_wait 10 "the table" said collector.log 'event=rib_read prefixes=1 '
 lab_kill "$lab_collector_pid"
+lab_collector_yaml=$lab_root/configs/lab-collector.yaml
 lab_spawn relay.log nsenter --net="/run/netns/$lab_id-core" ncat -k -l 127.0.0.1 5433 --sh-exec "ncat -U '$lab/pg/socket/.s.PGSQL.5432'"
 lab_wait 5 "the relay" lab_in core sh -c "ss -Hltn sport = :5433 | grep -q ." || exit 1
 lab_collector --set "database.dsn=host=127.0.0.1 port=5433 user=postgres dbname=penstock"

@@ -16,6 +16,7 @@ bool db_refuses_alerts, db_refuses_aside;
 struct order_conf doors_orders;
 unsigned db_heard;
 bool db_is_session_lost;
+unsigned db_months_looked_at;
 
 struct alert_window db_window;
 
@@ -148,6 +149,7 @@ int store_forget(struct store *s, const struct store_keep *keep, int64_t at, uns
     (void)s, (void)keep, (void)at, (void)note;
     assert(!in_transaction);
     *dropped = 0;
+    db_months_looked_at++;
     return 0;
 }
 
@@ -465,7 +467,5 @@ int doors_loop(struct loop *l, const struct expect *policy, struct counters *cou
                   .seed = 1},
         .order = doors_orders};
     struct note note = {0};
-    int err = loop_init(l, &conf, NULL, NULL, policy, counters, wall, &note);
-    l->mono = mono;
-    return err;
+    return loop_init(l, &conf, NULL, NULL, policy, counters, wall, mono, &note);
 }

@@ -62,6 +62,8 @@ extern bool db_refuses_alerts, db_refuses_aside; /* such rows */
 extern unsigned db_heard;                        /* what others said: a set of store_heard */
 extern bool db_is_session_lost;                  /* while nothing was to be written */
 
+extern unsigned db_months_looked_at; /* so often store_forget was called */
+
 extern struct alert_window db_window;  /* of maintenance; id 0: none */
 extern struct order_conf doors_orders; /* of the next doors_loop; set by doors_reset */
 

@@ -31,10 +31,16 @@ static struct loop loop;
 static struct sim sims[SENSORS];
 static uint64_t epoch = 1;
 
+static int64_t now = T0;
+
 static int64_t test_wall(void)
 {
-    static int64_t now = T0;
     return now += 1000;
+}
+
+static uint64_t test_mono(void)
+{
+    return (uint64_t)now;
 }
 
 static void sql(const char *text)
@@ -124,7 +130,7 @@ static int setup(void **state)
         snprintf(sims[i].name, sizeof sims[i].name, "s%d", i);
         snprintf(sims[i].pop, sizeof sims[i].pop, "POP%d", i);
     }
-    if (loop_init(&loop, &conf, NULL, store, &policy, &counters, test_wall, &note) != 0)
+    if (loop_init(&loop, &conf, NULL, store, &policy, &counters, test_wall, test_mono, &note) != 0)
         fail_msg("%s", note.text);
     return 0;
 }

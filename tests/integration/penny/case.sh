@@ -6,12 +6,11 @@
 # cases: name, right word, words admitted besides, in the short table or not.
 # shellcheck disable=SC2034 # a case's settings are read where it is run
 set -uo pipefail
-root=$(cd "$(dirname "$0")/../../.." && pwd)
+lab_root=$(cd "$(dirname "$0")/../../.." && pwd)
 # shellcheck source=deploy/lab/lab.sh
-. "$root/deploy/lab/lab.sh"
+. "$lab_root/deploy/lab/lab.sh"
 # shellcheck source=tests/integration/penny/stand.sh
-. "$root/tests/integration/penny/stand.sh"
-lab_root=$root
+. "$lab_root/tests/integration/penny/stand.sh"
 
 # ---- the cases
 
@@ -175,7 +174,7 @@ replay() { # FLOWS: what this kernel sent a moment ago, once more and without th
 }
 hping() { # SEGMENTS_PER_S
     stand_start hping.log nsenter --net="/run/netns/$lab_id-AMS-world" \
-        hping3 exec "$root/tests/integration/penny/forge.htcl" 203.0.113.200 198.18.1.10 "$1" 120
+        hping3 exec "$lab_root/tests/integration/penny/forge.htcl" 203.0.113.200 198.18.1.10 "$1" 120
 }
 
 # ---- the sensor and what it says
