@@ -63,6 +63,16 @@ struct alert_counts alert_counts(const struct alert *a)
     return (struct alert_counts){.live = a->live, .moves_refused = a->moves_refused};
 }
 
+void alert_each_entry(const struct alert *a, void (*each)(void *arg, const struct alert_row *row),
+                      void *arg)
+{
+    for (uint32_t i = 0; a->live > 0 && i < a->conf.max_alerts; i++) {
+        const struct entry *e = &a->entries[i];
+        if (e->is_used && e->row.state != ALERT_RESOLVED && e->kind < KIND_ENTRIES)
+            each(arg, &e->row);
+    }
+}
+
 /* ---- fingerprints ---- */
 
 static uint64_t chain(struct hash_key key, const unsigned char *bytes, size_t words, uint64_t len)

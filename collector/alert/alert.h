@@ -170,6 +170,11 @@ bool alert_take(struct alert *a, struct alert_row *out, bool *announce);
 bool alert_holds(const struct alert *a, const struct prefix *prefix, const char *pop,
                  const struct ingress *at);
 
+/* Calls each for the alerts without an end that are about an entry of the map; it may change them.
+ */
+void alert_each_entry(const struct alert *a, void (*each)(void *arg, const struct alert_row *row),
+                      void *arg);
+
 struct alert_counts {
     uint32_t live;
     uint64_t spoofed_refused,

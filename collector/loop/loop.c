@@ -40,7 +40,7 @@ static int hear_expectation(struct loop *l, struct note *note)
     int err = fold_expect_load(&l->fold, l->store, note);
     if (err == 0) {
         l->heard &= ~(unsigned)HEARD_EXPECTATION;
-        fold_expect_begin(&l->fold);
+        l->is_expect_new = true;
     }
     return err;
 }
@@ -62,14 +62,14 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     if (err == 0)
         err = hear_expectation(l, note);
     if (err == 0)
-        err = loop_take(l, timeout_ms, note);
+        err = loop_take(l, l->fold.is_judging ? 0 : timeout_ms, note);
     if (err < 0)
         return err;
     if (l->is_expect_new)
-        fold_expect_begin(&l->fold);
+        fold_expect_begin(&l->fold, loop_now(l));
     l->is_expect_new = false;
-    fold_expect_some(&l->fold, loop_now(l));
     if (l->doubt == NULL) { /* it may have come due since must_wait() looked */
+        fold_expect_some(&l->fold, loop_now(l));
         err = hear_words(l, note);
         if (err == 0)
             err = told_orders(l, note);
@@ -183,6 +183,8 @@ void loop_orders_changed(struct loop *l, const struct order_conf *conf)
     unsigned max = l->conf.order.max_orders; /* of memory that is there */
     l->conf.order = *conf;
     l->conf.order.max_orders = max;
+    if (l->fold.orders != NULL)
+        orders_conf_changed(l->fold.orders);
 }
 
 void loop_alerts_changed(struct loop *l, const struct alert_conf *conf, uint64_t keep_ns)

@@ -98,7 +98,7 @@ struct loop {
 
     uint64_t orders_refused; /* that were counted */
     uint64_t overlaps;       /* so were these */
-    int64_t overlap_told_at;
+    int64_t overlap_told_at, ahead_told_at;
 
     /* of the turn that is under way */
     bool in_transaction;

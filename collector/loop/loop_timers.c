@@ -7,6 +7,7 @@
 #include "shared/base/log.h"
 
 #define TICK_NS   ((int64_t)NS_PER_S)
+#define AHEAD_NS  (60 * (int64_t)NS_PER_S) /* between two lines about it */
 #define FORGET_NS (3600 * (int64_t)NS_PER_S)
 /* How often it is looked for months that are too old. */
 #define MONTHS_NS ((int64_t)(3600 * NS_PER_S))
@@ -71,6 +72,20 @@ static void tell_no_room(struct loop *l)
     l->fold.map_refused = l->fold.alerts_refused = l->fold.sensors_refused = 0;
 }
 
+static void tell_ahead(struct loop *l, int64_t now)
+{
+    if (l->fold.ahead.events == 0)
+        return;
+    counter_add(l->counters, COUNTER_events_ahead, l->fold.ahead.events);
+    l->fold.ahead.events = 0;
+    if (now >= l->ahead_told_at && now - l->ahead_told_at < AHEAD_NS)
+        return;
+    l->ahead_told_at = now;
+    log_warn("event=events_ahead sensor=%s by_s=%" PRId64
+             " hint=\"its clock, or this one, is wrong; they are taken for now\"",
+             l->fold.ahead.sensor, l->fold.ahead.by / (int64_t)NS_PER_S);
+}
+
 void loop_tick(struct loop *l)
 {
     int64_t now = loop_clock(l);
@@ -80,6 +95,7 @@ void loop_tick(struct loop *l)
     fold_doubt_clock(&l->fold, !steady_may_age(&l->clock), steady_undoubted(&l->clock, l->mono()));
     fold_tick(&l->fold, now);
     tell_no_room(l);
+    tell_ahead(l, now);
 }
 
 /* ---- what is too old ---- */

@@ -14,3 +14,12 @@
  * blame (also a constraint, or a trigger that refused), else ERR_DATABASE. */
 int look_ask(struct look *l, const char *sql, const char *what, const char *const *values,
              unsigned count, struct look_rows **out, struct note *note);
+
+/* The same with one value, and a limit as $2 (0: none). */
+int look_ask_some(struct look *l, const char *sql, const char *what, const char *value,
+                  unsigned limit, struct look_rows **out, struct note *note);
+
+/* A limit as PostgreSQL takes it: NULL is no limit. */
+const char *look_limit(unsigned limit, char text[static 16]);
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))

@@ -870,7 +870,8 @@ static void a_clock_that_was_ahead_does_not_hold_the_map_in_the_future(void **st
     send_one(&ahead, 1);
     send_one(&verdict, 2);
     assert_true(db.rows[0].last_seen == now && db.rows[0].last_test_at == now);
-    now += 2 * (int64_t)NS_PER_S; /* the clock is right again */
+    assert_int_equal(counters.value[COUNTER_events_ahead], 0); /* their `at` is right */
+    now += 2 * (int64_t)NS_PER_S;                              /* the clock is right again */
     struct event elsewhere = tally("192.0.2.0/24", 300);
     elsewhere.tally.ingress.vlan = 7;
     send_one(&elsewhere, 3);
@@ -909,6 +910,40 @@ static void a_test_that_died_with_its_sensor_does_not_run_for_ever(void **state)
     now += 61 * (int64_t)NS_PER_S; /* and that one never comes back */
     loop_turn(&loop, 0);
     assert_int_equal(db_row("10.2.0.0/16")->state, STATE_UNVERIFIED);
+}
+
+/* A sensor whose clock is a year behind, and then a year ahead: what was said by a right one
+ * stands. But first_seen goes back, for what comes late may have been the first. */
+static void a_sensor_whose_clock_is_wrong_moves_no_time_of_the_map(void **state)
+{
+    (void)state;
+    const int64_t year = 365 * 86400 * (int64_t)NS_PER_S;
+    hello();
+    struct event right = test_ended("192.0.2.0/24", VERDICT_GENUINE), wrong = right;
+    send_one(&right, 1);
+    const struct ingress_row *row = db_row("192.0.2.0/24");
+    int64_t seen_at = row->last_seen, since = row->genuine_since;
+    wrong.at -= year;
+    wrong.test_ended.started_at -= year;
+    wrong.test_ended.ended_at -= year;
+    wrong.test_ended.verdict = VERDICT_SPOOFED;
+    send_one(&wrong, 2);
+    struct event old = tally("192.0.2.0/24", 5);
+    old.at -= year;
+    old.tally.started_at = old.tally.ended_at = old.at;
+    old.tally.ingress = right.test_ended.ingress;
+    send_one(&old, 3);
+    assert_true(row->state == STATE_GENUINE && row->last_seen == seen_at &&
+                row->genuine_since == since && row->last_test_at == right.test_ended.ended_at);
+    assert_true(row->first_seen == old.at);
+    assert_int_equal(counters.value[COUNTER_events_ahead], 0);
+    old.at = now + year;
+    old.tally.started_at = old.tally.ended_at = old.at;
+    send_one(&old, 4);
+    now += (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_true(row->last_seen < now);
+    assert_int_equal(counters.value[COUNTER_events_ahead], 1);
 }
 
 /* ---- a clock that is set ---- */
@@ -1326,6 +1361,7 @@ int main(void)
         PROMISE(a_silent_sensor_is_an_alert_until_it_is_heard_of_again),
         PROMISE(a_sensor_that_was_deleted_from_the_database_is_silent_no_more),
         PROMISE(a_sensor_that_forgot_its_goodbye_leaves_a_gap),
+        PROMISE(a_sensor_whose_clock_is_wrong_moves_no_time_of_the_map),
         PROMISE(a_clock_that_was_ahead_does_not_hold_the_map_in_the_future),
         PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),
         PROMISE(whatever_fails_each_event_counts_exactly_once),
