@@ -10,7 +10,8 @@ lab_sender AMS 203.0.113.10/24
 lab_sender AMS 2001:db8:b::10/48
 lab_database || exit 1
 lab_sql -c "CREATE ROLE noc LOGIN IN ROLE penstock_operator, penstock_reader" || exit 1
-orders=(--set orders.resend=500ms --set orders.lease=40s --set orders.margin=1s --set orders.wait=10s --set orders.drops_per_prefix_hour=10000)
+orders=(--set orders.resend=500ms --set orders.lease=40s --set orders.margin=1s --set orders.wait=10s --set orders.drops_per_prefix_hour=10000
+    --set 'orders.never=[100.64.66.0/24]')
 lab_collector "${orders[@]}" || exit 1
 watch=(--set 'penny.prefixes=[]' --set metrics.listen=127.0.0.1:9559)
 lab_sensor AMS 1 "${watch[@]}" || exit 1
@@ -79,6 +80,9 @@ check "no lease is left" same 0 "$(lab_value 'SELECT count(*) FROM penstock.test
 
 # ---- what may go wrong
 
+said=$(ctl test start 100.64.64.0/20 --pop AMS --wait --timeout 45)
+check "what overlaps orders.never is refused, and the answer names the key" \
+    grep -q "refused.*orders.never: it overlaps 100.64.66.0/24" <<<"${said//$'\n'/ }"
 none=$(insert 100.64.9.0/24)
 check "a prefix that nobody sees waits, and says for what" lab_until 60 "the reason" \
     "SELECT state = 'requested' AND detail LIKE 'waits%' FROM penstock.test_order WHERE order_id = $none"

@@ -1,4 +1,5 @@
 /* The worker with real engines and a source that plays a script. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,25 @@
 
 #define START      (1700000000 * NS_PER_S)
 #define SCRIPT_MAX 512
+
+/* ---- memory that can be out (--wrap) ---- */
+
+static bool is_memory_out;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return is_memory_out ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return is_memory_out ? NULL : __real_calloc(n, size);
+}
 
 /* ---- the scripted source ---- */
 
@@ -1040,6 +1060,46 @@ static void nothing_is_withheld_from_the_end_of_a_limit_on(void **state)
     assert_int_equal(counter(b, COUNTER_dropped), 0);
 }
 
+static void a_list_that_finds_no_memory_is_not_taken_and_can_be_handed_over_again(void **state)
+{
+    struct bench *b = *state;
+    struct note note = {0};
+    struct prefix watched;
+    assert_int_equal(prefix_parse("198.51.100.0/24", &watched), 0);
+    b->penny.mode = PENNY_ACTIVE;
+    for (unsigned i = 0; i < SCRIPT_MAX; i++)
+        add_tcp(b, (uint16_t)(4000 + i % 4), 80, 1000 + i / 4 * 100, TCP_ACK, 100,
+                START + i * 50 * NS_PER_MS);
+    make(b, &plain, true);
+    assert_int_equal(worker_open(b->worker, &note), 0);
+    assert_false(worker_lacks_watch(b->worker));
+    is_memory_out = true; /* for the caller's copy */
+    assert_int_equal(worker_watch(b->worker, &watched, NULL, 1), -ENOMEM);
+    is_memory_out = false;
+    assert_true(worker_lacks_watch(b->worker));
+    assert_false(worker_has_watch(b->worker));
+    assert_int_equal(worker_watch(b->worker, &watched, NULL, 1), 0);
+    assert_false(worker_lacks_watch(b->worker)); /* not yet */
+    while (b->script.given_back < SCRIPT_MAX / 2) {
+        is_memory_out = true; /* for Penny's */
+        assert_int_equal(worker_step(b->worker), 0);
+        is_memory_out = false;
+        drain(b);
+    }
+    assert_true(worker_lacks_watch(b->worker));
+    assert_false(worker_has_watch(b->worker));
+    assert_int_equal(counter(b, COUNTER_dropped), 0);
+    assert_int_equal(worker_watch(b->worker, &watched, NULL, 1), 0);
+    while (worker_step(b->worker) == 0)
+        drain(b);
+    assert_true(worker_has_watch(b->worker));
+    assert_false(worker_lacks_watch(b->worker));
+    while (!worker_finish(b->worker))
+        drain(b);
+    drain(b);
+    assert_true(counter(b, COUNTER_dropped) > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1078,6 +1138,7 @@ int main(void)
         TEST(watched_prefixes_can_be_replaced_while_the_worker_runs),
         TEST(a_watched_prefix_with_a_limit_loses_no_more_than_that),
         TEST(nothing_is_withheld_from_the_end_of_a_limit_on),
+        TEST(a_list_that_finds_no_memory_is_not_taken_and_can_be_handed_over_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
