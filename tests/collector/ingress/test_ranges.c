@@ -124,6 +124,26 @@ static void what_is_expected_apart_stays_apart(void **state)
     ingress_map_free(m);
 }
 
+/* While a new policy is taken up, rows still say what the old one did. */
+static void what_a_new_policy_tells_apart_does_not_join_before_it_is_judged(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    struct prefix first = net(0);
+    ingress_map_expecting(m, judge, &first);
+    for (unsigned i = 0; i < 2; i++) {
+        struct prefix p = net(i);
+        fold_at(m, &p, "AMS", "a", 100000, T0);
+    }
+    ingress_map_tick(m, T0 + SECOND);
+    assert_int_equal(rows_of(m), 2);
+    first = prefix("10.0.0.0/8"); /* and joins when it does not */
+    ingress_map_tick(m, T0 + 2 * SECOND);
+    assert_int_equal(rows_of(m), 1);
+    ingress_map_free(m);
+}
+
 static void tested(struct ingress_row *row, enum ingress_state state, double fraction)
 {
     row->state = state;
@@ -385,6 +405,9 @@ static void in_a_crowd_what_only_trickles_is_gathered_and_may_come_out(void **st
     struct ingress_conf conf = usual_conf();
     conf.crowd = 100;
     struct ingress_map *m = map_of(&conf);
+    struct prefix wanted =
+        net(2 + 7 * 5); /* somebody spoke of it, and its row does not say so yet */
+    ingress_map_expecting(m, judge, &wanted);
     int64_t at = flow(m, 0, 1, "a", T0, 5);
     for (unsigned i = 0; i < 1000; i++) {
         struct prefix p = net(2 + 7 * i);
@@ -395,6 +418,7 @@ static void in_a_crowd_what_only_trickles_is_gathered_and_may_come_out(void **st
     assert_true(rows_of(m) <= 101);
     struct ingress_row *rest = row_at(m, "0.0.0.0/0", "AMS", "b");
     assert_true(rest != NULL && rest->bytes >= 900 * 500);
+    assert_non_null(row_at(m, "10.0.37.0/24", "AMS", "b"));
     assert_non_null(row_at(m, "10.0.0.0/24", "AMS", "a"));
     unsigned grown = 2 + 7 * 300;
     flow(m, grown, 1, "b", at + 2 * SECOND, 5);
@@ -671,6 +695,7 @@ int main(void)
         cmocka_unit_test(half_of_the_leaves_beneath_must_be_seen),
         cmocka_unit_test(what_enters_elsewhere_does_not_join),
         cmocka_unit_test(what_is_expected_apart_stays_apart),
+        cmocka_unit_test(what_a_new_policy_tells_apart_does_not_join_before_it_is_judged),
         cmocka_unit_test(what_was_tested_with_another_result_stays_apart),
         cmocka_unit_test(a_lighter_leaf_that_nobody_tested_goes_with_what_was_tested),
         cmocka_unit_test(a_pinned_row_keeps_its_range),
