@@ -50,9 +50,42 @@ static uint32_t part_of(uint64_t count)
     return (uint32_t)((count + PARTS - 1) / PARTS);
 }
 
+bool doubt_wants_rehearsal(const struct doubt *one, uint64_t first, uint64_t last)
+{
+    return !one->is_poisoned && one->found < first && one->rehearsed < last;
+}
+
+void doubt_rehearsed(struct doubt *one, uint64_t to)
+{
+    one->rehearsed = to;
+}
+
+void doubt_found(struct doubt *one, uint64_t seq, const char *reason)
+{
+    one->found = seq;
+    one->rehearsed = seq - 1;
+    snprintf(one->reason, sizeof one->reason, "%s", reason);
+}
+
+void doubt_choose(struct doubt *one, uint64_t first)
+{
+    one->room = one->limit;
+    if (one->found < first)
+        return;
+    uint64_t before = one->found - first;
+    if (before == 0) {
+        one->is_poisoned = true;
+        one->seq = first;
+        one->room = 1;
+    } else if (before < one->limit) {
+        one->room = (uint32_t)before;
+    }
+}
+
 void doubt_failed(struct doubt *one, uint64_t to, uint64_t count, const char *reason)
 {
     one->to = to;
+    one->found = 0; /* it will be found again: the reason is this one's */
     one->is_sure = true;
     one->is_poisoned = count == 1;
     one->seq = to;

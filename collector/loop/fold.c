@@ -122,7 +122,7 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     else
         err = load_all(f, conf, store, now, note);
     if (err == 0)
-        err = fold_load_orders(f, &conf->order, store, note);
+        err = fold_load_orders(f, &conf->order, store, now, note);
     if (err < 0) {
         fold_clear(f);
         return err;

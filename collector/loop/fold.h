@@ -93,7 +93,7 @@ struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *
 /* fold_orders.c. The orders that the database knows; what it says of open ones now (people's words
  * among it); what a message of a sensor says about orders. */
 int fold_load_orders(struct fold *f, const struct order_conf *conf, struct store *store,
-                     struct note *note);
+                     int64_t now, struct note *note);
 int fold_told_orders(struct fold *f, struct store *store, int64_t now, struct note *note);
 void fold_heard(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now);
 

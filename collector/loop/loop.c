@@ -183,6 +183,8 @@ void loop_orders_changed(struct loop *l, const struct order_conf *conf)
     unsigned max = l->conf.order.max_orders; /* of memory that is there */
     l->conf.order = *conf;
     l->conf.order.max_orders = max;
+    if (l->fold.orders != NULL)
+        orders_conf_changed(l->fold.orders);
 }
 
 void loop_alerts_changed(struct loop *l, const struct alert_conf *conf, uint64_t keep_ns)

@@ -35,6 +35,7 @@ int loop_load(struct loop *l, struct note *note)
     if (err == 0)
         err = fold_load(&l->fold, &l->conf, l->expect, l->store, loop_now(l), note);
     atomic_store(&l->is_loaded, err == 0);
+    counter_add(l->counters, COUNTER_map_loads, err == 0);
     return err;
 }
 

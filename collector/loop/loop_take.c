@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "collector/loop/loop_put.h"
+#include "collector/loop/loop_rehearse.h"
 #include "collector/loop/loop_tell.h"
 #include "collector/loop/loop_timers.h"
 #include "shared/base/clock.h"
@@ -210,7 +211,7 @@ static int take_batch(struct loop *l, const char *sensor, const struct wire_mess
                       const struct doubt *doubt, bool is_begun, int64_t now, struct note *note)
 {
     struct taking t = {.sensor = sensor, .m = m, .doubt = doubt, .now = now};
-    uint32_t room = doubt != NULL ? doubt->limit : WIRE_BATCH_EVENTS;
+    uint32_t room = doubt != NULL ? doubt->room : WIRE_BATCH_EVENTS;
     int err = 0;
     counter_add(l->counters, COUNTER_batches, !is_begun);
     int answer = fold_batch(&l->fold, sensor, m, room, now, &t.share);
@@ -260,6 +261,9 @@ static int take_message(struct loop *l, const char *sensor, const struct wire_me
         hold(l, sensor, m, is_begun);
         return 0;
     }
+    int err = doubt != NULL ? loop_rehearse(l, sensor, m, doubt, note) : 0;
+    if (err < 0)
+        return err;
     l->doubt = doubt;
     return take_batch(l, sensor, m, doubt, is_begun, now, note);
 }

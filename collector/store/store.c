@@ -310,14 +310,25 @@ int store_begin(struct store *s, struct note *note)
     return err;
 }
 
-int store_commit(struct store *s, struct note *note)
+static int flush(struct store *s, const char *what, struct note *note)
 {
-    int err = session_in_transaction(s, "committing", note);
+    int err = session_in_transaction(s, what, note);
     if (err == 0)
         err = copy_flush(s, note);
-    if (err == 0)
-        err = bulk_flush(s, note);
+    return err == 0 ? bulk_flush(s, note) : err;
+}
+
+int store_commit(struct store *s, struct note *note)
+{
+    int err = flush(s, "committing", note);
     return err == 0 ? end_transaction(s, note) : err;
+}
+
+int store_try(struct store *s, struct note *note)
+{
+    static const char what[] = "trying events";
+    int err = flush(s, what, note);
+    return err == 0 ? session_script(s, "SET CONSTRAINTS ALL IMMEDIATE", what, note) : err;
 }
 
 void store_rollback(struct store *s)

@@ -137,6 +137,9 @@ int store_open_orders(struct store *s, int (*each)(void *arg, const struct order
 
 int store_begin(struct store *s, struct note *note);
 int store_commit(struct store *s, struct note *note);
+/* Would it commit? All that was put is sent, and constraints that wait for the end are asked. To be
+ * followed by a rollback. */
+int store_try(struct store *s, struct note *note);
 void store_rollback(struct store *s);
 
 /* Events of one sensor, any types, in order: kept for COPY at store_commit, or upserted (tests).

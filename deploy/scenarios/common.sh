@@ -54,7 +54,7 @@ traffic() {
         scenario_port=$((scenario_port + 1))
         port=$((5000 + scenario_number * 100 + scenario_port))
         scenario_spawn "$scenario-server-$port.log" nsenter --net="/run/netns/$lab_id-core" iperf3 -s -1 -p $port
-        lab_wait 5 "an iperf3 server" lab_in core sh -c "ss -Hltn sport = :$port | grep -q ." || return 1
+        lab_wait 60 "an iperf3 server" lab_in core sh -c "ss -Hltn sport = :$port | grep -q ." || return 1
         scenario_spawn "$scenario-iperf-$port.log" nsenter --net="/run/netns/$lab_id-as$1" \
             iperf3 -c "${servers[i]}" -B "${twin_host[i]}" -p $port -t 240 -b 1M -l 4K -P 4 --forceflush -i 1
     done

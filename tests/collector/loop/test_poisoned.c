@@ -150,6 +150,7 @@ static void assert_all_but_one(const char *sqlstate)
     assert_answer("SELECT count(*) FROM penstock.sensor_gap_entry", "0");
     assert_int_equal(counter_get(&counters, COUNTER_events_poisoned), 1);
     assert_int_equal(counter_get(&counters, COUNTER_events_taken), SENSORS * EVENTS - 1);
+    assert_int_equal(counter_get(&counters, COUNTER_map_loads), 2); /* the start's, and one */
 }
 
 static void an_event_that_breaks_a_check_is_set_aside_and_all_others_are_stored(void **state)
@@ -180,6 +181,32 @@ static void an_event_at_which_a_trigger_raises_is_set_aside(void **state)
     assert_answer("SELECT (SELECT count(*) FROM penstock.ingress_tally)"
                   " + (SELECT count(*) FROM penstock.penny_test_entry)",
                   "9999");
+    assert_int_equal(counter_get(&counters, COUNTER_map_loads), 2);
+}
+
+/* A rule that is asked only at the end of a transaction; it dislikes every 50th event of both. */
+static void events_that_break_a_deferred_rule_are_set_aside_after_one_failure(void **state)
+{
+    (void)state;
+    sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.event_seq % 50 = 7 THEN RAISE 'not %', NEW.event_seq; END IF;"
+        " RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER rule AFTER INSERT ON penstock.ingress_tally"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()");
+    sims[0].events = sims[1].events = 200;
+    run();
+    sql("DROP FUNCTION refuse() CASCADE");
+    assert_answer("SELECT string_agg(sensor || ' ' || seq, ',' ORDER BY sensor, seq)"
+                  " FROM penstock.malformed_event WHERE reason LIKE '%not ' || seq || ' (%'",
+                  "s0 7,s0 57,s0 107,s0 157,s1 7,s1 57,s1 107,s1 157");
+    assert_answer("SELECT (SELECT count(*) FROM penstock.ingress_tally)"
+                  " + (SELECT count(*) FROM penstock.penny_test_entry)",
+                  "392");
+    assert_answer("SELECT (sum(e.bytes) = (SELECT sum(bytes) FROM penstock.ingress_tally))::text"
+                  " FROM penstock.ingress_entry e",
+                  "true");
+    assert_int_equal(counter_get(&counters, COUNTER_events_poisoned), 8);
+    assert_int_equal(counter_get(&counters, COUNTER_map_loads), 2);
 }
 
 /* The event is sound, but what it would make of the map is not taken. */
@@ -225,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PROMISE(an_event_that_breaks_a_check_is_set_aside_and_all_others_are_stored),
         PROMISE(an_event_at_which_a_trigger_raises_is_set_aside),
+        PROMISE(events_that_break_a_deferred_rule_are_set_aside_after_one_failure),
         PROMISE(an_event_whose_map_entry_is_refused_is_set_aside),
         PROMISE(rights_and_schema_are_no_event_s_fault),
     };

@@ -249,11 +249,12 @@ static void migrations_apply_once_and_record_themselves(void **state)
     ok(store_migrate(f->store, &applied, &note));
     assert_int_equal(applied, schema_step_count);
     ok(store_check_version(f->store, &note));
-    assert_string_equal(ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
-                                       " FROM penstock.schema_version"),
-                        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings"
-                        " 8epochs 9roles 10map_room "
-                        "11operator 12map 13expectation 14orders 15evidence 16alerts 17feeds");
+    assert_string_equal(
+        ask(f->client, "SELECT string_agg(number || name, ' ' ORDER BY number)"
+                       " FROM penstock.schema_version"),
+        "1sensors 2ingress 3penny 4scan 5alerts 6passive 7openings"
+        " 8epochs 9roles 10map_room "
+        "11operator 12map 13expectation 14orders 15evidence 16alerts 17feeds 18lookup");
     ok(store_migrate(f->store, &applied, &note));
     assert_int_equal(applied, 0);
 }
@@ -1604,6 +1605,51 @@ static void ingress_of_gives_all_places_of_the_longest_prefix(void **state)
     }
 }
 
+/* Prefixes within prefixes, side by side and with holes, and what is asked: addresses among them,
+ * also with a length, each prefix, its last address and the ones beside it, and the ends of both
+ * families. */
+#define NESTED                                                                                    \
+    "SELECT setseed(0.25);"                                                                       \
+    "CREATE TEMP TABLE nested AS SELECT DISTINCT network(set_masklen("                            \
+    "CASE WHEN n % 2 = 0 THEN '10.0.0.0'::inet + (random() * 65535)::bigint"                      \
+    " ELSE '2001:db8::'::inet + ((random() * 1048575)::bigint << 40) END,"                        \
+    " CASE WHEN n % 2 = 0 THEN 8 + (random() * 24)::int ELSE 20 + (random() * 108)::int END))"    \
+    " AS prefix FROM generate_series(1, 600) n;"                                                  \
+    "INSERT INTO penstock.ingress_entry (prefix, pop, router, interface, state, share, weight,"   \
+    " packets, bytes, tests) SELECT prefix, 'AMS', 'r' || place, '', 'unverified', 1, 1, 1, 1, 0" \
+    " FROM nested, generate_series(1, 1 + masklen(prefix) % 3) place"
+#define ASKED                                                                  \
+    "WITH asked (address) AS (SELECT prefix::inet FROM nested"                 \
+    " UNION SELECT host(broadcast(prefix))::inet FROM nested"                  \
+    " UNION SELECT host(broadcast(prefix))::inet + 1 FROM nested"              \
+    " UNION SELECT host(prefix)::inet - 1 FROM nested"                         \
+    " UNION SELECT set_masklen('10.0.0.0'::inet + (random() * 70000)::bigint," \
+    " 4 + (random() * 28)::int) FROM generate_series(1, 600)"                  \
+    " UNION SELECT '2001:db8::'::inet + ((random() * 1100000)::bigint << 40)"  \
+    " FROM generate_series(1, 600)"                                            \
+    " UNION SELECT unnest(ARRAY[NULL, '0.0.0.0', '255.255.255.255', '::', 'ffff::']::inet[]))"
+
+/* In the order of the key, and by SP-GiST when that is not it: the answer is that of the
+ * definition.
+ */
+static void ingress_of_answers_as_its_definition_does(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(ask(f->client, "SELECT count(*) FROM penstock.ingress_of('192.0.2.1')"),
+                        "0"); /* an empty map */
+    sql(f->client, NESTED);
+    assert_string_equal(ask(f->client, ASKED
+                            " SELECT count(*) FILTER (WHERE found IS DISTINCT FROM plain) || ' '"
+                            " || (count(*) > 2000) || ' ' || (count(plain) > 1000)"
+                            " FROM asked, LATERAL (SELECT array_agg(o ORDER BY o.router) AS found"
+                            " FROM penstock.ingress_of(address) o) o,"
+                            " LATERAL (SELECT array_agg(m ORDER BY m.router) AS plain"
+                            " FROM penstock.ingress_map m WHERE m.prefix = (SELECT e.prefix"
+                            " FROM penstock.ingress_entry e WHERE e.prefix >>= address"
+                            " ORDER BY masklen(e.prefix) DESC LIMIT 1)) m"),
+                        "0 true true");
+}
+
 /* Half the addresses have an entry: both what is found and what is not must be quick. */
 static void print_lookup_time(PGconn *c)
 {
@@ -1642,7 +1688,7 @@ static const char *plan_of(PGconn *c, const char *text)
     return plan;
 }
 
-static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
+static void ingress_of_looks_up_in_the_key_s_order_and_else_in_the_sp_gist_index(void **state)
 {
     struct fixture *f = *state;
     sql(f->client,
@@ -1652,8 +1698,12 @@ static void ingress_of_looks_up_in_the_sp_gist_index(void **state)
         " FROM generate_series(0, 99999) n");
     sql(f->client, "ANALYZE penstock.ingress_entry");
     const char *plan = plan_of(f->client, "SELECT * FROM penstock.ingress_of('11.0.7.7')");
+    assert_non_null(strstr(plan, "Index Only Scan Backward using ingress_entry_pkey"));
+    assert_null(strstr(plan, "prefix >>="));
+    assert_null(strstr(plan, "Seq Scan"));
+    plan = plan_of(f->client, "SELECT * FROM penstock.ingress_of('15.0.7.7')"); /* none has it */
     assert_non_null(strstr(plan, "using ingress_entry_prefix"));
-    assert_non_null(strstr(plan, "prefix >>= '11.0.7.7'::inet"));
+    assert_non_null(strstr(plan, "prefix >>= '15.0.7.7'::inet"));
     assert_null(strstr(plan, "Seq Scan"));
     assert_string_equal(ask(f->client, "SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = relam"
                                        " WHERE relname = 'ingress_entry_prefix'"),
@@ -2522,7 +2572,8 @@ int main(void)
         on_schema(alert_details_that_are_no_json_are_kept_as_a_string),
         on_schema(malformed_events_are_set_aside_with_their_bytes),
         on_schema(ingress_of_gives_all_places_of_the_longest_prefix),
-        on_schema(ingress_of_looks_up_in_the_sp_gist_index),
+        on_schema(ingress_of_answers_as_its_definition_does),
+        on_schema(ingress_of_looks_up_in_the_key_s_order_and_else_in_the_sp_gist_index),
         on_schema(nothing_is_seen_before_the_commit_and_all_after_it),
         on_schema(a_rollback_leaves_nothing_and_forgets_what_waited),
         on_schema(a_connection_killed_midway_leaves_nothing_and_the_next_try_works),
