@@ -36,6 +36,7 @@ struct collector {
     const char *migrate;        /* command line; NULL: not given */
     struct collector_conf conf; /* as started */
     sigset_t signals;           /* blocked, and looked for where we choose to */
+    bool may_execute;           /* programs: bgpdump */
     const char *ended_by;       /* the signal that ends it; NULL: none yet */
     _Atomic enum phase phase;
     struct expect expect;
@@ -86,11 +87,15 @@ static void tables_down(void *ctx)
 
 static bool look_at_tables(struct collector *c)
 {
-    if (!tables_look(c->tables, clock_mono_ns(), clock_wall_ns(), &c->expect))
+    const struct steady *clock = &c->loop.clock; /* files do not grow old by one that is doubted */
+    uint64_t mono = clock_mono_ns();
+    int64_t now = clock->is_known ? steady_undoubted(clock, mono) : clock_wall_ns();
+    if (!tables_look(c->tables, mono, now, &c->expect))
         return false;
     struct tables_use is = tables_in_use(c->tables);
     counter_set(&c->counters, COUNTER_rib_prefixes, is.rib_prefixes);
     counter_set(&c->counters, COUNTER_rib_written, (uint64_t)is.rib_written_at / NS_PER_S);
+    counter_set(&c->counters, COUNTER_rib_stale, is.is_rib_stale);
     counter_set(&c->counters, COUNTER_vrps, is.vrps);
     counter_set(&c->counters, COUNTER_vrps_written, (uint64_t)is.vrps_written_at / NS_PER_S);
     return true;
@@ -210,7 +215,7 @@ static int load_once(struct collector *c, struct note *note)
                              .order = c->conf.order,
                              .keep = c->conf.keep};
     return loop_init(&c->loop, &conf, NULL, c->store, &c->expect, &c->counters, clock_wall_ns,
-                     note);
+                     clock_mono_ns, note);
 }
 
 static int load_up(void *ctx, struct note *note)
@@ -371,6 +376,7 @@ static void adopt(struct collector *c, const struct collector_conf *wanted, stru
     c->expect.file = policy->file;
     learn_as(c, wanted);
     tables_again(c->tables, &wanted->tables);
+    loop_believe_clock(&c->loop);
     loop_expect_changed(&c->loop);
     loop_orders_changed(&c->loop, &wanted->order);
     loop_alerts_changed(&c->loop, &wanted->alert, wanted->alert_keep_ns);
@@ -383,6 +389,20 @@ static void adopt(struct collector *c, const struct collector_conf *wanted, stru
     log_info("event=reload policy_prefixes=%zu", c->expect.file.entry_count);
 }
 
+/* Who started without policy.rib has given up the right to run bgpdump. */
+static int can_read_rib(const struct collector *c, const struct collector_conf *wanted,
+                        struct note *note)
+{
+    const char *path = wanted->tables.rib.path;
+    if (c->may_execute || path[0] == '\0' || rib_is_text(path))
+        return 0;
+    return note_set(
+        note, ERR_CONF,
+        "policy.rib: %s is no text of bgpdump -m, and the right to run bgpdump was given "
+        "up at the start: restart needed",
+        path);
+}
+
 static void reload(struct collector *c)
 {
     struct note note = {0};
@@ -393,6 +413,8 @@ static void reload(struct collector *c)
     if (err == 0)
         err = collector_conf_load(c->cli.config, c->cli.settings, c->cli.setting_count, wanted,
                                   &note);
+    if (err == 0)
+        err = can_read_rib(c, wanted, &note);
     if (err == 0)
         err = policy_load(wanted->policy_file, &policy, &note);
     if (err == 0)
@@ -447,7 +469,8 @@ static int run(struct collector *c)
     signal(SIGPIPE, SIG_IGN);
 
     /* all files: libpq reads where it wants; programs: bgpdump reads the routing table */
-    const struct rights few = {.may_execute = c->conf.tables.rib.path[0] != '\0'};
+    c->may_execute = c->conf.tables.rib.path[0] != '\0';
+    const struct rights few = {.may_execute = c->may_execute};
     int err = rights_reduce(&few, &note);
     if (err == 0)
         err = draw_seeds(c, &note);

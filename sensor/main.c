@@ -24,6 +24,9 @@
  * collector is to be watched for, or no longer. */
 #define LOOK_NS (50 * NS_PER_MS)
 
+/* How often a list that some queue or the kernel had no room for is handed over again. */
+#define AGAIN_NS NS_PER_S
+
 /* What is watched: the configuration's prefixes, and behind them those of the collector's orders.
  */
 struct watch_list {
@@ -51,6 +54,9 @@ struct sensor {
     uint64_t watch_version; /* of the orders that are watched for */
     uint64_t watch_until;   /* mono ns; then one of them is to be let go; 0: none is watched for */
     bool is_watch_taken;    /* by every worker, and the publisher knows */
+    bool is_watch_refused;  /* by the kernel, for now */
+    uint64_t again_at;      /* mono ns; then the list is handed over again; 0: never */
+    struct watch_list list; /* the last that was handed over; for the last queue, and the kernel */
     const char *stop_reason;
     int result; /* of the workers: 0, or the first error */
 };
@@ -352,11 +358,11 @@ static void watch_now(struct sensor *s, struct watch_list *list)
     char reason[sizeof note.text];
     for (unsigned i = 0; i < s->count; i++) {
         list_orders(list, i, s->count);
-        if (worker_watch(s->workers[i], list->prefixes, list->limits, list->count) != 0)
-            log_error("event=watch_failed queue=%u reason=\"no memory\"", i);
+        worker_watch(s->workers[i], list->prefixes, list->limits, list->count);
     }
     list_orders(list, 0, 1);
-    if (s->ops->watch(s->group, list->prefixes, list->count, &note) != 0)
+    s->is_watch_refused = s->ops->watch(s->group, list->prefixes, list->count, &note) != 0;
+    if (s->is_watch_refused)
         log_error("event=watch_failed reason=\"%s\"",
                   log_quotable(note.text, reason, sizeof reason));
     else
@@ -366,16 +372,12 @@ static void watch_now(struct sensor *s, struct watch_list *list)
 /* The configuration's prefixes and the orders'. */
 static void watch(struct sensor *s)
 {
-    struct watch_list *list = calloc(1, sizeof *list);
-    if (list == NULL) {
-        log_error("event=watch_failed reason=\"no memory\"");
-        return;
-    }
-    read_orders(s, list, clock_mono_ns());
-    list->home_count = publish_home_free(s->publish, list->prefixes, PENNY_PREFIXES_MAX);
-    watch_now(s, list);
+    memset(&s->list, 0, sizeof s->list);
+    read_orders(s, &s->list, clock_mono_ns());
+    s->list.home_count = publish_home_free(s->publish, s->list.prefixes, PENNY_PREFIXES_MAX);
+    watch_now(s, &s->list);
     s->is_watch_taken = false;
-    free(list);
+    s->again_at = 0;
 }
 
 static bool have_taken(const struct sensor *s)
@@ -386,18 +388,43 @@ static bool have_taken(const struct sensor *s)
     return true;
 }
 
-/* Orders that came, went or are over since the last look. */
-static void look_at_orders(struct sensor *s)
+/* Is there a queue without memory for the list? It is told at once, and at each new try. */
+static bool is_lacking(const struct sensor *s)
 {
-    struct control_watch ordered[CONTROL_ORDERS_MAX];
-    uint64_t version;
-    publish_ordered(s->publish, ordered, &version);
-    if (version != s->watch_version || (s->watch_until != 0 && clock_mono_ns() >= s->watch_until))
-        watch(s);
+    bool is_lacking = false;
+    for (unsigned i = 0; i < s->count; i++)
+        if (worker_lacks_watch(s->workers[i])) {
+            log_error("event=watch_failed queue=%u reason=\"no memory\"", i);
+            is_lacking = true;
+        }
+    return is_lacking;
+}
+
+/* An order that is not watched for everywhere is none: those that are new go, and what they leave
+ * is tried at once. What still finds no room then is what was watched for before, too: that is
+ * tried now and then. */
+static void look_whether_taken(struct sensor *s, uint64_t now)
+{
+    if (s->again_at == 0 && (is_lacking(s) || s->is_watch_refused)) {
+        publish_not_watched(s->publish, s->watch_version);
+        s->again_at = now + AGAIN_NS;
+    }
     if (s->is_watch_taken || !have_taken(s))
         return;
     publish_watched(s->publish, s->watch_version);
     s->is_watch_taken = true;
+}
+
+/* Orders that came, went or are over since the last look. */
+static void look_at_orders(struct sensor *s)
+{
+    struct control_watch ordered[CONTROL_ORDERS_MAX];
+    uint64_t version, now = clock_mono_ns();
+    publish_ordered(s->publish, ordered, &version);
+    if (version != s->watch_version || (s->watch_until != 0 && now >= s->watch_until) ||
+        (s->again_at != 0 && now >= s->again_at))
+        watch(s);
+    look_whether_taken(s, now);
 }
 
 static void watch_home(struct sensor *s, const struct prefix *prefixes, size_t n)

@@ -63,6 +63,16 @@ struct alert_counts alert_counts(const struct alert *a)
     return (struct alert_counts){.live = a->live, .moves_refused = a->moves_refused};
 }
 
+void alert_each_entry(const struct alert *a, void (*each)(void *arg, const struct alert_row *row),
+                      void *arg)
+{
+    for (uint32_t i = 0; a->live > 0 && i < a->conf.max_alerts; i++) {
+        const struct entry *e = &a->entries[i];
+        if (e->is_used && e->row.state != ALERT_RESOLVED && e->kind < KIND_ENTRIES)
+            each(arg, &e->row);
+    }
+}
+
 /* ---- fingerprints ---- */
 
 static uint64_t chain(struct hash_key key, const unsigned char *bytes, size_t words, uint64_t len)
@@ -136,7 +146,7 @@ static bool is_due(const struct alert *a, const struct entry *e, int64_t now)
 {
     int64_t from = count_from(e->held_since, a->jumped_at, now);
     int64_t until = e->needs_traffic && e->last_seen < now ? e->last_seen : now;
-    return e->row.is_standing && until >= from &&
+    return e->row.is_standing && !e->waits_for_table && until >= from &&
            (uint64_t)until - (uint64_t)from >= hold_down_of(a, e->kind);
 }
 

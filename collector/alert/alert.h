@@ -154,6 +154,10 @@ void alert_windows(struct alert *a, const struct alert_window *windows, size_t c
  * jumped; then nobody knows either how long an alert has been pending. */
 void alert_listens(struct alert *a, int64_t now, bool has_jumped);
 
+/* The clock is in doubt; so late it would be else. 0: it is not. Windows of maintenance count that
+ * are in force at either time. */
+void alert_doubt_clock(struct alert *a, int64_t undoubted);
+
 /* Hold-downs, ends, windows, and how much spoofed traffic each link delivers. */
 void alert_tick(struct alert *a, int64_t now);
 
@@ -165,6 +169,11 @@ bool alert_take(struct alert *a, struct alert_row *out, bool *announce);
 /* Is there an alert without an end on that entry of the map? Such an entry must stay as it is. */
 bool alert_holds(const struct alert *a, const struct prefix *prefix, const char *pop,
                  const struct ingress *at);
+
+/* Calls each for the alerts without an end that are about an entry of the map; it may change them.
+ */
+void alert_each_entry(const struct alert *a, void (*each)(void *arg, const struct alert_row *row),
+                      void *arg);
 
 struct alert_counts {
     uint32_t live;

@@ -24,11 +24,12 @@ struct entry {
     uint64_t window;      /* maintenance that it is in; 0: none */
     bool is_routed;       /* routing speaks for it */
     bool has_fired;
-    bool needs_traffic; /* it fires only when traffic was seen for the hold-down, too */
-    double told;        /* spoofing_source: rate that its text tells of */
-    char tests[768];    /* JSON array: tests that prove it; "": none known */
-    char moved[768];    /* ingress_moved, JSON object: from, to and when; "": not */
-    uint32_t next;      /* in its bucket, or among the free */
+    bool waits_for_table; /* it fires only when a newer routing table says the same */
+    bool needs_traffic;   /* it fires only when traffic was seen for the hold-down, too */
+    double told;          /* spoofing_source: rate that its text tells of */
+    char tests[768];      /* JSON array: tests that prove it; "": none known */
+    char moved[768];      /* ingress_moved, JSON object: from, to and when; "": not */
+    uint32_t next;        /* in its bucket, or among the free */
     bool is_used, is_changed, is_new_state, was_taken;
 };
 
@@ -67,6 +68,7 @@ struct alert {
     struct hash_key key;
     uint64_t next_id;
     int64_t listens_since, jumped_at;
+    int64_t undoubted; /* what the time would be, while the clock is in doubt; 0: it is not */
     struct entry *entries;
     uint32_t first_free, live;
     uint32_t *buckets;

@@ -113,11 +113,20 @@ static double tenth(double share)
     return (double)(int)(share * 10 + 0.5) / 10;
 }
 
+static bool waits(const struct entry *e)
+{
+    return e->waits_for_table && !e->has_fired;
+}
+
 static void entry_evidence(struct document *d, const struct entry *e, const struct alert_case *c)
 {
     const struct ingress_row *row = c->row;
     entry_posterior(d, row);
     entry_expectation(d, c);
+    if (waits(e)) {
+        document_text(d, "waits_for", "a routing table that was written after the first proof");
+        document_time(d, "rib_written_at", c->answer->rib_written_at);
+    }
     document_raw(d, "moved", e->moved);
     document_real(d, "share", tenth(row->share));
     document_real(d, "genuine_share", tenth(row->genuine_share));
@@ -275,6 +284,12 @@ struct said {
     const char *expected;
 };
 
+static void append(char *out, size_t size, const char *text)
+{
+    size_t len = strlen(out);
+    snprintf(out + len, size - len, "%s", text);
+}
+
 static void say(const struct alert *a, struct entry *e, const struct described *what,
                 struct document *d, struct said *said)
 {
@@ -285,6 +300,8 @@ static void say(const struct alert *a, struct entry *e, const struct described *
         if (e->kind == KIND_INGRESS_MOVED)
             moved_sentence(move_find(a, e->subject, &e->row.prefix, e->row.pop, &e->row.at),
                            what->c, said->summary, sizeof said->summary);
+        if (waits(e))
+            append(said->summary, sizeof said->summary, "; it waits for a newer routing table");
         entry_evidence(d, e, what->c);
     } else if (what->c->total != NULL) {
         path_evidence(d, what->c, place, said->summary, sizeof said->summary);

@@ -32,6 +32,18 @@ static bool is_old_news(const struct alert *a, const struct ingress_row *row)
            life_is_older(row->last_seen, row->genuine_since, a->conf.hold_down_ns);
 }
 
+/* BGP says no, but by a table that was written before the first proof: what was announced since is
+ * not in it. */
+static bool waits_for_table(const struct alert_case *c, const struct entry *e)
+{
+    bool is_by_bgp = e->kind == KIND_HIJACK_SUSPECTED ? c->row->rpki != RPKI_INVALID
+                                                      : e->kind == KIND_INGRESS_UNEXPECTED &&
+                                                            strcmp(c->row->expected_by, "bgp") == 0;
+    int64_t written_at = c->answer == NULL ? 0 : c->answer->rib_written_at;
+    int64_t since = c->row->genuine_since != 0 ? c->row->genuine_since : e->row.started_at;
+    return is_by_bgp && written_at != 0 && written_at <= since;
+}
+
 /* The alert of that kind about the row, raised if it is not there; brought up to date. */
 static int row_stands(struct alert *a, const struct alert_case *c, enum alert_kind kind,
                       uint64_t subject, int64_t now)
@@ -59,6 +71,7 @@ static int row_stands(struct alert *a, const struct alert_case *c, enum alert_ki
     /* A leak and a hijack may have valid origins and paths, and a move may be as BGP says: those
      * are told. */
     e->is_routed = kind == KIND_INGRESS_UNEXPECTED && alert_is_routed(&a->conf.rules, c->row);
+    e->waits_for_table = waits_for_table(c, e);
     describe_tests(a, e);
     if (describe(a, e, &(struct described){.c = c}))
         life_touched(a, e, now);

@@ -44,6 +44,7 @@ struct alert_rules {
 struct alert_answer {
     bool outside_cone;         /* the peer sends what lies outside its cone */
     uint32_t cone_as;          /* then: whose */
+    int64_t rib_written_at;    /* the routing table that BGP's word is of; 0: not known */
     const char *expected_json; /* places that are expected instead, a JSON array; may be NULL */
 };
 

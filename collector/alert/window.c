@@ -13,18 +13,28 @@ static bool covers(const struct prefix *wanted, const struct prefix *is)
             prefix_contains(wanted, &is->addr));
 }
 
-static bool is_in(const struct alert_window *w, const struct alert_row *row, int64_t now)
+static bool is_on(const struct alert_window *w, int64_t at)
 {
-    return now >= w->from && now < w->to && fits(w->kind, row->kind) && fits(w->pop, row->pop) &&
-           fits(w->router, row->at.router) && fits(w->interface, row->at.interface) &&
-           fits(w->sensor, row->sensor) && (w->peer_as == 0 || w->peer_as == row->at.peer_as) &&
-           covers(&w->prefix, &row->prefix);
+    return at >= w->from && at < w->to;
+}
+
+static bool is_in(const struct alert_window *w, const struct alert_row *row)
+{
+    return fits(w->kind, row->kind) && fits(w->pop, row->pop) && fits(w->router, row->at.router) &&
+           fits(w->interface, row->at.interface) && fits(w->sensor, row->sensor) &&
+           (w->peer_as == 0 || w->peer_as == row->at.peer_as) && covers(&w->prefix, &row->prefix);
 }
 
 uint64_t window_of(const struct alert *a, const struct alert_row *row, int64_t now)
 {
     for (size_t i = 0; i < a->window_count; i++)
-        if (is_in(&a->windows[i], row, now))
+        if ((is_on(&a->windows[i], now) || is_on(&a->windows[i], a->undoubted)) &&
+            is_in(&a->windows[i], row))
             return a->windows[i].id;
     return 0;
+}
+
+void alert_doubt_clock(struct alert *a, int64_t undoubted)
+{
+    a->undoubted = undoubted;
 }

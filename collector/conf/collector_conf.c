@@ -74,6 +74,8 @@ static const struct conf_row rows[] = {
 
     {"orders.mode", CONF_WORD, AT(conf.order.mode), .value = "off", .words = orders_words,
      .help = "Who orders tests (docs/orders.md). auto: the collector, where something without a verdict carries enough traffic, the unexpected first; approve: it proposes them, and somebody says requested in penstock.test_order; off: only people."},
+    {"orders.never", CONF_PREFIXES, LIST(conf.order.never, conf.order.never_count),
+     .help = "No order tests anything that overlaps these prefixes, whoever asked for it: peering LANs, BGP session addresses, own infrastructure. Tests by a sensor's own penny.prefixes are no orders: see its penny.never."},
     {"orders.max_per_sensor", CONF_UNSIGNED, AT(conf.order.max_per_sensor), .value = "4", .min = 1, .max = 1024, .unit = "tests",
      .help = "Most ordered tests at once per sensor."},
     {"orders.max_concurrent", CONF_UNSIGNED, AT(conf.order.max_concurrent), .value = "32", .min = 1, .max = 4096, .unit = "tests",
@@ -103,7 +105,7 @@ static const struct conf_row rows[] = {
     {"orders.resend", CONF_DURATION, AT(conf.order.resend_ns), .value = "5s", .min = SECONDS(0.1), .max = SECONDS(3600),
      .help = "How often a sensor is told again of the orders that it has."},
     {"orders.max", CONF_UNSIGNED, AT(conf.order.max_orders), .value = "4096", .min = 16, .max = 65536, .unit = "orders",
-     .help = "Orders in memory: those that are open, and those of the last hours."},
+     .help = "Orders in memory: those that are open, and those of the last hours. When all of them are open or may have withheld segments in the last hour, no more begin."},
 
     {"policy.file", CONF_TEXT, AT(conf.policy_file),
      .help = "The operator's expectation: which prefixes should enter where (expected.yaml); \"\" for none."},
@@ -119,6 +121,8 @@ static const struct conf_row rows[] = {
      .help = "Most paths of policy.rib, 32 bytes each while it is read; with more it is refused."},
     {"policy.read_timeout", CONF_DURATION, AT(conf.tables.rib.timeout_ns), .value = "5m", .min = SECONDS(1), .max = SECONDS(86400),
      .help = "Longest that reading policy.rib may take."},
+    {"policy.rib_max_age", CONF_DURATION, AT(conf.tables.rib_max_age_ns), .value = "36h", .min = 0, .max = SECONDS(365 * 86400),
+     .help = "When the file of policy.rib is older, that it has no path for a prefix counts no more, until it is written again. 0s: it counts however old the file is."},
     {"policy.vrps", CONF_TEXT, AT(conf.tables.vrps),
      .help = "Validated ROA payloads, as rpki-client, Routinator or StayRTR write them (JSON or CSV). Read again when it changes, and every hour; \"\" for none."},
 

@@ -80,6 +80,21 @@ static bool is_misnamed(const char *path, const char *start)
     return len < n || strcmp(path + len - n, suffix) != 0;
 }
 
+static bool starts_as_text(const char *start, size_t len)
+{
+    return len >= 6 && (memcmp(start, "TABLE_", 6) == 0 || memcmp(start, "BGP4MP", 6) == 0);
+}
+
+bool rib_is_text(const char *path)
+{
+    char start[6];
+    FILE *file = fopen(path, "re");
+    size_t len = file == NULL ? 0 : fread(start, 1, sizeof start, file);
+    if (file != NULL)
+        fclose(file);
+    return starts_as_text(start, len);
+}
+
 static int read_file(struct reading *r, const atomic_bool *stop, struct note *note)
 {
     char start[6] = "";
@@ -87,8 +102,7 @@ static int read_file(struct reading *r, const atomic_bool *stop, struct note *no
     if (file == NULL)
         return note_set(note, ERR_CONF, "cannot read: %s", strerror(errno));
     size_t len = fread(start, 1, sizeof start, file);
-    bool is_text =
-        len == sizeof start && (memcmp(start, "TABLE_", 6) == 0 || memcmp(start, "BGP4MP", 6) == 0);
+    bool is_text = starts_as_text(start, len);
     rewind(file);
     int err = is_misnamed(r->conf->path, start)
                   ? note_set(note, ERR_CONF, "compressed, but not named .gz or .bz2")

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "collector/conf/lines.h"
 #include "collector/expect/rib.h"
@@ -14,6 +15,9 @@ struct rib_conf {
     uint64_t max_paths;  /* more: the file is refused */
     uint64_t timeout_ns; /* for reading it */
 };
+
+/* Is it there, and a text file of such lines? It needs no bgpdump. */
+bool rib_is_text(const char *path);
 
 /* 0 with a new table; lines tells what was refused. ERR_CONF with a note: not there, no such file
  * as these, cut off in the middle, too many bad lines, too many paths, too slow. ERR_END: *stop. */

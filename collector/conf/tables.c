@@ -67,6 +67,7 @@ struct tables {
     struct file files[FILES];
     void *table[FILES]; /* those in use */
     int64_t written_at[FILES];
+    bool is_rib_stale;
     atomic_bool stop;
     uint64_t looked_at;
 };
@@ -288,8 +289,26 @@ struct tables_use tables_in_use(const struct tables *t)
 {
     return (struct tables_use){.rib_prefixes = size_of(RIB, t->table[RIB]),
                                .vrps = size_of(VRPS, t->table[VRPS]),
+                               .is_rib_stale = t->is_rib_stale,
                                .rib_written_at = t->written_at[RIB],
                                .vrps_written_at = t->written_at[VRPS]};
+}
+
+/* A file that nobody writes any more: what it has is believed, what it lacks may be new. */
+static bool rib_ages(struct tables *t, int64_t now, struct expect *expect)
+{
+    int64_t written_at = t->written_at[RIB], age = now - written_at;
+    uint64_t most = t->conf.rib_max_age_ns;
+    bool is_stale = written_at != 0 && most != 0 && age > 0 && (uint64_t)age > most;
+    bool is_new = is_stale != t->is_rib_stale;
+    if (is_new && is_stale)
+        log_warn("event=rib_stale written_s_ago=%" PRId64
+                 " path=\"%s\" hint=\"nobody writes it: that "
+                 "it has no path counts no more (policy.rib_max_age)\"",
+                 age / (int64_t)NS_PER_S, t->conf.rib.path);
+    t->is_rib_stale = expect->is_rib_stale = is_stale;
+    expect->rib_written_at = written_at;
+    return is_new;
 }
 
 bool tables_look(struct tables *t, uint64_t mono_ns, int64_t now, struct expect *expect)
@@ -311,7 +330,7 @@ bool tables_look(struct tables *t, uint64_t mono_ns, int64_t now, struct expect 
     }
     if (is_due)
         t->looked_at = mono_ns;
-    return is_new;
+    return rib_ages(t, now, expect) || is_new;
 }
 
 bool tables_are_read(const struct tables *t)

@@ -15,7 +15,8 @@
 
 struct tables_conf {
     struct rib_conf rib;
-    char vrps[256]; /* path; "": none */
+    char vrps[256];          /* path; "": none */
+    uint64_t rib_max_age_ns; /* older: its "no path" counts no more; 0: however old it is */
 };
 
 struct tables;
@@ -27,13 +28,15 @@ void tables_close(struct tables *t);
 /* Another configuration; every file is read again. */
 void tables_again(struct tables *t, const struct tables_conf *conf);
 
-/* To be called often. Puts new tables into expect (rib, vrps) and frees the old ones; true if it
- * did. Logs what was read and what was refused. now: wall ns. */
+/* To be called often. Puts new tables into expect (rib, vrps, and how old rib is) and frees the old
+ * ones; true if expect says something else than before. Logs what was read and what was refused.
+ * now: wall ns. */
 bool tables_look(struct tables *t, uint64_t mono_ns, int64_t now, struct expect *expect);
 
 /* What is in use: for who watches that it does not grow stale. */
 struct tables_use {
     size_t rib_prefixes, vrps;
+    bool is_rib_stale;
     int64_t rib_written_at, vrps_written_at; /* the files, wall ns; 0: none in use */
 };
 struct tables_use tables_in_use(const struct tables *t);

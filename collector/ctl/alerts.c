@@ -16,9 +16,10 @@
 static void alerts_table(const struct look_rows *rows)
 {
     static const struct show columns[] = {
-        {"alert_id", "ALERT"}, {"state", "STATE"},        {"severity", "SEVERITY"},
-        {"kind", "KIND"},      {"started_at", "STARTED"}, {"is_standing", "STANDS"},
-        {"flaps", "FLAPS"},    {"confidence", "SURE"},    {"summary", "SUMMARY"},
+        {"alert_id", "ALERT"},     {"state", "STATE"},        {"severity", "SEVERITY"},
+        {"kind", "KIND"},          {"started_at", "STARTED"}, {"has_fired", "FIRED"},
+        {"is_standing", "STANDS"}, {"flaps", "FLAPS"},        {"confidence", "SURE"},
+        {"summary", "SUMMARY"},
     };
     show_table(rows, columns, sizeof columns / sizeof columns[0]);
 }
@@ -72,10 +73,15 @@ int alerts_list(const struct call *call)
     if (status != 0)
         return status;
     int err = look_alerts(look, &which, &rows, &note);
-    if (err == 0)
-        print_rows(rows, call->json, alerts_table);
-    else
+    if (err != 0) {
         status = database_fail(err, &note);
+    } else {
+        print_rows(rows, call->json, alerts_table);
+        show_told(rows, which.limit, call->json,
+                  strcmp(which.state, "open") == 0
+                      ? "no such alert without an end; --state all has those that are over, too"
+                      : "no such alert");
+    }
     look_rows_free(rows);
     look_close(look);
     return status;

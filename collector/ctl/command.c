@@ -24,8 +24,8 @@ static const struct {
     [OPTION_KIND] = {"kind", "KIND", "only alerts of that kind"},
     [OPTION_WHO] = {"who", "NAME", "who says so (the role of the database)"},
     [OPTION_WHY] = {"why", "TEXT", "a word for those who come after you"},
-    [OPTION_FROM] = {"from", "TIME", "beginning (now)"},
-    [OPTION_TO] = {"to", "TIME", "end"},
+    [OPTION_FROM] = {"from", "TIME", "beginning (now); in UTC, unless it names a zone"},
+    [OPTION_TO] = {"to", "TIME", "end; likewise"},
     [OPTION_FOR] = {"for", "SPAN", "or how long it lasts, as '2 hours'"},
     [OPTION_ROUTER] = {"router", "ROUTER", "router"},
     [OPTION_INTERFACE] = {"interface", "INTERFACE", "interface of the router"},
@@ -64,9 +64,31 @@ static int bad_usage(const char *what, const char *which)
 
 /* ---- help ---- */
 
+#define HELP_LEFT 30 /* columns before the help's words */
+#define HELP_ROOM 68 /* columns for them */
+
+/* As many words to a line as there is room for; the lines but the first begin behind indent. */
+static void print_words(const char *text, int indent, int room, int width)
+{
+    while (*text != '\0') {
+        int len = (int)strcspn(text, " ");
+        if (len > room) {
+            printf("\n%*s", indent, "");
+            room = width;
+        }
+        printf("%.*s", len, text);
+        room -= len + 1;
+        text += len + (text[len] == ' ');
+        if (*text != '\0' && room >= (int)strcspn(text, " "))
+            putchar(' ');
+    }
+    putchar('\n');
+}
+
 static void print_row(const char *left, const char *right)
 {
-    printf("  %-*s %s\n", 29, left, right);
+    printf("  %-*s", HELP_LEFT, left);
+    print_words(right, HELP_LEFT + 2, strlen(left) < HELP_LEFT ? HELP_ROOM : 0, HELP_ROOM);
 }
 
 static void print_commands(const struct command *table, size_t n, const char *group)
@@ -102,8 +124,10 @@ static int help_of_all(const char *about, const struct command *table, size_t n,
 
 static int help_of(const struct command *c)
 {
-    printf("Usage: " PROGRAM " %s %s%s\n\n%s\n\nOptions:\n", c->name, c->arguments,
-           c->takes != 0 ? " [OPTION …]" : "", c->help);
+    printf("Usage: " PROGRAM " %s%s%s [OPTION …]\n\n", c->name, c->arguments[0] != '\0' ? " " : "",
+           c->arguments);
+    print_words(c->help, 0, HELP_LEFT + HELP_ROOM, HELP_LEFT + HELP_ROOM);
+    printf("\nOptions:\n");
     for (unsigned i = 0; i < OPTION_COUNT; i++)
         if ((c->takes & TAKES(i)) != 0)
             print_option(i);
@@ -133,6 +157,13 @@ static bool is_group(const struct command *table, size_t n, const char *word)
 
 /* ---- its words ---- */
 
+static int bad_option(const char *what, const char *name)
+{
+    char which[64];
+    snprintf(which, sizeof which, "--%s", name);
+    return bad_usage(what, which);
+}
+
 static int take_option(struct parse *p, const char *word)
 {
     size_t len = strcspn(word, "=");
@@ -142,17 +173,17 @@ static int take_option(struct parse *p, const char *word)
             continue;
         if (options[i].argument == NULL) {
             p->call.option[i] = "";
-            return word[len] == '=' ? bad_usage("takes no argument", word) : GO_ON;
+            return word[len] == '=' ? bad_option("takes no argument", word) : GO_ON;
         }
         if (word[len] == '=')
             p->call.option[i] = word + len + 1;
         else if (p->at + 1 < p->argc)
             p->call.option[i] = p->argv[++p->at];
         else
-            return bad_usage("needs an argument", word);
+            return bad_option("needs an argument", word);
         return GO_ON;
     }
-    return bad_usage("no option of this command", word);
+    return bad_option("no option of this command", word);
 }
 
 static int take_word(struct parse *p, const char *word)

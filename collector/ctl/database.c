@@ -34,8 +34,12 @@ int database_open(const struct call *call, struct look **out)
         dsn = from_file;
     if (status != 0)
         return status;
+    bool is_default = dsn == from_file && call->option[OPTION_CONF] == NULL;
     int err = look_open(dsn, out, &note);
-    return err == 0 ? 0 : command_fail(err == ERR_CONF ? 2 : 1, "%s", note.text);
+    return err == 0 ? 0
+                    : command_fail(err == ERR_CONF ? 2 : 1, "%s%s", note.text,
+                                   is_default ? "; another database: --dsn, -c FILE or PENSTOCK_DSN"
+                                              : "");
 }
 
 int database_fail(int err, const struct note *note)

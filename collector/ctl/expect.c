@@ -78,7 +78,12 @@ static int place_words(const struct call *call, struct look_expectation *e)
     return 0;
 }
 
-/* ---- one after the other, in one transaction ---- */
+/* ---- one after the other, in one transaction; told when it is committed ---- */
+
+struct said {
+    struct look_rows *rows[COMMAND_ARGUMENTS_MAX];
+    unsigned count;
+};
 
 static int open_and_begin(const struct call *call, struct look **look)
 {
@@ -93,51 +98,31 @@ static int open_and_begin(const struct call *call, struct look **look)
     return database_fail(err, &note);
 }
 
-/* Each word of a cone is a sentence: AS64501 PREFIX… */
-static int each_sentence(const struct call *call, struct look *look,
-                         int (*ask)(struct look *l, const struct look_expectation *e,
-                                    struct look_rows **out, struct note *note),
-                         bool may_miss)
+static void tell_row(const struct look_rows *rows, unsigned row)
 {
-    struct note note = {0};
-    bool is_cone = is_as(call->argument[0]), is_first = true;
-    struct look_expectation e = {.comment = call->option[OPTION_REASON]};
-    unsigned sentences = is_cone ? call->count - 1 : 1;
-    int status = is_cone ? 0 : place_words(call, &e);
-    if (is_cone && sentences == 0)
-        return command_fail(2, "%s: which prefixes may it send from?", call->argument[0]);
-    if (is_cone)
-        e.cone_as = call->argument[0] + 2;
-    if (call->json && status == 0)
-        printf("[");
-    for (unsigned i = 0; status == 0 && i < sentences; i++) {
-        struct look_rows *rows = NULL;
-        if (is_cone)
-            e.prefix = call->argument[1 + i];
-        status = is_cone ? bad_prefix(e.prefix) : 0;
-        int err = status == 0 ? ask(look, &e, &rows, &note) : 0;
-        if (err != 0)
-            status = database_fail(err, &note);
-        else if (status == 0 && look_count(rows) == 0 && !may_miss)
-            status = command_fail(1, "%s: nothing is said like that; see penstockctl expect list",
-                                  e.prefix);
-        for (unsigned r = 0; status == 0 && r < look_count(rows); r++, is_first = false) {
-            if (call->json) {
-                printf(is_first ? "" : ",");
-                show_json_row(rows, r);
-            } else {
-                printf("%s %s %s\n", look_get(rows, r, "done"), look_get(rows, r, "expectation_id"),
-                       look_get(rows, r, "prefix"));
-            }
-        }
-        look_rows_free(rows);
-    }
-    if (call->json && status == 0)
-        printf("]\n");
-    return status;
+    const char *prefix = look_get(rows, row, "prefix"), *as = look_get(rows, row, "cone_as");
+    printf("%s %s%s%s%s%s\n", look_get(rows, row, "done"), look_get(rows, row, "expectation_id"),
+           as != NULL ? " AS" : "", as != NULL ? as : "", prefix != NULL ? " " : "",
+           prefix != NULL ? prefix : "");
 }
 
-static int end(struct look *look, int status)
+static void tell(const struct said *said, bool json)
+{
+    const char *before = "[";
+    for (unsigned i = 0; i < said->count; i++)
+        for (unsigned row = 0; row < look_count(said->rows[i]); row++, before = ",\n ") {
+            if (!json) {
+                tell_row(said->rows[i], row);
+                continue;
+            }
+            printf("%s", before);
+            show_json_row(said->rows[i], row);
+        }
+    if (json)
+        puts(before[0] == '[' ? "[]" : "]");
+}
+
+static int commit(struct look *look, int status)
 {
     struct note note = {0};
     int err = status == 0 ? look_commit(look, &note) : 0;
@@ -145,11 +130,57 @@ static int end(struct look *look, int status)
     return err == 0 ? status : database_fail(err, &note);
 }
 
+static int end(const struct call *call, struct look *look, struct said *said, int status)
+{
+    status = commit(look, status);
+    if (status == 0)
+        tell(said, call->json);
+    for (unsigned i = 0; i < said->count; i++)
+        look_rows_free(said->rows[i]);
+    return status;
+}
+
+typedef int ask_fn(struct look *l, const struct look_expectation *e, struct look_rows **out,
+                   struct note *note);
+
+/* AS64501 PREFIX …: each prefix is a sentence; else all words are one. */
+static int each_sentence(const struct call *call, struct look *look, ask_fn *ask, bool may_miss,
+                         struct said *said)
+{
+    struct note note = {0};
+    bool is_cone = is_as(call->argument[0]);
+    struct look_expectation e = {.comment = call->option[OPTION_REASON]};
+    unsigned sentences = is_cone ? call->count - 1 : 1;
+    int status = is_cone ? 0 : place_words(call, &e);
+    if (is_cone && sentences == 0)
+        return command_fail(2, "%s: which prefixes may it send from?", call->argument[0]);
+    if (is_cone)
+        e.cone_as = call->argument[0] + 2;
+    for (unsigned i = 0; status == 0 && i < sentences; i++) {
+        struct look_rows **rows = &said->rows[i];
+        if (is_cone)
+            e.prefix = call->argument[1 + i];
+        status = is_cone ? bad_prefix(e.prefix) : 0;
+        int err = status == 0 ? ask(look, &e, rows, &note) : 0;
+        if (err != 0)
+            status = database_fail(err, &note);
+        else if (status == 0 && look_count(*rows) == 0 && !may_miss)
+            status = command_fail(1, "%s: nothing is said like that; see penstockctl expect list",
+                                  e.prefix);
+        said->count = i + 1;
+    }
+    return status;
+}
+
 int expect_add_command(const struct call *call)
 {
     struct look *look;
+    struct said said = {0};
     int status = open_and_begin(call, &look);
-    return status != 0 ? status : end(look, each_sentence(call, look, look_expect_add, true));
+    if (status != 0)
+        return status;
+    status = each_sentence(call, look, look_expect_add, true, &said);
+    return end(call, look, &said, status);
 }
 
 static bool is_number(const char *word)
@@ -157,39 +188,32 @@ static bool is_number(const char *word)
     return word[0] != '\0' && word[strspn(word, "0123456789")] == '\0';
 }
 
-static int remove_ids(const struct call *call, struct look *look)
+static int remove_ids(const struct call *call, struct look *look, struct said *said)
 {
     struct note note = {0};
     int status = 0;
-    if (call->json)
-        printf("[");
     for (unsigned i = 0; status == 0 && i < call->count; i++) {
-        struct look_rows *rows = NULL;
-        int err = look_expect_remove_id(look, call->argument[i], &rows, &note);
+        int err = look_expect_remove_id(look, call->argument[i], &said->rows[i], &note);
         if (err != 0)
             status = database_fail(err, &note);
-        else if (look_count(rows) == 0)
+        else if (look_count(said->rows[i]) == 0)
             status = command_fail(1, "%s: no such expectation", call->argument[i]);
-        else if (call->json)
-            printf("%s", i > 0 ? "," : ""), show_json_row(rows, 0);
-        else
-            printf("removed %s\n", call->argument[i]);
-        look_rows_free(rows);
+        said->count = i + 1;
     }
-    if (call->json && status == 0)
-        printf("]\n");
     return status;
 }
 
 int expect_remove_command(const struct call *call)
 {
     struct look *look;
+    struct said said = {0};
     int status = open_and_begin(call, &look);
     if (status != 0)
         return status;
-    if (is_number(call->argument[0]))
-        return end(look, remove_ids(call, look));
-    return end(look, each_sentence(call, look, look_expect_remove, false));
+    status = is_number(call->argument[0])
+                 ? remove_ids(call, look, &said)
+                 : each_sentence(call, look, look_expect_remove, false, &said);
+    return end(call, look, &said, status);
 }
 
 int expect_list_command(const struct call *call)
@@ -201,10 +225,14 @@ int expect_list_command(const struct call *call)
     if (status != 0)
         return status;
     int err = look_expectations(look, call->count > 0 ? call->argument[0] : NULL, &rows, &note);
-    if (err != 0)
+    if (err != 0) {
         status = database_fail(err, &note);
-    else
+    } else {
         show_rows(rows, columns, COLUMNS, call->json);
+        show_told(
+            rows, 0, call->json,
+            "nothing in the database; what policy.file says counts besides, and is not listed");
+    }
     look_rows_free(rows);
     look_close(look);
     return status;
@@ -287,10 +315,10 @@ int expect_import_command(const struct call *call)
         return status;
     int err = call->option[OPTION_FORCE] != NULL ? look_expect_forget(to.look, &note) : 0;
     if (err != 0)
-        return end(to.look, database_fail(err, &note));
+        return commit(to.look, database_fail(err, &note));
     if (policy_read(call->argument[0], &taker, &note) != 0)
-        return end(to.look, command_fail(2, "%s\nNothing was imported.", note.text));
-    status = end(to.look, 0);
+        return commit(to.look, command_fail(2, "%s\nNothing was imported.", note.text));
+    status = commit(to.look, 0);
     if (status == 0)
         printf(call->json ? "{\"added\":%u,\"known\":%u}\n" : "%u added, %u known already\n",
                to.added, to.known);

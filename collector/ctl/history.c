@@ -13,13 +13,13 @@ static const struct show columns[] = {
     {"from_pop", "FROM"},
     {"from_router", "ROUTER"},
     {"from_interface", "INTERFACE"},
-    {"from_share_before", "BEFORE"},
-    {"from_share_after", "AFTER"},
+    {"from_share_before", "SHARE WAS"},
+    {"from_share_after", "IS"},
     {"to_pop", "TO"},
     {"to_router", "ROUTER"},
     {"to_interface", "INTERFACE"},
-    {"to_share_before", "BEFORE"},
-    {"to_share_after", "AFTER"},
+    {"to_share_before", "SHARE WAS"},
+    {"to_share_after", "IS"},
     {"to_state", "STATE"},
     {"to_probability", "GENUINE"},
     {"other", "OTHER"},
@@ -42,10 +42,13 @@ int history_list(const struct call *call)
     if (status != 0)
         return status;
     int err = look_changes_of(look, call->argument[0], limit, &rows, &note);
-    if (err != 0)
+    if (err != 0) {
         status = database_fail(err, &note);
-    else
+    } else {
         show_rows(rows, columns, sizeof columns / sizeof columns[0], call->json);
+        show_told(rows, limit, call->json,
+                  "no change of its ingress is known, as far back as database.keep_history goes");
+    }
     look_rows_free(rows);
     look_close(look);
     return status;

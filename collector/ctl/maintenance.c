@@ -71,7 +71,12 @@ int maintenance_list(const struct call *call)
     int status = database_open(call, &look);
     if (status != 0)
         return status;
-    int err = look_windows(look, call->option[OPTION_ALL] != NULL, &rows, &note);
+    bool is_all = call->option[OPTION_ALL] != NULL;
+    int err = look_windows(look, is_all, &rows, &note);
+    if (err == 0)
+        show_told(rows, 0, call->json,
+                  is_all ? "no window of maintenance was ever announced"
+                         : "no window that is not over; --all has the others, too");
     status = told(err, rows, &note, call->json);
     look_close(look);
     return status;

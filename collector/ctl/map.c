@@ -48,6 +48,15 @@ static int check_state(const char *state)
                         state);
 }
 
+static const char *why_none(const struct look_entries *which)
+{
+    if (which->pop != NULL || which->state != NULL || which->is_unexpected)
+        return "no entry of the map is like that";
+    if (which->prefix != NULL)
+        return "no traffic from there was seen, or it was forgotten (map.forget_after)";
+    return "the map is empty: no sensor has told of traffic yet; see penstockctl sensors";
+}
+
 static int list(struct look *look, const struct look_entries *which, bool json)
 {
     struct look_rows *rows;
@@ -61,9 +70,7 @@ static int list(struct look *look, const struct look_entries *which, bool json)
     } else {
         map_table(rows);
     }
-    if (which->limit > 0 && look_count(rows) == which->limit)
-        fprintf(stderr, "penstockctl: the first %u rows; there may be more (--limit)\n",
-                which->limit);
+    show_told(rows, which->limit, json, why_none(which));
     look_rows_free(rows);
     return 0;
 }

@@ -5,7 +5,7 @@
 
 static int list(const struct call *call,
                 int (*ask)(struct look *l, struct look_rows **out, struct note *note),
-                const struct show *columns, unsigned count)
+                const struct show *columns, unsigned count, const char *none)
 {
     struct look *look;
     struct look_rows *rows = NULL;
@@ -14,10 +14,12 @@ static int list(const struct call *call,
     if (status != 0)
         return status;
     int err = ask(look, &rows, &note);
-    if (err != 0)
+    if (err != 0) {
         status = database_fail(err, &note);
-    else
+    } else {
         show_rows(rows, columns, count, call->json);
+        show_told(rows, 0, call->json, none);
+    }
     look_rows_free(rows);
     look_close(look);
     return status;
@@ -31,7 +33,9 @@ int sensors_list(const struct call *call)
         {"last_seen", "LAST SEEN"}, {"gaps", "GAPS"},
         {"last_seq", "EVENTS"},
     };
-    return list(call, look_sensors, columns, sizeof columns / sizeof columns[0]);
+    return list(
+        call, look_sensors, columns, sizeof columns / sizeof columns[0],
+        "no sensor has ever connected; penstockctl keys check DIR says whom the collector lets in");
 }
 
 /* Single scans are for a later release: this one keeps the windows' entropy only. */
@@ -42,5 +46,6 @@ int scans_list(const struct call *call)
         {"windows", "WINDOWS"},     {"probes", "PROBES"},     {"mean_entropy", "ENTROPY"},
         {"least_entropy", "LEAST"}, {"most_entropy", "MOST"}, {"last_ended_at", "LAST WINDOW"},
     };
-    return list(call, look_scan_windows, columns, sizeof columns / sizeof columns[0]);
+    return list(call, look_scan_windows, columns, sizeof columns / sizeof columns[0],
+                "no scan window ended within the last day");
 }

@@ -34,7 +34,7 @@ const char *show_text(enum look_kind kind, const char *value, char text[static S
     else
         copy_clean(value, text);
     if (kind == LOOK_TIME && strlen(text) > 19)
-        text[19] = '\0';
+        strcpy(text + 19, "Z");
     return text;
 }
 
@@ -229,6 +229,14 @@ void show_json(const struct look_rows *rows)
         show_json_row(rows, row);
     }
     putchar(']');
+}
+
+void show_told(const struct look_rows *rows, unsigned limit, bool json, const char *none)
+{
+    if (look_count(rows) == 0 && !json)
+        fprintf(stderr, "penstockctl: %s\n", none);
+    if (limit > 0 && look_count(rows) == limit)
+        fprintf(stderr, "penstockctl: the first %u rows; there may be more (--limit)\n", limit);
 }
 
 void show_rows(const struct look_rows *rows, const struct show *columns, unsigned count, bool json)

@@ -63,9 +63,12 @@ static void tell_state(const struct look_rows *alert)
     if (resolved_at[0] != '\0')
         printf(", ended %s", resolved_at);
     printf(", and says so with confidence %.4f.\n", look_number(alert, 0, "confidence"));
-    if (look_number(alert, 0, "flaps") > 0)
-        printf("  Its condition came and went %.0f times lately; at present it %s.\n",
-               look_number(alert, 0, "flaps"),
+    if (resolved_at[0] != '\0' && !look_is_true(alert, 0, "has_fired"))
+        printf("  It never fired: its condition was gone before it had held long enough.\n");
+    double flaps = look_number(alert, 0, "flaps");
+    if (flaps > (resolved_at[0] != '\0'))
+        printf("  This matter ended %.0f time%s lately; at present its condition %s.\n", flaps,
+               flaps > 1 ? "s" : "",
                look_is_true(alert, 0, "is_standing") ? "holds" : "does not hold");
 }
 
@@ -136,7 +139,7 @@ static void tell_expected_row(const struct look_rows *map, unsigned row)
 
 static void tell_expected(const struct explained *x)
 {
-    if (x->map == NULL)
+    if (x->map == NULL || (look_count(x->map) == 0 && x->alert == NULL))
         return;
     head("What is expected");
     const char *places = x->alert != NULL ? look_get(x->alert, 0, "expected_places") : NULL;
@@ -186,6 +189,16 @@ static void tell_history(const struct look_rows *history)
 
 /* ---- tests, down to the segments ---- */
 
+/* "00:00:00.033208" of PostgreSQL. */
+static void tell_after(const char *interval)
+{
+    unsigned hours, minutes;
+    double seconds;
+    if (interval != NULL && sscanf(interval, "%u:%u:%lf", &hours, &minutes, &seconds) == 3)
+        printf(" after %.1f ms", 1e3 * (3600 * hours + 60 * minutes + seconds));
+    putchar('\n');
+}
+
 static void tell_drops(const struct explained *x, const char *test_id, double all)
 {
     unsigned told = 0;
@@ -193,14 +206,14 @@ static void tell_drops(const struct explained *x, const char *test_id, double al
         const char *of = look_get(x->drops, row, "test_id");
         if (of == NULL || strcmp(of, test_id) != 0)
             continue;
-        const char *after = look_get(x->drops, row, "answered_after");
         told++;
-        printf("    %s  %s port %s -> %s port %s  seq %s, %s bytes: %s",
-               look_get(x->drops, row, "dropped_at"), text_of(x->drops, row, "src"),
-               text_of(x->drops, row, "src_port"), text_of(x->drops, row, "dst"),
-               text_of(x->drops, row, "dst_port"), text_of(x->drops, row, "seq"),
-               text_of(x->drops, row, "length"), text_of(x->drops, row, "outcome"));
-        printf("%s%s\n", after != NULL ? " after " : "", after != NULL ? after : "");
+        const char *at = look_get(x->drops, row, "dropped_at"); /* to the microsecond */
+        printf("    %.*sZ  %s port %s -> %s port %s  seq %s, %s bytes: %s", (int)strcspn(at, "+"),
+               at, text_of(x->drops, row, "src"), text_of(x->drops, row, "src_port"),
+               text_of(x->drops, row, "dst"), text_of(x->drops, row, "dst_port"),
+               text_of(x->drops, row, "seq"), text_of(x->drops, row, "length"),
+               text_of(x->drops, row, "outcome"));
+        tell_after(look_get(x->drops, row, "answered_after"));
     }
     if (told > 0 && told < all)
         printf("    and %.0f more (--limit)\n", all - told);
@@ -209,10 +222,15 @@ static void tell_drops(const struct explained *x, const char *test_id, double al
 /* The numbers of a test that has ended. */
 static void tell_counts(const struct look_rows *t, unsigned row)
 {
-    printf("    %s of %s withheld segments came again, %s did not; of those it let pass, %s came"
-           " again unasked. %s flows.\n",
+    double open = look_number(t, row, "drops") - look_number(t, row, "retransmitted") -
+                  look_number(t, row, "unanswered");
+    printf("    %s of %s withheld segments came again, %s did not",
            text_of(t, row, "retransmitted"), text_of(t, row, "drops"),
-           text_of(t, row, "unanswered"), text_of(t, row, "duplicates"), text_of(t, row, "flows"));
+           text_of(t, row, "unanswered"));
+    if (open > 0)
+        printf(", %.0f tell nothing (still waiting at the verdict, or their flow had ended)", open);
+    printf("; of those it let pass, %s came again unasked. %s flows.\n",
+           text_of(t, row, "duplicates"), text_of(t, row, "flows"));
     printf("    So it contains genuine traffic with probability %.4f; the genuine fraction is %.2f"
            " (%.2f to %.2f).\n",
            look_number(t, row, "genuine_probability"), look_number(t, row, "genuine_fraction"),
@@ -284,6 +302,9 @@ static void tell_next(const struct explained *x)
     else if (x->alert != NULL)
         printf("  Read docs/alerts/%s.md: what it means, what to look at, how to silence it.\n",
                text_of(x->alert, 0, "kind"));
+    if (x->alert != NULL && strcmp(text_of(x->alert, 0, "kind"), "spoofing_source") == 0)
+        printf("  See what that link delivers: penstockctl map --pop %s --state spoofed\n",
+               text_of(x->alert, 0, "pop"));
     if (x->prefix == NULL)
         return;
     printf("  See who sends from there: penstockctl map %s\n", x->prefix);

@@ -38,6 +38,16 @@ static const struct show test_columns[] = {
 
 /* ---- tests ---- */
 
+static void print_some(const char *title, const struct look_rows *rows, const struct show *columns,
+                       unsigned count)
+{
+    printf("%s:\n", title);
+    if (look_count(rows) == 0)
+        puts("  None.");
+    else
+        show_table(rows, columns, count);
+}
+
 static void print_all(const struct look_rows *orders, const struct look_rows *tests, bool json)
 {
     if (json) {
@@ -48,10 +58,9 @@ static void print_all(const struct look_rows *orders, const struct look_rows *te
         puts("}");
         return;
     }
-    puts("Orders:");
-    show_table(orders, order_columns, COUNT_OF(order_columns));
-    puts("\nTests:");
-    show_table(tests, test_columns, COUNT_OF(test_columns));
+    print_some("Orders", orders, order_columns, COUNT_OF(order_columns));
+    putchar('\n');
+    print_some("Tests", tests, test_columns, COUNT_OF(test_columns));
 }
 
 int tests_list(const struct call *call)
@@ -72,6 +81,8 @@ int tests_list(const struct call *call)
         status = database_fail(err, &note);
     else
         print_all(orders, tests, call->json);
+    if (err == 0 && which.limit > 0)
+        show_told(look_count(orders) == which.limit ? orders : tests, which.limit, true, "");
     look_rows_free(orders);
     look_rows_free(tests);
     look_close(look);

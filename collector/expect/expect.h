@@ -26,6 +26,8 @@ struct expect {
     const struct expect_list *learned;
     const struct rib *rib;
     const struct vrps *vrps;
+    int64_t rib_written_at; /* its file, wall ns; 0: not known */
+    bool is_rib_stale;      /* too old for its "no path" to count: then BGP says nothing */
     /* for whoever learns */
     uint64_t learn_after_ns; /* 0: nothing is learned */
     size_t max_learned;      /* entries */

@@ -49,7 +49,7 @@ void routes_say(const struct expect *x, const struct ingress_row *row, struct ex
                 keep_first(is_valid ? &own : &own_invalid, path);
         }
     if (row->at.peer_as != 0)
-        answer->bgp = own.path == NULL        ? BGP_NONE
+        answer->bgp = own.path == NULL        ? (x->is_rib_stale ? BGP_UNKNOWN : BGP_NONE)
                       : own.path == best.path ? BGP_BEST
                                               : BGP_ALTERNATIVE;
     answer_origin(answer, own.path != NULL           ? own

@@ -6,7 +6,7 @@
 #include "collector/expect/rib.h"
 #include "collector/expect/vrps.h"
 
-/* Fills bgp, rpki and origin_as.
+/* Fills bgp, rpki and origin_as. "No path" of a stale table is no word: unknown.
  *
  * A path whose origin the VRPs call invalid does not count: it is as if it had been filtered, so
  * that a hijacker's more-specific does not make itself expected. Of the longest route that has a

@@ -33,7 +33,7 @@ const char *const rpki_state_word[] = {
 
 const char *const ingress_change_word[] = {
     [CHANGE_APPEARED] = "appeared", [CHANGE_LEFT] = "left",     [CHANGE_MOVED] = "moved",
-    [CHANGE_SPLIT] = "split",       [CHANGE_JOINED] = "joined",
+    [CHANGE_SPLIT] = "split",       [CHANGE_JOINED] = "joined", [CHANGE_REFUSED] = "refused",
 };
 
 /* ---- new and free ---- */
@@ -229,7 +229,7 @@ static void range_look(struct ingress_map *m, uint32_t range, const struct node 
         return;
     range_share(m, range);
     if (r->main != n->row.id || !n->is_present)
-        range_move(m, range, now);
+        range_move(m, range, now, false);
 }
 
 int ingress_map_tally(struct ingress_map *m, const char *pop, const struct event_tally *t,
@@ -398,6 +398,9 @@ void ingress_map_not_after(struct ingress_map *m, int64_t now)
     for (uint32_t i = 0; i < m->range_pool.used; i++) {
         draw_back(&m->ranges[i].shared_at, now);
         draw_back(&m->ranges[i].halved_at, now);
+        draw_back(&m->ranges[i].main_since, now);
+        draw_back(&m->ranges[i].held_at, now);
+        draw_back(&m->ranges[i].refused_at, now);
     }
     if (draw_back(&m->now, now))
         rows_due(m, true);

@@ -94,7 +94,9 @@ enum ingress_change_kind {
     CHANGE_LEFT,     /* `from` does no more */
     CHANGE_MOVED,    /* the genuine bulk left `from` for `to` */
     CHANGE_SPLIT,    /* prefix became its own range, or `other` did within it */
-    CHANGE_JOINED    /* prefix is one range now; `other` is one of what it was before */
+    CHANGE_JOINED,   /* prefix is one range now; `other` is one of what it was before */
+    CHANGE_REFUSED   /* `to` is louder than `from`, which keeps the bulk: it is proven spoofed, or
+                      * untested and takes nothing away from `from`; to.state says which */
 };
 extern const char *const ingress_change_word[];
 
@@ -145,6 +147,7 @@ void ingress_map_expecting(struct ingress_map *m,
 struct ingress_counts {
     uint64_t cells_refused, changes_lost;    /* no room; a row refused is the caller's ERR_FULL */
     uint64_t splits, joins, moves, gathered; /* ranges; lone leaves gathered as a trickle */
+    uint64_t moves_refused;                  /* CHANGE_REFUSED */
     uint64_t forgotten;                      /* cells */
     uint32_t rows, ranges, leaves, cells, places; /* now */
 };

@@ -185,8 +185,8 @@ static void range_loaded(struct ingress_map *m, uint32_t range)
     range_share(m, range);
     if (m->ranges[range].main != NONE) /* it is known who carries the bulk, and what was told */
         return;
-    range_move(m, range, newest);
-    range_move(m, range, newest); /* the first one only says who carried the bulk */
+    range_move(m, range, newest, false);
+    range_move(m, range, newest, false); /* the first one only says who carried the bulk */
 }
 
 static void tell_differing(struct ingress_map *m)

@@ -1,4 +1,5 @@
 /* Shares, who carries the bulk of a range, bundles, and telling of what changed. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,6 +97,8 @@ static struct ingress_side side_of(struct node *n, double before, double after)
 /* What a place carries now, against what it usually carries. */
 struct pace {
     double recent, usual, share, usual_share; /* genuine bytes; shares of the range's */
+    double unit;                              /* bytes of a packet */
+    bool is_trusted;                          /* a test found something genuine there */
 };
 
 /* Of a range; the rows' in their order. */
@@ -103,6 +106,8 @@ struct paces {
     const struct weighed *recent, *weight;
     double recent_sum, weight_sum, usual; /* usual: of a weight, what is seen in a short while */
     bool is_blank;                        /* of recent traffic nothing stands out */
+    unsigned n;
+    bool is_told; /* that the main row appeared */
 };
 
 static struct pace pace_at(const struct paces *all, unsigned i)
@@ -110,19 +115,25 @@ static struct pace pace_at(const struct paces *all, unsigned i)
     return (struct pace){.recent = all->recent[i].genuine,
                          .usual = all->weight[i].genuine * all->usual,
                          .share = part_of(all->recent[i].genuine, all->recent_sum),
-                         .usual_share = part_of(all->weight[i].genuine, all->weight_sum)};
+                         .usual_share = part_of(all->weight[i].genuine, all->weight_sum),
+                         .unit = all->weight[i].unit,
+                         .is_trusted = all->weight[i].is_proven};
+}
+
+static double half_life(const struct ingress_map *m)
+{
+    return m->conf.half_life_ns > 0 ? (double)m->conf.half_life_ns : 60 * (double)m->conf.recent_ns;
 }
 
 static struct paces paces_of(const struct ingress_map *m, const struct range *r, int64_t now)
 {
-    double fast = (double)m->conf.recent_ns;
-    double slow = m->conf.half_life_ns > 0 ? (double)m->conf.half_life_ns : 60 * fast;
-    struct paces all = {.recent = m->weighed[1], .weight = m->weighed[0], .usual = fast / slow};
-    unsigned n = weigh_range(m, r, now, false, m->weighed[0]);
-    weigh_range(m, r, now, true, m->weighed[1]);
-    noise_take(m, m->weighed[0], n);
-    all.is_blank = !noise_take(m, m->weighed[1], n);
-    for (unsigned i = 0; i < n; i++) {
+    struct paces all = {.recent = m->weighed[1],
+                        .weight = m->weighed[0],
+                        .usual = (double)m->conf.recent_ns / half_life(m)};
+    all.n = weigh_paces(m, r, now, m->weighed[0], m->weighed[1]);
+    noise_take(m, m->weighed[0], all.n);
+    all.is_blank = !noise_take(m, m->weighed[1], all.n);
+    for (unsigned i = 0; i < all.n; i++) {
         all.recent_sum += all.recent[i].genuine;
         all.weight_sum += all.weight[i].genuine;
     }
@@ -152,27 +163,83 @@ void change_left(struct ingress_map *m, struct node *n, int64_t now)
 
 /* ---- who carries the bulk ---- */
 
+/* More than chance does? Weights are sums of packets, as in noise.c; what decays in a short while
+ * has half of Poisson's variance. */
+static bool is_more(double difference, const struct pace *p)
+{
+    return difference > SIGMAS * sqrt(p->unit * p->usual / 2);
+}
+
+/* What comes there more than usual. A weight that is younger than its half-life says too little of
+ * what is usual: as much as its age tells is put right. */
+static double gained_by(const struct ingress_map *m, const struct node *n, const struct pace *p,
+                        int64_t now)
+{
+    double left = decay(m, n->row.first_seen, now);
+    return p->recent - (left < YOUNG ? p->usual / (1 - left) : p->usual);
+}
+
+/* Is what `from` lost what `to` gained, and no other? Or did `from` lose all, and nobody gained? */
+static bool is_transfer(const struct ingress_map *m, const struct range *r, const struct pace *from,
+                        const struct node *n, const struct pace *to, const struct paces *all,
+                        int64_t now)
+{
+    double lost = from->usual - from->recent, gained = gained_by(m, n, to, now), sum = 0;
+    unsigned k = 0;
+    if (!is_more(lost, from))
+        return false;
+    if (to->share >= BULK && from->recent < from->usual * FALLS_SILENT)
+        return true;
+    if (!is_more(gained, to) || gained < lost * TAKES_OVER)
+        return false;
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
+        struct pace p = pace_at(all, k++);
+        sum += fmax(0, gained_by(m, &m->nodes[i], &p, now));
+    }
+    return gained >= sum * BULK;
+}
+
+/* Are shares old enough to mean something? */
+static bool is_old(const struct paces *all)
+{
+    return all->weight_sum * all->usual > all->recent_sum * SETTLED;
+}
+
 /* Has `to` taken over from `from`? At once, when `from` fell silent and `to` carries what it
  * carried; slowly, when it carries more and more, and shares are old enough to mean something.
- * Little traffic proves nothing either way. */
-static bool has_moved(const struct ingress_map *m, const struct pace *from, const struct pace *to,
-                      const struct paces *all, bool is_told)
+ * Little traffic proves nothing either way. From one that is at home only a transfer takes over,
+ * unless `to` is trusted: what forged sources add takes nothing away. */
+static bool has_moved(const struct ingress_map *m, const struct range *r, const struct pace *from,
+                      const struct node *n, const struct pace *to, const struct paces *all,
+                      int64_t now)
 {
-    double usual = all->weight_sum * all->usual;
-    bool is_settled = !is_told || usual > all->recent_sum * SETTLED;
+    bool is_free = !r->is_home || to->is_trusted;
+    bool has_grown = (!all->is_told || is_old(all)) && to->usual > OVERTAKES * from->usual;
     if (all->is_blank)
-        return is_settled && to->usual_share >= BULK && to->usual > OVERTAKES * from->usual;
-    if (to->share < BULK)
-        return false;
-    if (to->recent >= (double)m->conf.trickle / ENOUGH && from->recent < from->usual * TAKES_OVER &&
-        to->recent >= from->usual * TAKES_OVER)
-        return true;
-    return is_settled && to->usual > OVERTAKES * from->usual;
+        return is_free && has_grown && to->usual_share >= BULK;
+    bool is_silent = to->recent >= (double)m->conf.trickle / ENOUGH &&
+                     from->recent < from->usual * TAKES_OVER &&
+                     to->recent >= from->usual * TAKES_OVER;
+    if (is_free)
+        return to->share >= BULK && (is_silent || has_grown);
+    return is_silent && (n->row.id == r->before || is_transfer(m, r, from, n, to, all, now));
 }
 
 static bool same_bundle(const struct ingress_row *a, const struct ingress_row *b)
 {
     return a->bundle[0] != '\0' && strcmp(a->bundle, b->bundle) == 0;
+}
+
+static void change_move(struct ingress_map *m, enum ingress_change_kind kind, struct node *from,
+                        struct node *to, const struct pace *left, const struct pace *taken,
+                        int64_t now)
+{
+    struct ingress_change *c = change_new(m);
+    if (c == NULL)
+        return;
+    *c = (struct ingress_change){.at = now, .kind = kind, .prefix = to->row.prefix};
+    c->from = side_of(from, left->usual_share, left->share);
+    c->to = side_of(to, taken->usual_share, taken->share);
 }
 
 static void tell_move(struct ingress_map *m, struct node *from, struct node *to,
@@ -182,13 +249,10 @@ static void tell_move(struct ingress_map *m, struct node *from, struct node *to,
     to->is_present = true;
     row_touched(m, from);
     row_touched(m, to);
-    struct ingress_change *c = is_told ? change_new(m) : NULL;
-    m->counts.moves += is_told;
-    if (c == NULL)
+    if (!is_told)
         return;
-    *c = (struct ingress_change){.at = now, .kind = CHANGE_MOVED, .prefix = to->row.prefix};
-    c->from = side_of(from, left->usual_share, left->share);
-    c->to = side_of(to, taken->usual_share, taken->share);
+    m->counts.moves++;
+    change_move(m, CHANGE_MOVED, from, to, left, taken, now);
 }
 
 static uint32_t heaviest(const struct ingress_map *m, const struct range *r,
@@ -207,63 +271,167 @@ static uint32_t heaviest(const struct ingress_map *m, const struct range *r,
     return best;
 }
 
-static struct pace pace_of(const struct ingress_map *m, const struct range *r, uint32_t row,
-                           const struct paces *all)
+static unsigned number_of(const struct ingress_map *m, const struct range *r, uint32_t row)
 {
     unsigned k = 0;
     for (uint32_t i = r->row; i != row; i = m->nodes[i].next)
         k++;
-    return pace_at(all, k);
+    return k;
+}
+
+static bool is_patience_over(const struct ingress_map *m, const struct range *r, int64_t now)
+{
+    return (double)(now - r->refused_at) > half_life(m) * PATIENCE;
+}
+
+static bool is_outdone(const struct paces *all, double weight)
+{
+    for (unsigned i = 0; i < all->n; i++)
+        if (all->weight[i].genuine > weight)
+            return true;
+    return false;
+}
+
+/* Has the main row been the loudest for long, enough for its silence to be noticed, and not lost
+ * much of the most that it carried? Then it is at home: what only adds to that is no move. */
+static bool is_home(const struct ingress_map *m, struct range *r, int64_t now,
+                    const struct paces *all, unsigned main)
+{
+    double weight = all->weight[main].genuine, recent = all->recent[main].genuine;
+    double enough = (double)m->conf.trickle / ENOUGH;
+    if (weight >= r->held || (double)(now - r->held_at) > half_life(m) * PATIENCE) {
+        r->held = weight;
+        r->held_at = now;
+    }
+    if (!r->is_home && is_outdone(all, weight))
+        r->main_since = now;
+    return (double)(now - r->main_since) >= half_life(m) * AT_HOME &&
+           (weight * all->usual >= enough || recent >= enough) && weight >= r->held * TAKES_OVER;
+}
+
+static void main_set(struct range *r, uint32_t row, int64_t now)
+{
+    r->main = row;
+    r->main_since = now;
+    r->held = 0;
+    r->is_home = false;
+    r->before = NONE;
+}
+
+/* With a home that moves the home moves, and may come back. */
+static void main_moves(struct range *r, uint32_t row, int64_t now)
+{
+    uint32_t before = r->is_home ? r->main : NONE;
+    int64_t since = r->main_since;
+    main_set(r, row, now);
+    r->before = before;
+    r->is_home = before != NONE;
+    if (r->is_home)
+        r->main_since = since;
 }
 
 /* Nothing is told of it, so it is written in its time. */
-static void main_is(struct ingress_map *m, struct range *r, uint32_t row)
+static void main_is(struct ingress_map *m, struct range *r, uint32_t row, int64_t now)
 {
     if (r->main == row)
         return;
     if (r->main != NONE)
         row_counted(m, &m->nodes[r->main]);
-    r->main = row;
+    main_set(r, row, now);
     row_counted(m, &m->nodes[row]);
 }
 
-static void follow_main(struct ingress_map *m, struct range *r, int64_t now,
-                        const struct paces *all)
+/* ---- who would, and does not ---- */
+
+/* By all bytes, of those that stand out or that a test spoke of; `at`: which one it is. */
+static uint32_t loudest(const struct ingress_map *m, const struct range *r, const struct paces *all,
+                        unsigned *at)
+{
+    uint32_t best = NONE;
+    double most = 0;
+    unsigned k = 0;
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next, k++) {
+        const struct weighed *w = &all->weight[k];
+        if (i == r->main || w->bytes <= most || (w->genuine == 0 && !w->is_tested))
+            continue;
+        most = w->bytes;
+        best = i;
+        *at = k;
+    }
+    return best;
+}
+
+static bool is_louder(const struct paces *all, unsigned than, unsigned at)
+{
+    return all->weight[at].bytes > OVERTAKES * all->weight[than].bytes;
+}
+
+/* Of who is louder than the main row and does not carry the bulk it is told once. */
+static void refuse(struct ingress_map *m, struct range *r, const struct paces *all, unsigned main,
+                   int64_t now)
+{
+    unsigned at = 0;
+    uint32_t row = loudest(m, r, all, &at);
+    if (row != NONE && row == r->refused && all->weight[at].bytes > all->weight[main].bytes)
+        return;
+    r->refused = NONE;
+    if (row == NONE || !all->is_told || !is_old(all) || !is_louder(all, main, at) ||
+        all->weight[at].bytes < (double)m->conf.trickle)
+        return;
+    r->refused = row;
+    r->refused_at = now;
+    if (m->is_loading) /* it was told of */
+        return;
+    m->counts.moves_refused++;
+    struct pace left = pace_at(all, main), taken = pace_at(all, at);
+    change_move(m, CHANGE_REFUSED, &m->nodes[r->main], &m->nodes[row], &left, &taken, now);
+}
+
+static void follow_main(struct ingress_map *m, struct range *r, int64_t now, struct paces *all,
+                        bool is_visit)
 {
     if (r->main == NONE || (r->is_blank && !m->nodes[r->main].is_present)) {
-        main_is(m, r, heaviest(m, r, all));
+        main_is(m, r, heaviest(m, r, all), now);
         return;
     }
     struct node *from = &m->nodes[r->main];
-    struct pace left = pace_of(m, r, r->main, all);
-    unsigned k = 0;
-    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
-        struct pace taken = pace_at(all, k++);
-        if (i == r->main || !has_moved(m, &left, &taken, all, from->is_present))
+    unsigned k = 0, main = number_of(m, r, r->main);
+    struct pace left = pace_at(all, main);
+    all->is_told = from->is_present;
+    r->is_home = is_home(m, r, now, all, main);
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next, k++) {
+        if (k == main || all->weight[k].genuine + all->recent[k].genuine == 0)
             continue;
-        r->main = i;
+        struct pace taken = pace_at(all, k);
+        taken.is_trusted |= i == r->refused && is_patience_over(m, r, now);
+        if (!has_moved(m, r, &left, &m->nodes[i], &taken, all, now))
+            continue;
+        main_moves(r, i, now);
         tell_move(m, from, &m->nodes[i], &left, &taken, now);
         return;
     }
+    if (is_visit)
+        refuse(m, r, all, main, now);
 }
 
-void range_move(struct ingress_map *m, uint32_t range, int64_t now)
+void range_move(struct ingress_map *m, uint32_t range, int64_t now, bool is_visit)
 {
     struct range *r = &m->ranges[range];
     if (r->row == NONE || r->is_gathered)
         return;
     struct paces all = paces_of(m, r, now);
-    follow_main(m, r, now, &all);
+    follow_main(m, r, now, &all, is_visit);
     double enough = (double)m->conf.trickle / ENOUGH;
     unsigned k = 0;
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
         struct node *n = &m->nodes[i];
-        struct pace p = pace_at(&all, k++);
         bool is_bulky = n->row.genuine_share >= APPEARS && n->row.weight >= enough && !r->is_blank;
-        if (!n->is_present && is_bulky)
-            tell_one(m, n, true, &p, now);
-        else if (n->is_present && n->row.genuine_share < LEAVES)
-            tell_one(m, n, false, &p, now);
+        bool has_come = !n->is_present && is_bulky;
+        if (has_come || (n->is_present && n->row.genuine_share < LEAVES)) {
+            struct pace p = pace_at(&all, k);
+            tell_one(m, n, has_come, &p, now);
+        }
+        k++;
     }
 }
 

@@ -15,7 +15,6 @@
 #define RANGES       16   /* must show a background before one is believed in, */
 #define RANGES_LEFT  8    /* and fewer than these must before it is no longer */
 #define LOUDER       1.25 /* times the background, and */
-#define SIGMAS       3    /* of Poisson's deviations: stands out */
 #define COUNTED      4 /* packets that a range must have at each place to say how loud places are */
 #define STEP         0.2 /* of the logarithm, in a round */
 #define QUIETEST     0.01
@@ -128,6 +127,19 @@ unsigned weigh_range(const struct ingress_map *m, const struct range *r, int64_t
         double bytes = is_recent ? x->recent * decay_recent(m, x->row.weight_at, now)
                                  : x->row.weight * decay(m, x->row.weight_at, now);
         w[n++] = weigh(x, x->place, bytes, unit_of(x->row.bytes, x->row.packets));
+    }
+    return n;
+}
+
+unsigned weigh_paces(const struct ingress_map *m, const struct range *r, int64_t now,
+                     struct weighed *w, struct weighed *recent)
+{
+    unsigned n = weigh_range(m, r, now, false, w), k = 0;
+    for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next, k++) {
+        const struct node *x = &m->nodes[i];
+        recent[k] = w[k];
+        recent[k].bytes = x->recent * decay_recent(m, x->row.weight_at, now);
+        recent[k].genuine = recent[k].bytes * w[k].part;
     }
     return n;
 }

@@ -38,8 +38,13 @@ int range_make(struct ingress_map *m, const struct prefix *p, uint32_t *out)
                   offsetof(struct range, next_free));
         return err;
     }
-    m->ranges[id] = (struct range){
-        .prefix = *p, .is_used = true, .row = NONE, .leaf = NONE, .main = NONE, .next_free = NONE};
+    m->ranges[id] = (struct range){.prefix = *p,
+                                   .is_used = true,
+                                   .row = NONE,
+                                   .leaf = NONE,
+                                   .main = NONE,
+                                   .refused = NONE,
+                                   .next_free = NONE};
     *out = id;
     return 0;
 }
@@ -258,6 +263,10 @@ void row_gone(struct ingress_map *m, struct node *n)
     m->counts.rows--;
     if (r->main == id)
         r->main = NONE;
+    if (r->before == id)
+        r->before = NONE;
+    if (r->refused == id)
+        r->refused = NONE;
     link = &m->node_slots[slot_of(m, n->range, n->place)];
     while (*link != id)
         link = &m->nodes[*link].hash_next;

@@ -68,7 +68,7 @@ static void visit(struct ingress_map *m, uint32_t range)
     noise_learn(m, range);
     range_share(m, range);
     range_bundle(m, range);
-    range_move(m, range, m->now);
+    range_move(m, range, m->now, true);
     range_adapt(m, range);
 }
 

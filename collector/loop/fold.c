@@ -90,10 +90,26 @@ static void expect_of_map(void *fold, struct ingress_row *row)
     expect_row(fold, row);
 }
 
+/* What is under test stays one row until the test has ended, or is lost: its verdict is for that.
+ */
+static void pin_test(struct fold *f, struct ingress_row *row)
+{
+    ingress_map_pin(f->map, row, PIN_TEST, row->state == STATE_TESTING);
+}
+
+/* Pins are not in the database. */
+static void pin_again(void *fold, struct ingress_row *row)
+{
+    pin_test(fold, row);
+}
+
 int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect *expect,
               struct store *store, int64_t now, struct note *note)
 {
-    *f = (struct fold){.evidence = conf->evidence, .expect = expect};
+    *f = (struct fold){.evidence = conf->evidence,
+                       .expect = expect,
+                       .judge_slice =
+                           conf->judge_slice != 0 ? conf->judge_slice : FOLD_EXPECT_SLICE};
     int err = roster_new(&conf->roster, &f->roster);
     if (err == 0)
         err = ingress_map_new(&conf->ingress, &f->map);
@@ -106,13 +122,14 @@ int fold_load(struct fold *f, const struct fold_conf *conf, const struct expect 
     else
         err = load_all(f, conf, store, now, note);
     if (err == 0)
-        err = fold_load_orders(f, &conf->order, store, note);
+        err = fold_load_orders(f, &conf->order, store, now, note);
     if (err < 0) {
         fold_clear(f);
         return err;
     }
     listens(f, now, false);
-    fold_expect_all(f, now);
+    ingress_map_all(f->map, pin_again, f);
+    fold_expect_start(f, now);
     fold_sensors_all(f, now);
     return 0;
 }
@@ -185,13 +202,6 @@ static int row_touched(struct fold *f, int err, struct ingress_row *row, bool is
     return err;
 }
 
-/* What is under test stays one row until the test has ended, or is lost: its verdict is for that.
- */
-static void pin_test(struct fold *f, struct ingress_row *row)
-{
-    ingress_map_pin(f->map, row, PIN_TEST, row->state == STATE_TESTING);
-}
-
 struct lost {
     struct fold *f;
     const char *sensor;
@@ -237,14 +247,23 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
     return answer;
 }
 
+void fold_doubt_clock(struct fold *f, bool is_doubted, int64_t undoubted)
+{
+    f->is_clock_doubted = is_doubted;
+    alert_doubt_clock(f->alert, is_doubted ? undoubted : 0);
+}
+
 void fold_tick(struct fold *f, int64_t now)
 {
     roster_tick(f->roster, now);
     tests_lost(f);
-    ingress_map_tick(f->map, now);
-    fold_evidence_tick(f, now);
-    fold_expect_tick(f, now);
-    alert_tick(f->alert, now);
+    if (!f->is_clock_doubted) {
+        ingress_map_tick(f->map, now);
+        fold_evidence_tick(f, now);
+        fold_expect_tick(f, now);
+    }
+    if (!f->is_starting)
+        alert_tick(f->alert, now);
     orders_tick(f->orders, now);
 }
 
@@ -367,6 +386,15 @@ static int fold_map(struct fold *f, const char *sensor, const struct event *e, i
     }
 }
 
+static void note_ahead(struct fold *f, const char *sensor, int64_t by)
+{
+    if (by <= FOLD_AHEAD_NS)
+        return;
+    f->ahead.events++;
+    f->ahead.by = by;
+    snprintf(f->ahead.sensor, sizeof f->ahead.sensor, "%s", sensor);
+}
+
 int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_t now)
 {
     int err = roster_event(f->roster, sensor, e, now);
@@ -376,31 +404,14 @@ int fold_event(struct fold *f, const char *sensor, const struct event *e, int64_
     orders_event(f->orders, sensor, e, now);
     if (!is_ahead(e, now))
         return fold_map(f, sensor, e, now);
+    note_ahead(f, sensor, e->at - now);
     struct event back = drawn_back(e, now);
     return fold_map(f, sensor, &back, now);
 }
-
-struct all {
-    struct fold *f;
-    int64_t now;
-};
 
 void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now)
 {
     if (expect_row(f, row))
         ingress_map_changed(f->map, row);
     fold_row(f, row, now);
-}
-
-static void expect_again(void *arg, struct ingress_row *row)
-{
-    const struct all *all = arg;
-    pin_test(all->f, row); /* pins are not in the database */
-    fold_expect_row(all->f, row, all->now);
-}
-
-void fold_expect_all(struct fold *f, int64_t now)
-{
-    struct all all = {.f = f, .now = now};
-    ingress_map_all(f->map, expect_again, &all);
 }

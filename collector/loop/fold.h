@@ -10,6 +10,10 @@
 #include "collector/order/order.h"
 #include "collector/roster/roster.h"
 #include "collector/store/store.h"
+#include "shared/base/clock.h"
+
+/* A sensor whose events are so far ahead has a wrong clock, or this one is behind. */
+#define FOLD_AHEAD_NS ((int64_t)(60 * NS_PER_S))
 
 struct fold_conf {
     struct roster_conf roster;
@@ -19,6 +23,7 @@ struct fold_conf {
     uint64_t alert_keep_ns; /* alerts that ended are deleted when they are so old; 0: never */
     struct order_conf order;
     struct store_keep keep; /* how long events stay in the database */
+    uint32_t judge_slice;   /* rows judged in a turn; 0: FOLD_EXPECT_SLICE */
 };
 
 struct fold {
@@ -32,10 +37,18 @@ struct fold {
     struct expect_list entries, learned; /* what stands in SQL */
     unsigned learned_new;                /* at the end of learned, not taken yet */
     uint64_t learned_refused;            /* no room (policy.max_learned) */
-    bool is_judging;                     /* a source changed, and not every row was looked at */
-    uint32_t judge_cursor, learn_cursor;
+    bool is_judging;  /* a source changed, and not every row was looked at since */
+    bool is_starting; /* nor since the load: sums over all rows say nothing yet */
+    bool has_come_round;
+    uint32_t judge_slice, judge_from, judge_cursor, learn_cursor;
     struct orders *orders;
+    bool is_clock_doubted;
     uint32_t evidence_cursor; /* how far fold_evidence.c has come round the map */
+    struct {
+        uint64_t events;
+        int64_t by;
+        char sensor[WIRE_NAME];
+    } ahead; /* stamped more than FOLD_AHEAD_NS after now: how many, and the last */
     /* no room: not in the map, no alert, no such sensor */
     uint64_t map_refused, alerts_refused, sensors_refused;
 };
@@ -59,7 +72,12 @@ int fold_batch(struct fold *f, const char *sensor, const struct wire_message *m,
  * counted anew, for nobody knows how long it really was. */
 void fold_clock_jumped(struct fold *f, int64_t now);
 
-/* Silence, hold-downs and ends. */
+/* Is the clock in doubt, and ahead? Then nothing ages, is learned or is forgotten by it, and the
+ * map stands as it is; windows of maintenance count that are in force by either clock. undoubted:
+ * what the time would be. */
+void fold_doubt_clock(struct fold *f, bool is_doubted, int64_t undoubted);
+
+/* Silence, hold-downs and ends; those of alerts once every row was judged since the load. */
 void fold_tick(struct fold *f, int64_t now);
 
 /* One event that was taken: roster, map, evidence; times after now are taken for now. -ENOMEM. */
@@ -75,13 +93,12 @@ struct expect_answer fold_judge(const struct fold *f, const struct ingress_row *
 /* fold_orders.c. The orders that the database knows; what it says of open ones now (people's words
  * among it); what a message of a sensor says about orders. */
 int fold_load_orders(struct fold *f, const struct order_conf *conf, struct store *store,
-                     struct note *note);
+                     int64_t now, struct note *note);
 int fold_told_orders(struct fold *f, struct store *store, int64_t now, struct note *note);
 void fold_heard(struct fold *f, const char *sensor, const struct wire_message *m, int64_t now);
 
-/* Looks at the expectation and the alert of a row; of every row. */
+/* Looks at the expectation and the alert of a row. */
 void fold_expect_row(struct fold *f, struct ingress_row *row, int64_t now);
-void fold_expect_all(struct fold *f, int64_t now);
 
 /* ---- alerts (fold_alerts.c) ---- */
 

@@ -27,6 +27,7 @@ void fold_row(struct fold *f, const struct ingress_row *row, int64_t now)
         struct expect_answer said = fold_judge(f, row);
         answer.outside_cone = said.outside_cone;
         answer.cone_as = said.cone_as;
+        answer.rib_written_at = f->expect->rib_written_at;
         if (row->expected != EXPECTED_UNKNOWN)
             answer.expected_json = expect_json(&all, &row->prefix, text, sizeof text);
     }

@@ -49,10 +49,28 @@ static void judge(void *arg, struct ingress_row *row)
     fold_expect_row(l->f, row, l->now);
 }
 
-void fold_expect_begin(struct fold *f)
+static void judge_alerted(void *arg, const struct alert_row *alert)
 {
+    struct looking *l = arg;
+    struct ingress_row *row = ingress_map_find(l->f->map, &alert->prefix, alert->pop, &alert->at);
+    if (row != NULL)
+        judge(l, row);
+}
+
+/* From where the last one stands: one that changes again and again comes round all the same. */
+void fold_expect_begin(struct fold *f, int64_t now)
+{
+    struct looking l = {.f = f, .now = now};
     f->is_judging = true;
-    f->judge_cursor = 0;
+    f->has_come_round = false;
+    f->judge_from = f->judge_cursor;
+    alert_each_entry(f->alert, judge_alerted, &l);
+}
+
+void fold_expect_start(struct fold *f, int64_t now)
+{
+    f->is_starting = true;
+    fold_expect_begin(f, now);
 }
 
 void fold_expect_some(struct fold *f, int64_t now)
@@ -60,8 +78,24 @@ void fold_expect_some(struct fold *f, int64_t now)
     struct looking l = {.f = f, .now = now};
     if (!f->is_judging)
         return;
-    ingress_map_some(f->map, &f->judge_cursor, FOLD_EXPECT_SLICE, judge, &l);
-    f->is_judging = f->judge_cursor != 0;
+    ingress_map_some(f->map, &f->judge_cursor, f->judge_slice, judge, &l);
+    if (f->judge_cursor == 0) {
+        f->has_come_round = true;
+        f->is_starting = false;
+    }
+    f->is_judging = !f->has_come_round || f->judge_cursor < f->judge_from;
+}
+
+void fold_expect_late(struct fold *f, struct ingress_row *row)
+{
+    if (!f->is_judging || row->is_gone)
+        return;
+    struct ingress_row *entry = ingress_map_find(f->map, &row->prefix, row->pop, &row->at);
+    if (entry == NULL)
+        return;
+    struct expect_answer answer = fold_judge(f, entry);
+    expect_write(&answer, entry);
+    expect_write(&answer, row);
 }
 
 /* ---- learning ---- */
@@ -78,10 +112,11 @@ static void learn(void *arg, struct ingress_row *row)
 {
     struct looking *l = arg;
     struct fold *f = l->f;
-    if (row->expected != EXPECTED_UNKNOWN || row->rpki == RPKI_INVALID ||
-        !is_for_long(f, row, l->now))
+    if (row->expected != EXPECTED_UNKNOWN || !is_for_long(f, row, l->now))
         return;
-    if (fold_judge(f, row).is_uneven || f->learned_new == FOLD_LEARN_MAX)
+    struct expect_answer said = fold_judge(f, row); /* the row may say what was said before */
+    if (said.expected != EXPECTED_UNKNOWN || said.rpki == RPKI_INVALID || said.is_uneven ||
+        f->learned_new == FOLD_LEARN_MAX)
         return;
     if (f->learned.entry_count >= f->expect->max_learned) {
         f->learned_refused++;

@@ -10,17 +10,18 @@ struct told {
 
 static int load_order(void *arg, const struct order_row *row)
 {
-    struct fold *f = arg;
-    return orders_load(f->orders, row);
+    const struct told *told = arg;
+    return orders_load(told->f->orders, row, told->now);
 }
 
 int fold_load_orders(struct fold *f, const struct order_conf *conf, struct store *store,
-                     struct note *note)
+                     int64_t now, struct note *note)
 {
+    struct told told = {.f = f, .now = now};
     int err = orders_new(conf, &f->orders);
     if (err < 0)
         return note_set(note, err, "no memory for the orders (orders.max)");
-    err = store_load_orders(store, load_order, f, note);
+    err = store_load_orders(store, load_order, &told, note);
     if (err == ERR_FULL)
         return note_set(note, ERR_CONF,
                         "orders.max: the database has more leases than that; make it larger");

@@ -9,7 +9,6 @@
 #include "collector/loop/loop_tell.h"
 #include "collector/loop/loop_timers.h"
 #include "collector/loop/loop_trial.h"
-#include "shared/base/clock.h"
 #include "shared/base/log.h"
 
 /* ---- what people said in SQL ---- */
@@ -30,7 +29,7 @@ static int hear_words(struct loop *l, struct note *note)
     if ((l->heard & HEARD_ALERT_WORD) == 0)
         return 0;
     l->heard &= ~(unsigned)HEARD_ALERT_WORD;
-    return fold_alert_words(&l->fold, l->store, l->wall(), note);
+    return fold_alert_words(&l->fold, l->store, loop_now(l), note);
 }
 
 /* Before anything is written in this turn. */
@@ -41,7 +40,7 @@ static int hear_expectation(struct loop *l, struct note *note)
     int err = fold_expect_load(&l->fold, l->store, note);
     if (err == 0) {
         l->heard &= ~(unsigned)HEARD_EXPECTATION;
-        fold_expect_begin(&l->fold);
+        l->is_expect_new = true;
     }
     return err;
 }
@@ -63,23 +62,23 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     if (err == 0)
         err = hear_expectation(l, note);
     if (err == 0)
-        err = loop_take(l, timeout_ms, note);
+        err = loop_take(l, l->fold.is_judging ? 0 : timeout_ms, note);
     if (err < 0)
         return err;
     if (l->is_expect_new)
-        fold_expect_begin(&l->fold);
+        fold_expect_begin(&l->fold, loop_now(l));
     l->is_expect_new = false;
-    fold_expect_some(&l->fold, l->wall());
     if (l->doubt == NULL) { /* it may have come due since must_wait() looked */
+        fold_expect_some(&l->fold, loop_now(l));
         err = hear_words(l, note);
         if (err == 0)
             err = told_orders(l, note);
         loop_tick(l);
     }
     if (err == 0)
-        err = loop_put_roster(l, l->wall(), note);
+        err = loop_put_roster(l, loop_now(l), note);
     if (err == 0)
-        err = loop_put_map(l, l->wall(), note);
+        err = loop_put_map(l, loop_now(l), note);
     if (err == 0)
         err = loop_put_learned(l, note);
     if (err == 0)
@@ -87,9 +86,9 @@ static int turn(struct loop *l, int timeout_ms, struct note *note)
     if (err == 0)
         err = loop_put_orders(l, note);
     if (err == 0 && l->doubt == NULL)
-        err = loop_forget_alerts(l, l->wall(), note);
+        err = loop_forget_alerts(l, loop_now(l), note);
     if (err == 0)
-        err = loop_put_cells(l, l->wall(), note);
+        err = loop_put_cells(l, loop_now(l), note);
     return err == 0 ? loop_put_commit(l, note) : err;
 }
 
@@ -142,7 +141,7 @@ void loop_end(struct loop *l)
         return;
     turn_begin(l);
     ingress_map_hurry(l->fold.map);
-    int err = loop_put_map(l, l->wall(), &note);
+    int err = loop_put_map(l, loop_now(l), &note);
     if (err == 0)
         err = loop_put_commit(l, &note);
     if (err < 0)
@@ -152,7 +151,7 @@ void loop_end(struct loop *l)
 
 int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *receive,
               struct store *store, const struct expect *expect, struct counters *counters,
-              int64_t (*wall)(void), struct note *note)
+              int64_t (*wall)(void), uint64_t (*mono)(void), struct note *note)
 {
     *l = (struct loop){.conf = *conf,
                        .receive = receive,
@@ -160,13 +159,18 @@ int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *rece
                        .expect = expect,
                        .counters = counters,
                        .wall = wall,
-                       .mono = clock_mono_ns};
+                       .mono = mono};
     return loop_load(l, note);
 }
 
 void loop_clear(struct loop *l)
 {
     fold_clear(&l->fold);
+}
+
+void loop_believe_clock(struct loop *l)
+{
+    steady_believe(&l->clock);
 }
 
 void loop_expect_changed(struct loop *l)
@@ -179,6 +183,8 @@ void loop_orders_changed(struct loop *l, const struct order_conf *conf)
     unsigned max = l->conf.order.max_orders; /* of memory that is there */
     l->conf.order = *conf;
     l->conf.order.max_orders = max;
+    if (l->fold.orders != NULL)
+        orders_conf_changed(l->fold.orders);
 }
 
 void loop_alerts_changed(struct loop *l, const struct alert_conf *conf, uint64_t keep_ns)

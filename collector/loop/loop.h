@@ -34,6 +34,7 @@
 
 #include "collector/loop/doubt.h"
 #include "collector/loop/fold.h"
+#include "collector/loop/steady.h"
 #include "collector/receive/receive.h"
 #include "collector/store/store.h"
 #include "shared/base/metrics.h"
@@ -93,12 +94,11 @@ struct loop {
     int64_t ticked_at;
     int64_t forgot_at;                     /* old alerts */
     int64_t months_looked_at, months_wait; /* for what is too old to keep */
-    int64_t clock_ahead;                   /* wall - mono, when the clocks were looked at last */
-    bool is_clock_known;
+    struct steady clock;                   /* the time; wall itself is only looked at */
 
     uint64_t orders_refused; /* that were counted */
     uint64_t overlaps;       /* so were these */
-    int64_t overlap_told_at;
+    int64_t overlap_told_at, ahead_told_at;
 
     /* of the turn that is under way */
     bool in_transaction;
@@ -124,7 +124,7 @@ struct loop {
  */
 int loop_init(struct loop *l, const struct fold_conf *conf, struct receive *receive,
               struct store *store, const struct expect *expect, struct counters *counters,
-              int64_t (*wall)(void), struct note *note);
+              int64_t (*wall)(void), uint64_t (*mono)(void), struct note *note);
 void loop_clear(struct loop *l);
 
 /* One turn: waits at most timeout_ms for a first message. Failures are handled inside. */
@@ -133,6 +133,9 @@ void loop_turn(struct loop *l, int timeout_ms);
 /* Before a clean end: rows of the map that wait for their interval are written. What waits at the
  * door is not taken any more. */
 void loop_end(struct loop *l);
+
+/* A person says that the clock is right: nothing is in doubt any more. */
+void loop_believe_clock(struct loop *l);
 
 /* The policy was read again: the next turn looks at every row. */
 void loop_expect_changed(struct loop *l);

@@ -1,16 +1,39 @@
 #include "collector/loop/loop_load.h"
 
 #include "collector/loop/loop_tell.h"
+#include "collector/loop/loop_timers.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
 #define WHY_BUSY "another collector writes to this one's database"
 
+static int find_latest(void *latest, const struct sensor_row *row)
+{
+    int64_t *at = latest;
+    if (row->last_seen > *at)
+        *at = row->last_seen;
+    return 0;
+}
+
+/* Once: from then on the two clocks know. */
+static int start_clock(struct loop *l, struct note *note)
+{
+    int64_t latest = 0;
+    if (l->clock.is_known)
+        return 0;
+    int err = store_load_sensors(l->store, find_latest, &latest, note);
+    if (err == 0)
+        loop_clock_start(l, latest);
+    return err;
+}
+
 int loop_load(struct loop *l, struct note *note)
 {
     int err = store_listen(l->store, note);
     if (err == 0)
-        err = fold_load(&l->fold, &l->conf, l->expect, l->store, l->wall(), note);
+        err = start_clock(l, note);
+    if (err == 0)
+        err = fold_load(&l->fold, &l->conf, l->expect, l->store, loop_now(l), note);
     atomic_store(&l->is_loaded, err == 0);
     counter_add(l->counters, COUNTER_map_loads, err == 0);
     return err;

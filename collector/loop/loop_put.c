@@ -1,12 +1,15 @@
 #include "collector/loop/loop_put.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "collector/loop/fold_expect.h"
 #include "shared/base/log.h"
 
 /* Of one transaction: a spool that was full may have thousands, each of a few numbers. */
-#define GAPS_LOGGED 4
+#define GAPS_LOGGED  4
+#define MOVES_LOGGED 4
+#define PLACE_TEXT   100
 
 int loop_put_begin(struct loop *l, struct note *note)
 {
@@ -68,18 +71,45 @@ int loop_put_roster(struct loop *l, int64_t now, struct note *note)
     return err;
 }
 
+static const char *place_text(const struct ingress_side *side, char out[static PLACE_TEXT])
+{
+    char text[PLACE_TEXT];
+    snprintf(text, sizeof text, "%s/%s/%s", side->pop, side->at.router, side->at.interface);
+    return log_quotable(text, out, PLACE_TEXT);
+}
+
+/* Nothing changed, so it is no history: but whoever asks why no move was seen finds it. */
+static void tell_refused(const struct loop *l, const struct ingress_change *c, unsigned nth)
+{
+    char prefix[PREFIX_TEXT], from[PLACE_TEXT], to[PLACE_TEXT];
+    counter_add(l->counters, COUNTER_map_moves_refused, 1);
+    if (nth > MOVES_LOGGED)
+        return;
+    log_info("event=move_refused prefix=%s from=\"%s\" to=\"%s\" state=%s share=%.2f",
+             prefix_format(&c->prefix, prefix), place_text(&c->from, from), place_text(&c->to, to),
+             ingress_state_word[c->to.state], c->to.share_after);
+}
+
 int loop_put_map(struct loop *l, int64_t now, struct note *note)
 {
+    unsigned refused = 0;
     struct ingress_change change;
     struct ingress_row row;
     int err = 0;
     while (err == 0 && ingress_map_take_change(l->fold.map, &change)) {
+        if (change.kind == CHANGE_REFUSED) {
+            tell_refused(l, &change, ++refused);
+            continue;
+        }
         fold_change(&l->fold, &change, now);
         err = loop_put_begin(l, note);
         if (err == 0)
             err = store_put_change(l->store, &change, note);
     }
+    if (refused > MOVES_LOGGED)
+        log_info("event=moves_refused more=%u", refused - MOVES_LOGGED);
     while (err == 0 && ingress_map_take(l->fold.map, &row)) {
+        fold_expect_late(&l->fold, &row);
         fold_row(&l->fold, &row, now);
         err = loop_put_begin(l, note);
         if (err == 0)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "collector/loop/loop_timers.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 
@@ -69,7 +70,7 @@ void loop_send_orders(struct loop *l)
 {
     char sensor[WIRE_NAME];
     struct wire_message m;
-    int64_t now = l->wall();
+    int64_t now = loop_now(l);
     struct orders_stats stats;
     while (orders_send(l->fold.orders, now, sensor, &m)) {
         receive_send(l->receive, sensor, &m);

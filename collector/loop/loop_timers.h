@@ -3,6 +3,10 @@
 
 #include "collector/loop/loop.h"
 
+/* At the first load: between the clock and the latest time that the database knows. */
+void loop_clock_start(struct loop *l, int64_t latest);
+/* The time; without a look at what became of the clock. */
+int64_t loop_now(const struct loop *l);
 /* The time. When somebody set the clock since the last look, what is held is told. */
 int64_t loop_clock(struct loop *l);
 

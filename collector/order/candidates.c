@@ -12,7 +12,6 @@
 #define LITTLE                                                                        \
     10 /* of min_rate a tenth is too little to be remembered even for people's orders \
         */
-#define DAY_NS (86400 * (int64_t)NS_PER_S)
 #define FADES \
     .95 /* per tally: so that another leaf, or silence, may take the busiest one's place */
 #define FRESH_NS (60 * (int64_t)NS_PER_S)
@@ -123,13 +122,17 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
         new.leaf_rate = c->leaf_rate *FADES;
         new.rate = c->rate > new.rate ? c->rate *FADES : new.rate;
     }
+    new.by_prefix = c->by_prefix;
     *c = new;
+    struct tree_key key = tree_prefix_key(0, &c->prefix, (unsigned)(c - o->candidates[0]));
+    if (!c->by_prefix.is_in || memcmp(&c->by_prefix.key, &key, sizeof key) != 0)
+        tree_put(&o->candidates_by_prefix, &c->by_prefix, &key);
 }
 
-struct prefix candidate_prefix(const struct order_conf *conf, const struct candidate *c)
+struct prefix candidate_prefix(struct orders *o, const struct candidate *c)
 {
-    unsigned least = c->prefix.addr.family == ADDR_V4 ? conf->min_v4 : conf->min_v6;
-    return c->prefix.length >= least ? c->prefix : c->leaf;
+    unsigned least = c->prefix.addr.family == ADDR_V4 ? o->conf->min_v4 : o->conf->min_v6;
+    return c->prefix.length >= least && orders_never(o, &c->prefix) == NULL ? c->prefix : c->leaf;
 }
 
 unsigned candidates_best(struct orders *o, struct candidate **out, unsigned max, int64_t now)
@@ -151,16 +154,17 @@ unsigned candidates_best(struct orders *o, struct candidate **out, unsigned max,
     return n;
 }
 
-const struct candidate *candidate_of(const struct orders *o, const struct prefix *p,
-                                     const char *pop, int64_t now)
+const struct candidate *candidate_of(struct orders *o, const struct prefix *p, const char *pop,
+                                     int64_t now)
 {
+    struct tree_overlap over = tree_overlapping(&o->candidates_by_prefix, 0, p);
     const struct candidate *best = NULL;
-    for (unsigned b = 0; b < CANDIDATE_BUCKETS; b++)
-        for (unsigned w = 0; w < CANDIDATE_WAYS; w++) {
-            const struct candidate *c = &o->candidates[b][w];
-            if (is_fresh(c, now) && (pop[0] == '\0' || strcmp(c->pop, pop) == 0) &&
-                orders_overlap(&c->prefix, p) && (best == NULL || c->rate > best->rate))
-                best = c;
-        }
+    int64_t at;
+    while ((at = tree_overlap_next(&over)) >= 0) {
+        const struct candidate *c = &o->candidates[at / CANDIDATE_WAYS][at % CANDIDATE_WAYS];
+        if (is_fresh(c, now) && (pop[0] == '\0' || strcmp(c->pop, pop) == 0) &&
+            (best == NULL || c->rate > best->rate))
+            best = c;
+    }
     return best;
 }

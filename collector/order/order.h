@@ -23,12 +23,23 @@
  * only for rows that were: who stores first and sends then may forget everything at any time and
  * load.
  *
+ * Who waits costs nothing while nothing happens: a request stands in the queue of what it waits
+ * for (a lease, a sensor, a limit), and when that ends, who stands there longest is looked at, and
+ * the next as long as each begins or goes elsewhere. All are looked at again after a while, too.
+ * A tick looks at LOOKS of them at most (plan.c).
+ *
+ * What overlaps a prefix of order_conf's `never` is not tested, whoever asked: an order for a wider
+ * one would withhold of it, too.
+ *
  * Limits: max_orders rows here (open, or closed not long ago), a table of candidates, and those of
- * order_conf. What finds no room is counted. */
+ * order_conf. What finds no room is counted. An order for which segments may have been withheld in
+ * the last hour never makes room for another: when all are such, no more begin. */
 #pragma once
 
 #include "collector/ingress/ingress.h"
 #include "shared/wire/wire.h"
+
+#define ORDERS_NEVER_MAX 1024
 
 enum order_mode { ORDERS_AUTO, ORDERS_APPROVE, ORDERS_OFF };
 
@@ -55,6 +66,8 @@ struct order_conf {
     uint64_t expire_ns;       /* a request that waited so long is given up */
     uint64_t resend_ns;
     unsigned max_orders;
+    struct prefix never[ORDERS_NEVER_MAX]; /* nothing that overlaps them is tested */
+    size_t never_count;
 };
 
 /* The row of SQL table test_order. */
@@ -78,11 +91,15 @@ struct orders;
 
 /* conf is borrowed: it may change between calls (its max_orders may not). -ENOMEM. */
 int orders_new(const struct order_conf *conf, struct orders **out);
+/* After conf changed: what waits for a limit is looked at again, and what must never be tested now
+ * is over. */
+void orders_conf_changed(struct orders *o);
 void orders_free(struct orders *o); /* NULL is fine */
 
 /* At start: what is not over, and what was over not long ago; those with a lease first. What finds
- * no room stays behind in the database. ERR_FULL: it has a lease, so it must not. */
-int orders_load(struct orders *o, const struct order_row *row);
+ * no room stays behind in the database; if segments of this hour may have been withheld for it,
+ * nothing begins for as long as they count. ERR_FULL: it has a lease, so it must not. */
+int orders_load(struct orders *o, const struct order_row *row, int64_t now);
 /* What the database has now of an order that is not over: a new one, a word of a person (approved,
  * cancelled), or nothing new. Of a new one only what people may say is believed. ERR_FULL. */
 int orders_told(struct orders *o, const struct order_row *row, int64_t now);
@@ -132,5 +149,6 @@ struct orders_stats {
     uint64_t overlaps; /* so often; the last: */
     struct test_overlap overlap;
     unsigned running, proposed; /* now */
+    uint64_t steps;             /* of looking things up, since the start: what it all costs */
 };
 void orders_stats(const struct orders *o, struct orders_stats *out);

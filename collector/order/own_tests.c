@@ -5,41 +5,67 @@
 
 #include "collector/order/order_table.h"
 
-bool own_is_tested(const struct orders *o, const struct prefix *p, const char *but, int64_t now)
+int64_t own_is_tested(struct orders *o, const struct prefix *p, const char *but, int64_t now)
+{
+    struct tree_overlap over = tree_overlapping(&o->tests_by_prefix, 0, p);
+    int64_t at;
+    while ((at = tree_overlap_next(&over)) >= 0)
+        if (o->tests[at].until > now && strcmp(o->tests[at].sensor, but) != 0)
+            return at;
+    return -1;
+}
+
+/* Whoever waits for its end may go on. */
+static void over(struct orders *o, struct static_test *t)
+{
+    t->until = 0;
+    tree_out(&o->tests_by_prefix, &t->by_prefix);
+    orders_ring_all(o, BELL(BELL_OWN, t - o->tests));
+}
+
+void own_tests_gone(struct orders *o, const char *sensor)
 {
     for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (o->tests[i].until > now && strcmp(o->tests[i].sensor, but) != 0 &&
-            orders_overlap(&o->tests[i].prefix, p))
-            return true;
-    return false;
+        if (o->tests[i].until != 0 && strcmp(o->tests[i].sensor, sensor) == 0)
+            over(o, &o->tests[i]);
+}
+
+void own_tests_moved(struct orders *o, int64_t by)
+{
+    for (unsigned i = 0; i < TESTS_MAX; i++)
+        if (o->tests[i].until != 0) {
+            o->tests[i].until += by;
+            o->tests[i].told_at = 0;
+        }
+    o->yield_until += by;
 }
 
 static bool is_before(const struct static_test *t, const struct static_test *s, int64_t now)
 {
-    return t->until > now && !t->must_yield && strcmp(t->sensor, s->sensor) != 0 &&
-           orders_overlap(&t->prefix, &s->prefix);
+    return t->until > now && !t->must_yield && strcmp(t->sensor, s->sensor) != 0;
 }
 
 static bool is_leased(const struct order *x, const struct static_test *s, int64_t now)
 {
-    return x->is_used && x->row.lease_until > now && strcmp(x->row.sensor, s->sensor) != 0 &&
-           orders_overlap(&x->row.prefix, &s->prefix);
+    return x->row.lease_until > now && strcmp(x->row.sensor, s->sensor) != 0;
 }
 
 /* Until when somebody else withholds, or may, of what it tests, and who; 0: nobody does. */
-static int64_t taken_until(const struct orders *o, const struct static_test *s, int64_t now,
+static int64_t taken_until(struct orders *o, const struct static_test *s, int64_t now,
                            const char **who)
 {
-    int64_t until = 0;
-    for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (is_before(&o->tests[i], s, now) && o->tests[i].until > until) {
-            until = o->tests[i].until;
-            *who = o->tests[i].sensor;
+    struct tree_overlap tests = tree_overlapping(&o->tests_by_prefix, 0, &s->prefix);
+    struct tree_overlap leases = tree_overlapping(&o->book[BOOK_LEASED], 0, &s->prefix);
+    int64_t until = 0, at;
+    while ((at = tree_overlap_next(&tests)) >= 0)
+        if (is_before(&o->tests[at], s, now) && o->tests[at].until > until) {
+            until = o->tests[at].until;
+            *who = o->tests[at].sensor;
         }
-    for (unsigned i = 0; i < o->used; i++)
-        if (is_leased(&o->list[i], s, now) && o->list[i].row.lease_until > until) {
-            until = o->list[i].row.lease_until;
-            *who = o->list[i].row.sensor;
+    while ((at = tree_overlap_next(&leases)) >= 0)
+        if (is_leased(&o->list[at], s, now) && o->list[at].row.lease_until > until) {
+            until = o->list[at].row.lease_until;
+            *who = o->list[at].row.sensor;
         }
     return until;
 }
@@ -61,15 +87,18 @@ static void must_yield(struct orders *o, struct static_test *t)
  * as far as they do. */
 static void others_yield(struct orders *o, const struct static_test *s, int64_t now)
 {
-    for (unsigned i = 0; i < TESTS_MAX; i++)
-        if (is_before(&o->tests[i], s, now) && can_hold(o, o->tests[i].sensor))
-            must_yield(o, &o->tests[i]);
-    for (unsigned i = 0; i < o->used; i++) {
-        struct order *x = &o->list[i];
+    struct tree_overlap tests = tree_overlapping(&o->tests_by_prefix, 0, &s->prefix);
+    struct tree_overlap leases = tree_overlapping(&o->book[BOOK_LEASED], 0, &s->prefix);
+    int64_t at;
+    while ((at = tree_overlap_next(&tests)) >= 0)
+        if (is_before(&o->tests[at], s, now) && can_hold(o, o->tests[at].sensor))
+            must_yield(o, &o->tests[at]);
+    while ((at = tree_overlap_next(&leases)) >= 0) {
+        struct order *x = &o->list[at];
         if (!is_leased(x, s, now) || x->row.state != STATUS_RUNNING)
             continue;
         x->sent_at = 0; /* stop goes out at once */
-        order_over(x, STATUS_FAILED, "stopped", "another sensor tests it by its configuration",
+        order_over(o, x, STATUS_FAILED, "stopped", "another sensor tests it by its configuration",
                    now);
     }
 }
@@ -77,11 +106,15 @@ static void others_yield(struct orders *o, const struct static_test *s, int64_t 
 static struct static_test *add(struct orders *o, const char *sensor,
                                const struct event_test_started *t, int64_t now)
 {
-    struct static_test *s = &o->tests[o->test_next++ % TESTS_MAX];
+    unsigned at = o->test_next++ % TESTS_MAX;
+    struct static_test *s = &o->tests[at];
+    over(o, s); /* the oldest, if there are that many */
     *s = (struct static_test){.prefix = t->prefix,
                               .until = now + (int64_t)(o->conf->lease_ns + o->conf->margin_ns)};
     snprintf(s->sensor, sizeof s->sensor, "%s", sensor);
     memcpy(s->id, t->test_id, sizeof s->id);
+    struct tree_key key = tree_prefix_key(0, &s->prefix, at);
+    tree_put(&o->tests_by_prefix, &s->by_prefix, &key);
     return s;
 }
 
@@ -107,7 +140,7 @@ void own_test_ended(struct orders *o, const char *sensor, const struct event_tes
     for (unsigned i = 0; i < TESTS_MAX; i++)
         if (o->tests[i].until != 0 && memcmp(o->tests[i].id, t->test_id, 16) == 0 &&
             strcmp(o->tests[i].sensor, sensor) == 0)
-            o->tests[i].until = 0;
+            over(o, &o->tests[i]);
 }
 
 /* One message holds all of its tests: of each queue, and each place where the prefix enters. */

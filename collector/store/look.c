@@ -2,20 +2,8 @@
 #include "collector/store/look.h"
 
 #include <stddef.h>
-#include <stdio.h>
 
 #include "collector/store/look_ask.h"
-
-#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
-
-/* A limit as PostgreSQL takes it: NULL is no limit. */
-static const char *limit_text(unsigned limit, char text[static 16])
-{
-    if (limit == 0)
-        return NULL;
-    snprintf(text, 16, "%u", limit);
-    return text;
-}
 
 /* ---- sensors ---- */
 
@@ -37,12 +25,10 @@ int look_sensor(struct look *l, const char *name, struct look_rows **out, struct
 int look_gaps_of(struct look *l, const char *name, unsigned limit, struct look_rows **out,
                  struct note *note)
 {
-    char text[16];
-    const char *values[] = {name, limit_text(limit, text)};
-    return look_ask(l,
-                    "SELECT * FROM penstock.sensor_gap WHERE sensor = $1"
-                    " ORDER BY at DESC, from_seq DESC LIMIT $2::bigint",
-                    "reading the sensor's gaps", values, COUNT_OF(values), out, note);
+    return look_ask_some(l,
+                         "SELECT * FROM penstock.sensor_gap WHERE sensor = $1"
+                         " ORDER BY at DESC, from_seq DESC LIMIT $2::bigint",
+                         "reading the sensor's gaps", name, limit, out, note);
 }
 
 int look_scan_windows(struct look *l, struct look_rows **out, struct note *note)
@@ -64,7 +50,7 @@ int look_entries(struct look *l, const struct look_entries *which, struct look_r
 {
     char text[16];
     const char *values[] = {which->prefix, which->pop, which->state,
-                            which->is_unexpected ? "t" : "f", limit_text(which->limit, text)};
+                            which->is_unexpected ? "t" : "f", look_limit(which->limit, text)};
     return look_ask(
         l,
         "SELECT * FROM penstock.ingress_map m WHERE ($1::inet IS NULL"
@@ -95,7 +81,7 @@ int look_entries_alarming(struct look *l, const char *prefix, struct look_rows *
     "SELECT a.*, (SELECT string_agg(concat_ws(' ', e->>'pop', e->>'router', e->>'interface'," \
     " 'vlan ' || (e->>'vlan'), 'mac ' || (e->>'mac'), 'AS' || (e->>'peer_as')), '; ')"        \
     " FROM jsonb_array_elements(CASE jsonb_typeof(a.expected) WHEN 'array' THEN a.expected"   \
-    " ELSE '[]' END) e) AS expected_places FROM penstock.alert a"
+    " ELSE '[]' END) e) AS expected_places, " LOOK_HAS_FIRED " FROM penstock.alert a"
 
 int look_alert(struct look *l, const char *alert_id, struct look_rows **out, struct note *note)
 {
@@ -124,7 +110,7 @@ int look_tests_of(struct look *l, const struct look_place *at, unsigned limit,
 {
     char text[16];
     const char *values[] = {at->prefix, at->pop, at->router, at->interface,
-                            limit_text(limit, text)};
+                            look_limit(limit, text)};
     return look_ask(l,
                     "SELECT * FROM penstock.penny_test WHERE prefix && $1::inet"
                     " AND ($2::text IS NULL OR pop = $2) AND ($3::text IS NULL OR router = $3)"
@@ -136,15 +122,13 @@ int look_tests_of(struct look *l, const struct look_place *at, unsigned limit,
 int look_drops_of(struct look *l, const char *test_ids, unsigned limit, struct look_rows **out,
                   struct note *note)
 {
-    char text[16];
-    const char *values[] = {test_ids, limit_text(limit, text)};
-    return look_ask(l,
-                    "SELECT test_id, src, dst, src_port, dst_port, seq, length, dropped_at,"
-                    " outcome, answered_after FROM (SELECT *, row_number() OVER"
-                    " (PARTITION BY test_id ORDER BY dropped_at, src, src_port, seq) AS n"
-                    " FROM penstock.penny_drop WHERE test_id = ANY ($1::uuid[])) d"
-                    " WHERE $2::bigint IS NULL OR n <= $2::bigint ORDER BY test_id, n",
-                    "reading the withheld segments", values, COUNT_OF(values), out, note);
+    return look_ask_some(l,
+                         "SELECT test_id, src, dst, src_port, dst_port, seq, length, dropped_at,"
+                         " outcome, answered_after FROM (SELECT *, row_number() OVER"
+                         " (PARTITION BY test_id ORDER BY dropped_at, src, src_port, seq) AS n"
+                         " FROM penstock.penny_drop WHERE test_id = ANY ($1::uuid[])) d"
+                         " WHERE $2::bigint IS NULL OR n <= $2::bigint ORDER BY test_id, n",
+                         "reading the withheld segments", test_ids, limit, out, note);
 }
 
 /* ---- what was ordered, and what changed ---- */
@@ -152,21 +136,17 @@ int look_drops_of(struct look *l, const char *test_ids, unsigned limit, struct l
 int look_orders_of(struct look *l, const char *prefix, unsigned limit, struct look_rows **out,
                    struct note *note)
 {
-    char text[16];
-    const char *values[] = {prefix, limit_text(limit, text)};
-    return look_ask(l,
-                    "SELECT * FROM penstock.test_order WHERE prefix && $1::inet"
-                    " ORDER BY order_id DESC LIMIT $2::bigint",
-                    "reading the orders", values, COUNT_OF(values), out, note);
+    return look_ask_some(l,
+                         "SELECT * FROM penstock.test_order WHERE prefix && $1::inet"
+                         " ORDER BY order_id DESC LIMIT $2::bigint",
+                         "reading the orders", prefix, limit, out, note);
 }
 
 int look_changes_of(struct look *l, const char *prefix, unsigned limit, struct look_rows **out,
                     struct note *note)
 {
-    char text[16];
-    const char *values[] = {prefix, limit_text(limit, text)};
-    return look_ask(l,
-                    "SELECT * FROM penstock.ingress_change WHERE prefix && $1::inet"
-                    " ORDER BY at DESC LIMIT $2::bigint",
-                    "reading the history", values, COUNT_OF(values), out, note);
+    return look_ask_some(l,
+                         "SELECT * FROM penstock.ingress_change WHERE prefix && $1::inet"
+                         " ORDER BY at DESC LIMIT $2::bigint",
+                         "reading the history", prefix, limit, out, note);
 }

@@ -69,7 +69,8 @@ int look_entries(struct look *l, const struct look_entries *which, struct look_r
 int look_entries_alarming(struct look *l, const char *prefix, struct look_rows **out,
                           struct note *note);
 
-/* An alert: all columns, and expected_places, the places it says as one text. No row: no such. */
+/* An alert: all columns; expected_places, the places it says as one text; has_fired, whether it was
+ * ever more than pending. No row: no such. */
 int look_alert(struct look *l, const char *alert_id, struct look_rows **out, struct note *note);
 /* Alerts without an end whose prefix overlaps this one. */
 int look_alerts_of(struct look *l, const char *prefix, struct look_rows **out, struct note *note);

@@ -6,19 +6,14 @@
 
 #include "collector/store/look_ask.h"
 
-#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
-
 int look_alerts(struct look *l, const struct look_alerts *which, struct look_rows **out,
                 struct note *note)
 {
     char limit[16];
-    const char *values[] = {which->state, which->kind, NULL};
-    if (which->limit != 0) {
-        snprintf(limit, sizeof limit, "%u", which->limit);
-        values[2] = limit;
-    }
+    const char *values[] = {which->state, which->kind, look_limit(which->limit, limit)};
     return look_ask(l,
-                    "SELECT * FROM penstock.alert WHERE CASE $1::text WHEN 'all' THEN true"
+                    "SELECT a.*, " LOOK_HAS_FIRED
+                    " FROM penstock.alert AS a WHERE CASE $1::text WHEN 'all' THEN true"
                     " WHEN 'open' THEN resolved_at IS NULL ELSE state = $1 END"
                     " AND ($2::text IS NULL OR kind = $2) ORDER BY alert_id DESC LIMIT $3::bigint",
                     "reading the alerts", values, COUNT_OF(values), out, note);

@@ -8,7 +8,7 @@ struct look_alerts {
     const char *state, *kind; /* NULL: any; state "open": all without an end; "all": any */
     unsigned limit;           /* 0: all */
 };
-/* The newest first. */
+/* The newest first; all columns, and has_fired. */
 int look_alerts(struct look *l, const struct look_alerts *which, struct look_rows **out,
                 struct note *note);
 /* The states that were told of it, oldest first. */

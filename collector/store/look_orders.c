@@ -1,37 +1,35 @@
 /* What penstockctl asks and says about orders of tests. */
 #include <stddef.h>
-#include <stdio.h>
 
 #include "collector/store/look_ask.h"
 
-#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+/* Rows that have a prefix and a pop; sql: which, and in what order. */
+static int ask_which(struct look *l, const char *sql, const char *what,
+                     const struct look_tests *which, struct look_rows **out, struct note *note)
+{
+    char limit[16];
+    const char *values[] = {which->prefix, which->pop, look_limit(which->limit, limit)};
+    return look_ask(l, sql, what, values, COUNT_OF(values), out, note);
+}
+
+#define WHICH " WHERE ($1::inet IS NULL OR prefix && $1::inet) AND ($2::text IS NULL OR pop = $2)"
 
 int look_orders(struct look *l, const struct look_tests *which, struct look_rows **out,
                 struct note *note)
 {
-    char limit[16];
-    const char *values[] = {which->prefix, which->pop, which->limit == 0 ? NULL : limit};
-    snprintf(limit, sizeof limit, "%u", which->limit);
-    return look_ask(l,
-                    "SELECT * FROM penstock.test_order"
-                    " WHERE ($1::inet IS NULL OR prefix && $1::inet)"
-                    " AND ($2::text IS NULL OR pop = $2)"
-                    " ORDER BY ended_at IS NOT NULL, order_id DESC LIMIT $3::bigint",
-                    "reading the orders", values, COUNT_OF(values), out, note);
+    return ask_which(l,
+                     "SELECT * FROM penstock.test_order" WHICH
+                     " ORDER BY ended_at IS NOT NULL, order_id DESC LIMIT $3::bigint",
+                     "reading the orders", which, out, note);
 }
 
 int look_tests(struct look *l, const struct look_tests *which, struct look_rows **out,
                struct note *note)
 {
-    char limit[16];
-    const char *values[] = {which->prefix, which->pop, which->limit == 0 ? NULL : limit};
-    snprintf(limit, sizeof limit, "%u", which->limit);
-    return look_ask(l,
-                    "SELECT * FROM penstock.penny_test"
-                    " WHERE ($1::inet IS NULL OR prefix && $1::inet)"
-                    " AND ($2::text IS NULL OR pop = $2)"
-                    " ORDER BY started_at DESC NULLS LAST, test_id LIMIT $3::bigint",
-                    "reading the tests", values, COUNT_OF(values), out, note);
+    return ask_which(l,
+                     "SELECT * FROM penstock.penny_test" WHICH
+                     " ORDER BY started_at DESC NULLS LAST, test_id LIMIT $3::bigint",
+                     "reading the tests", which, out, note);
 }
 
 int look_order(struct look *l, const char *order_id, struct look_rows **out, struct note *note)

@@ -70,6 +70,22 @@ int look_ask(struct look *l, const char *sql, const char *what, const char *cons
     return 0;
 }
 
+const char *look_limit(unsigned limit, char text[static 16])
+{
+    if (limit == 0)
+        return NULL;
+    snprintf(text, 16, "%u", limit);
+    return text;
+}
+
+int look_ask_some(struct look *l, const char *sql, const char *what, const char *value,
+                  unsigned limit, struct look_rows **out, struct note *note)
+{
+    char text[16];
+    const char *values[] = {value, look_limit(limit, text)};
+    return look_ask(l, sql, what, values, COUNT_OF(values), out, note);
+}
+
 bool look_wait(struct look *l, unsigned milliseconds)
 {
     PGnotify *heard = PQnotifies(l->conn);

@@ -48,7 +48,7 @@ internet_up() {
     for row in "${internet_origins[@]}"; do internet_origin $row; done
     for row in "${internet_pops[@]}"; do internet_sensor $row || return 1; done
     for row in "$lab"/bird/*.conf; do bird_start "$(basename "$row" .conf)"; done
-    lab_wait 30 "BGP" internet_has_routes || return 1
+    lab_wait 60 "BGP" internet_has_routes || return 1
     internet_rib || return 1
     internet_rib_follow
 }

@@ -182,7 +182,7 @@ lab_collector() {
     starts=$(lab_count 'event=started' collector.log)
     lab_collector_spawn collector.log "$@"
     lab_collector_pid=$lab_pid
-    lab_wait 30 "the collector" lab_started "$lab_pid" "$starts" collector.log ||
+    lab_wait 60 "the collector" lab_started "$lab_pid" "$starts" collector.log ||
         { tail -n 20 "$lab/log/collector.log" >&2; return 1; }
 }
 
@@ -224,7 +224,7 @@ lab_sensor() {
     starts=$(lab_count 'event=started' "sensor-$pop.log")
     lab_spawn "sensor-$pop.log" nsenter --net="/run/netns/$lab_id-$pop-box" \
         "$lab_bin/sensor/penstock-sensor" "${arguments[@]}" "$@"
-    lab_wait 30 "sensor $pop" lab_started "$lab_pid" "$starts" "sensor-$pop.log" ||
+    lab_wait 60 "sensor $pop" lab_started "$lab_pid" "$starts" "sensor-$pop.log" ||
         { tail -n 20 "$lab/log/sensor-$pop.log" >&2; return 1; }
 }
 

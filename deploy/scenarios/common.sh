@@ -20,10 +20,11 @@ scenario_list() {
 scenario_run() {
     scenario=$1 scenario_passed=0 scenario_failed=0 scenario_pids=() scenario_port=0 scenario_began=$SECONDS
     if $scenario_is_told; then
-        printf '\n== %s\n\n' "$(sed -n "s/^# $scenario: //p" "$scenario_folder/$scenario.sh")"
+        printf '\n== %s: %s\n\n' "$scenario" "$(sed -n "s/^# $scenario: //p" "$scenario_folder/$scenario.sh")"
         awk 'NR < 4 { next } !/^#/ { exit } { sub(/^#/, " "); print }' "$scenario_folder/$scenario.sh"
         echo
     fi
+    scenario_since=$(lab_value 'SELECT now()')
     # shellcheck source=/dev/null
     . "$scenario_folder/$scenario.sh"
     scenario_show
@@ -53,7 +54,7 @@ traffic() {
         scenario_port=$((scenario_port + 1))
         port=$((5000 + scenario_number * 100 + scenario_port))
         scenario_spawn "$scenario-server-$port.log" nsenter --net="/run/netns/$lab_id-core" iperf3 -s -1 -p $port
-        lab_wait 5 "an iperf3 server" lab_in core sh -c "ss -Hltn sport = :$port | grep -q ." || return 1
+        lab_wait 60 "an iperf3 server" lab_in core sh -c "ss -Hltn sport = :$port | grep -q ." || return 1
         scenario_spawn "$scenario-iperf-$port.log" nsenter --net="/run/netns/$lab_id-as$1" \
             iperf3 -c "${servers[i]}" -B "${twin_host[i]}" -p $port -t 240 -b 1M -l 4K -P 4 --forceflush -i 1
     done
@@ -133,26 +134,35 @@ scenario_check() { # ANSWER SENTENCE WHAT
     fi
 }
 
-# What the database says of the twins.
+# What the database says of the twins, and of links and sensors since the scenario began.
 scenario_show() {
-    local about="'${twin_prefix[0]}'::cidr, '${twin_prefix[1]}'::cidr" id
-    if $scenario_is_told || [ $scenario_failed -gt 0 ]; then
+    local twins="prefix && ANY (ARRAY['${twin_prefix[0]}'::cidr, '${twin_prefix[1]}'::cidr])" about fired pending id
+    about="($twins OR prefix IS NULL AND updated_at >= '$scenario_since')"
+    fired="EXISTS (SELECT FROM penstock.alert_event e WHERE e.alert_id = a.alert_id AND e.state = 'firing')"
+    if $scenario_is_told || [ "$scenario_failed" -gt 0 ]; then
         printf '\n  The map:\n'
-        lab_sql -c "SELECT prefix, pop, peer_as, state, round(share::numeric, 2) AS share, round(genuine_probability::numeric, 4) AS probability,
-            expected, expected_by, bgp, rpki, tests FROM penstock.ingress_map WHERE prefix && ANY (ARRAY[$about]) ORDER BY prefix, pop"
-        printf '  Orders:\n'
-        lab_sql -c "SELECT order_id, prefix, pop, requested_by, state, verdict, result, drops, round(extract(epoch FROM started_at - requested_at), 2) AS waited,
+        scenario_table "SELECT prefix, pop, peer_as, state, round(share::numeric, 2) AS share, round(genuine_probability::numeric, 4) AS probability,
+            expected, expected_by, bgp, rpki, tests FROM penstock.ingress_map WHERE $twins ORDER BY prefix, pop"
+        printf '  Tests that the collector ordered (times in seconds):\n'
+        scenario_table "SELECT order_id, prefix, pop, state, verdict, result, drops, round(extract(epoch FROM started_at - requested_at), 2) AS waited,
             round(extract(epoch FROM ended_at - started_at), 2) AS took, reason FROM penstock.test_order
-            WHERE prefix && ANY (ARRAY[$about]) ORDER BY order_id"
-        printf '  Alerts:\n'
-        lab_sql -c "SELECT alert_id, kind, severity, state, prefix, pop, peer_as, sensor, started_at::time(1) AS started, resolved_at::time(1) AS resolved, summary FROM penstock.alert
-            WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY alert_id"
+            WHERE $twins ORDER BY order_id"
+        printf '  Alerts that fired (UTC):\n'
+        scenario_table "SELECT alert_id, kind, severity, state, date_trunc('second', started_at AT TIME ZONE 'UTC')::time AS started,
+            date_trunc('second', resolved_at AT TIME ZONE 'UTC')::time AS resolved, summary FROM penstock.alert a WHERE $about AND $fired ORDER BY alert_id"
+        pending=$(lab_value "SELECT string_agg(DISTINCT kind, ', ') FROM penstock.alert a WHERE $about AND NOT $fired")
+        [ -z "$pending" ] || printf '  Pending for a moment, and never told: %s\n\n' "$pending"
     fi
     $scenario_is_told || return 0
-    for id in $(lab_value "SELECT alert_id FROM penstock.alert WHERE prefix && ANY (ARRAY[$about]) OR prefix IS NULL ORDER BY resolved_at IS NOT NULL, family(prefix), alert_id LIMIT 1"); do
-        printf '  penstockctl explain %s:\n\n' "$id"
-        "$lab_bin/collector/penstockctl" explain "$id" --dsn "$lab_dsn" | sed 's/^/    /'
-    done
+    id=$(lab_value "SELECT alert_id FROM penstock.alert a WHERE $about AND $fired ORDER BY prefix IS NULL, resolved_at IS NOT NULL, family(prefix), alert_id LIMIT 1")
+    [ -n "$id" ] || return 0
+    printf '  penstockctl explain %s:\n\n' "$id"
+    "$lab_bin/collector/penstockctl" explain "$id" --limit 3 --dsn "$lab_dsn" | sed 's/^./    &/'
+}
+scenario_table() { # SQL: its rows, or that there are none
+    local rows
+    rows=$(lab_sql -P footer=off -c "$1")
+    if [ "$(wc -l <<<"$rows")" -gt 2 ]; then printf '%s\n\n' "$rows"; else printf '    none\n\n'; fi
 }
 
 # scenario_side_by_side NAME…: all at once, each in a process of its own; prints what each said, in order. Sums in
@@ -179,11 +189,12 @@ scenario_side_by_side() {
 
 # scenario_orders: how long from an order to its verdict
 scenario_orders() {
-    lab_sql -c "SELECT count(*) AS orders, count(*) FILTER (WHERE verdict IS NOT NULL) AS with_verdict,
+    scenario_table "SELECT count(*) AS orders, count(*) FILTER (WHERE verdict IS NOT NULL) AS with_verdict,
         round(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM ended_at - requested_at))::numeric, 2) AS median_seconds,
         round(max(extract(epoch FROM ended_at - requested_at)), 2) AS longest_seconds, verdict
         FROM penstock.test_order WHERE ended_at IS NOT NULL GROUP BY verdict ORDER BY verdict"
-    lab_sql -c "SELECT order_id, prefix, pop, state, verdict, result, detail, drops, packets, data,
+    echo "Those that did not end as genuine or spoofed:"
+    scenario_table "SELECT order_id, prefix, pop, state, verdict, result, detail, drops, packets, data,
         round(extract(epoch FROM coalesce(ended_at, now()) - requested_at), 2) AS seconds FROM penstock.test_order
         WHERE verdict IS NULL OR verdict NOT IN ('genuine', 'spoofed') ORDER BY order_id"
 }

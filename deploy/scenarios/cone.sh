@@ -8,11 +8,11 @@
 twins 6
 traffic 64606 2
 says "TCP from AS64606 enters at FRA, through AS64512"
-becomes 40 "it is proven genuine at FRA, where it is not expected" \
+becomes 120 "it is proven genuine at FRA, where it is not expected" \
     "SELECT coalesce(bool_or(state = 'genuine' AND pop = 'FRA' AND peer_as = 64512 AND NOT expected), false) FROM penstock.ingress_of(:host)"
-becomes 20 "policy_violation fires, about AS64512" \
+becomes 120 "policy_violation fires, about AS64512" \
     "SELECT count(*) = 1 AND bool_and(state = 'firing' AND pop = 'FRA' AND peer_as = 64512) FROM penstock.alert WHERE prefix >>= :host AND kind = 'policy_violation'"
 traffic_ends
 says "the leak ends"
-becomes 40 "the alert is resolved" \
+becomes 120 "the alert is resolved" \
     "SELECT bool_and(state = 'resolved') FROM penstock.alert WHERE prefix >>= :host AND kind = 'policy_violation'"

@@ -10,13 +10,13 @@ twins 3 100.64.31.0/24 2001:db8:31::/48
 traffic 64513 3
 says "AS64513 talks TCP with addresses of AS64501's prefix, and enters at LON"
 is_true "our RIB does not show the more-specific" sh -c "! bgpdump -m '$lab/rib.mrt' 2>/dev/null | grep -qE '100.64.31.0/24|2001:db8:31::'"
-becomes 30 "the collector orders a test by itself" \
+becomes 120 "the collector orders a test by itself" \
     "SELECT count(*) > 0 FROM penstock.test_order WHERE prefix >>= :host AND pop = 'LON'"
-becomes 40 "the test proves it genuine" \
+becomes 120 "the test proves it genuine" \
     "SELECT coalesce(bool_or(state = 'genuine' AND pop = 'LON' AND NOT expected), false) FROM penstock.ingress_of(:host)"
-becomes 20 "hijack_suspected fires, at LON, about AS64513" \
+becomes 120 "hijack_suspected fires, at LON, about AS64513" \
     "SELECT count(*) = 1 AND bool_and(state = 'firing' AND pop = 'LON' AND peer_as = 64513) FROM penstock.alert WHERE prefix >>= :host AND kind = 'hijack_suspected'"
 traffic_ends
 says "the hijack ends"
-becomes 40 "the alert is resolved" \
+becomes 120 "the alert is resolved" \
     "SELECT bool_and(state = 'resolved') FROM penstock.alert WHERE prefix >>= :host AND kind = 'hijack_suspected'"

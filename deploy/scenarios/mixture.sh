@@ -9,7 +9,7 @@ traffic 64607 1
 traffic 64607 2
 says "TCP from AS64607 enters at AMS and at FRA"
 halves="count(*) = 2 AND bool_and(share BETWEEN 0.35 AND 0.65) AND count(DISTINCT pop) = 2 FROM penstock.ingress_of(:host)"
-becomes 30 "both are on the map, with about half each" "SELECT $halves"
+becomes 120 "both are on the map, with about half each" "SELECT $halves"
 sleep 8 # a half-life: which of the two began first no longer matters
 stays 15 "and so they stay" "SELECT $halves"
 holds "no ingress_moved" \

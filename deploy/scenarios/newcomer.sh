@@ -8,14 +8,14 @@
 twins 4
 traffic 64502 2
 says "TCP from the prefix enters at FRA; the policy says AMS"
-becomes 30 "the collector orders a test by itself" \
+becomes 120 "the collector orders a test by itself" \
     "SELECT count(*) > 0 FROM penstock.test_order WHERE prefix >>= :host AND pop = 'FRA'"
-becomes 40 "the test proves it genuine" \
+becomes 120 "the test proves it genuine" \
     "SELECT coalesce(bool_and(state = 'genuine' AND pop = 'FRA' AND NOT expected AND genuine_probability > 0.99), false) FROM penstock.ingress_of(:host)"
-becomes 20 "ingress_unexpected fires, once" \
+becomes 120 "ingress_unexpected fires, once" \
     "SELECT count(*) = 1 AND bool_and(state = 'firing' AND pop = 'FRA') FROM penstock.alert WHERE prefix >>= :host AND kind = 'ingress_unexpected'"
 is_true "its TCP flows on" traffic_flows
 traffic_ends
 says "the traffic ends"
-becomes 40 "the alert is resolved" \
+becomes 120 "the alert is resolved" \
     "SELECT bool_and(state = 'resolved' AND resolved_at IS NOT NULL) FROM penstock.alert WHERE prefix >>= :host AND kind = 'ingress_unexpected'"

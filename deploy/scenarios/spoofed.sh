@@ -8,11 +8,11 @@
 twins 2
 spoofs 64502 FRA 2
 says "packets with sources of AS64501 enter at FRA, sent by nobody who hears an answer"
-becomes 30 "the collector orders a test by itself" \
+becomes 120 "the collector orders a test by itself" \
     "SELECT count(*) > 0 FROM penstock.test_order WHERE prefix >>= :host AND pop = 'FRA'"
-becomes 40 "the test finds it spoofed" \
+becomes 120 "the test finds it spoofed" \
     "SELECT coalesce(bool_or(state = 'spoofed' AND pop = 'FRA' AND NOT expected), false) FROM penstock.ingress_of(:host)"
-becomes 40 "spoofing_source tells the link" \
+becomes 120 "spoofing_source tells the link" \
     "SELECT count(*) > 0 FROM penstock.alert WHERE kind = 'spoofing_source' AND pop = 'FRA' AND peer_as = 64502 AND state = 'firing'"
 holds "no routing alert" \
     "SELECT count(*) = 0 FROM penstock.alert WHERE prefix >>= :host AND kind <> 'spoofing_source'"

@@ -96,6 +96,8 @@ static const struct conf_row rows[] = {
      .help = "How a test comes to its verdict. paper is the published rule, for comparison (docs/penny-paper.md): a sender that repeats its segments passes it as genuine."},
     {"penny.prefixes", CONF_PREFIXES, LIST(conf.penny.prefixes, conf.penny.prefix_count),
      .help = "Source prefixes to watch from the start."},
+    {"penny.never", CONF_PREFIXES, LIST(conf.control.never, conf.control.never_count),
+     .help = "This sensor withholds nothing of what overlaps these prefixes: an order for it is refused, and penny.prefixes must not overlap them (but in passive mode). Peering LANs, BGP session addresses, own infrastructure. The collector's orders.never says it for all sensors' orders."},
     {"penny.drop_probability", CONF_REAL, AT(conf.penny.drop_probability), .value = "0.05", .min = 0.004, .max = 0.5,
      .help = "Chance that a segment is withheld: one segment of every round(1/p)."},
     {"penny.max_drops", CONF_UNSIGNED, AT(conf.penny.max_drops), .value = "12", .min = 1, .max = 1000, .unit = "segments",
@@ -292,6 +294,17 @@ static void check_paper(struct conf *c, const struct penny_conf *p)
                    "must be longer than twice penny.timeout where penny.rule is paper");
 }
 
+static void check_never(struct conf *c, const struct sensor_conf *s)
+{
+    char watched[PREFIX_TEXT], text[PREFIX_TEXT];
+    for (size_t i = 0; i < s->penny.prefix_count; i++) {
+        const struct prefix *never = control_never(&s->control, &s->penny.prefixes[i]);
+        if (never != NULL)
+            conf_wrong(c, "penny.prefixes", "%s overlaps %s, which stands in penny.never",
+                       prefix_format(&s->penny.prefixes[i], watched), prefix_format(never, text));
+    }
+}
+
 static void check_penny(struct conf *c, const struct sensor_conf *s)
 {
     const struct penny_conf *p = &s->penny;
@@ -308,6 +321,8 @@ static void check_penny(struct conf *c, const struct sensor_conf *s)
         conf_wrong(c, "penny.passive_idle", "must be longer than penny.flow_idle");
     if (p->rule == PENNY_PAPER)
         check_paper(c, p);
+    if (p->mode == PENNY_ACTIVE)
+        check_never(c, s);
 }
 
 /* A mirror cannot withhold anything: what it does not forward reached its receiver all the same. */

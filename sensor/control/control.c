@@ -25,7 +25,8 @@ struct order {
     uint8_t running[CONTROL_TESTS_MAX][16];
     unsigned running_count;
     bool is_decided;              /* a test had a word other than inconclusive */
-    uint64_t version, left_at;    /* LEAVING: the first list without it; when that was in force */
+    uint64_t version;             /* the first list with it; LEAVING: the first without it */
+    uint64_t left_at;             /* LEAVING: when that was in force */
     uint64_t leaving_at;          /* since then */
     struct event_order_ended end; /* what is known so far */
 };
@@ -94,6 +95,14 @@ uint64_t control_stamp(const struct control *c, uint64_t now)
 static bool overlap(const struct prefix *a, const struct prefix *b)
 {
     return prefix_covers(a, b) || prefix_covers(b, a);
+}
+
+const struct prefix *control_never(const struct control_conf *conf, const struct prefix *p)
+{
+    for (size_t i = 0; i < conf->never_count; i++)
+        if (overlap(&conf->never[i], p))
+            return &conf->never[i];
+    return NULL;
 }
 
 static struct order *find(struct control *c, uint64_t id)
@@ -193,6 +202,8 @@ static const char *why_not(const struct control *c, const struct wire_message *m
     if (m->prefix.length < least)
         return m->prefix.addr.family == ADDR_V4 ? "shorter than control.min_v4_length"
                                                 : "shorter than control.min_v6_length";
+    if (control_never(&c->conf, &m->prefix) != NULL)
+        return "it overlaps a prefix of this sensor's penny.never";
     return taken >= c->conf.max_orders ? "control.max_orders are here" : NULL;
 }
 
@@ -224,11 +235,11 @@ static void begin(struct control *c, const struct wire_message *m, uint64_t unti
                         .id = m->order_id,
                         .prefix = m->prefix,
                         .until = until,
+                        .version = ++c->version,
                         .wait_until = m->wait < until - now ? now + m->wait : until,
                         .drops_max = m->drops};
     o->end.order_id = m->order_id;
     o->end.prefix = m->prefix;
-    c->version++;
 }
 
 static void take_order(struct control *c, const struct wire_message *m, uint64_t now)
@@ -462,5 +473,14 @@ void control_watched(struct control *c, uint64_t version, uint64_t now)
         struct order *o = &c->orders[i];
         if (o->stage == STAGE_LEAVING && o->left_at == 0 && c->in_force >= o->version)
             o->left_at = now;
+    }
+}
+
+void control_not_watched(struct control *c, uint64_t version, uint64_t now)
+{
+    for (unsigned i = 0; i < CONTROL_ORDERS_MAX; i++) {
+        struct order *o = &c->orders[i];
+        if (o->stage == STAGE_WATCHED && o->version > c->in_force && o->version <= version)
+            leave(c, o, REASON_REFUSED, "a queue, or the kernel, had no room to watch it", now);
     }
 }

@@ -12,8 +12,10 @@
  *
  * Nothing is ended twice: an order that is sent again is known by its number, also when it is over.
  * A list that was given is in force only once control_watched said so; until then, and while a test
- * of it has no end, an order that leaves is not over. Prefixes of the configuration are never
- * disturbed: an order for one that overlaps them, or another order, is refused.
+ * of it has no end, an order that leaves is not over. One whose list cannot come into force at
+ * every queue is refused, for a test of some queues only is not what was ordered. Prefixes of the
+ * configuration are never disturbed: an order for one that overlaps them, or another order, is
+ * refused.
  *
  * A hold is the reverse: for so long, by the same clock, prefixes of the configuration that overlap
  * it are not tested, because somebody else's test has them. Nothing is said of it; their tests end.
@@ -33,6 +35,7 @@
 #define CONTROL_HOLDS_MAX  64
 #define CONTROL_DROPS_MAX  10000 /* of an order, per queue; penny.budget takes no more either */
 #define CONTROL_TESTS_MAX  64
+#define CONTROL_NEVER_MAX  256
 
 struct control_conf {
     bool enabled;              /* control.enabled: false: takes no orders */
@@ -42,6 +45,8 @@ struct control_conf {
     uint64_t max_lease_ns;     /* however long the collector's is */
     const struct prefix *home; /* watched by configuration; copied */
     size_t home_count;
+    struct prefix never[CONTROL_NEVER_MAX]; /* nothing that overlaps them is tested */
+    size_t never_count;
 };
 
 struct control;
@@ -49,6 +54,9 @@ struct control;
 /* seed: by chance; tells this process from others. -ENOMEM. */
 int control_new(const struct control_conf *conf, uint64_t seed, uint64_t now, struct control **out);
 void control_free(struct control *c); /* NULL is fine */
+
+/* The prefix of conf's `never` that overlaps that one; NULL. */
+const struct prefix *control_never(const struct control_conf *conf, const struct prefix *p);
 
 /* What a hello says: 0 when orders are not taken, else this process's number. */
 uint64_t control_number(const struct control *c);
@@ -94,3 +102,6 @@ size_t control_watch(const struct control *c, struct control_watch out[static CO
                      uint64_t *version);
 /* That list, or a later one, is in force at every queue. */
 void control_watched(struct control *c, uint64_t version, uint64_t now);
+/* That list cannot come into force at every queue: the orders that are new in it are refused. They
+ * are over when a list without them is in force. */
+void control_not_watched(struct control *c, uint64_t version, uint64_t now);

@@ -655,3 +655,12 @@ void publish_watched(struct publish *p, uint64_t version)
     control_watched(p->control, version, clock_mono_ns());
     pthread_mutex_unlock(&p->ordering);
 }
+
+void publish_not_watched(struct publish *p, uint64_t version)
+{
+    if (p->control == NULL)
+        return;
+    pthread_mutex_lock(&p->ordering);
+    control_not_watched(p->control, version, clock_mono_ns());
+    pthread_mutex_unlock(&p->ordering);
+}

@@ -93,8 +93,8 @@ struct worker {
     struct openings *seen; /* which of them are; NULL: not handed over */
     struct counters counters;
     /* shared with the thread that started us */
-    alignas(64) struct watch *_Atomic watch; /* the next list; NULL: taken */
-    atomic_uint watches_given, watches_taken;
+    alignas(64) struct watch *_Atomic watch;                  /* the next list; NULL: taken */
+    atomic_uint watches_given, watches_taken, watches_failed; /* their numbers */
     atomic_bool must_stop, has_ended;
     pthread_t thread;
     sem_t opened;
@@ -302,8 +302,11 @@ static void take_watch(struct worker *w)
     struct watch *next = atomic_exchange(&w->watch, NULL);
     if (next == NULL)
         return;
-    if (w->penny != NULL && penny_watch(w->penny, next->prefixes, next->count) != 0)
-        log_error("event=watch_failed queue=%u reason=\"no memory\"", w->conf.queue);
+    if (w->penny != NULL && penny_watch(w->penny, next->prefixes, next->count) != 0) {
+        atomic_store(&w->watches_failed, next->number);
+        free(next);
+        return;
+    }
     for (size_t i = 0; w->penny != NULL && i < next->count; i++)
         penny_limit(w->penny, &next->prefixes[i], next->limits[i]);
     atomic_store(&w->watches_taken, next->number);
@@ -621,9 +624,12 @@ int worker_join(struct worker *w)
 int worker_watch(struct worker *w, const struct prefix *prefixes, const struct penny_limit *limits,
                  size_t n)
 {
+    unsigned number = atomic_fetch_add(&w->watches_given, 1) + 1;
     struct watch *next = calloc(1, sizeof *next + n * (sizeof *prefixes + sizeof *limits));
-    if (next == NULL)
+    if (next == NULL) {
+        atomic_store(&w->watches_failed, number);
         return -ENOMEM;
+    }
     next->count = n;
     next->prefixes = (struct prefix *)(void *)&next->limits[n];
     if (n != 0)
@@ -633,7 +639,7 @@ int worker_watch(struct worker *w, const struct prefix *prefixes, const struct p
             next->limits[i] = limits[i];
         else
             next->limits[i].drops = PENNY_NO_LIMIT;
-    next->number = atomic_fetch_add(&w->watches_given, 1) + 1;
+    next->number = number;
     free(atomic_exchange(&w->watch, next)); /* one that was never taken is out of date */
     return 0;
 }
@@ -641,6 +647,12 @@ int worker_watch(struct worker *w, const struct prefix *prefixes, const struct p
 bool worker_has_watch(const struct worker *w)
 {
     return atomic_load(&w->watches_taken) == atomic_load(&w->watches_given);
+}
+
+bool worker_lacks_watch(const struct worker *w)
+{
+    unsigned given = atomic_load(&w->watches_given);
+    return given != 0 && atomic_load(&w->watches_failed) == given;
 }
 
 /* ---- life ---- */

@@ -77,6 +77,8 @@ int worker_watch(struct worker *w, const struct prefix *prefixes, const struct p
                  size_t n);
 /* Has it taken the last list? Any thread. One that has ended takes no more. */
 bool worker_has_watch(const struct worker *w);
+/* It had no memory for the last list: it goes by a former one, until it is handed over again. */
+bool worker_lacks_watch(const struct worker *w);
 
 struct ring *worker_ring(struct worker *w); /* of struct event; has one reader */
 struct counters *worker_counters(struct worker *w);

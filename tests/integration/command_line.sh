@@ -33,19 +33,32 @@ for program in "$sensor" "$collector"; do
     check "$name --explain: its own explanation is a valid configuration, but for what is required" \
         ends 0 "log:" "$program" --explain
 done
-# What penstockctl --help lists, and each option of each command, stands in its manual page.
-in_manual() {
-    local page command option missing=0
-    page=$(sed 's/\\f[BIR]//g; s/[\\"]//g; s/^\.[BIR]* //' "$lab_root/docs/man/penstockctl.1")
-    while read -r command; do
-        # shellcheck disable=SC2046,SC2086 # words
-        for option in "$command" $("$ctl" ${command} --help | grep -oE '^  --[a-z-]+'); do
-            grep -qE -- "(^|[ ,])$option([ ,]|\$)" <<<"$page" || { echo "not in penstockctl(1): $option"; missing=1; }
-        done
-    done < <("$ctl" --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  [a-z]+( [a-z]+)?\b' | sort -u)
+# What --help lists stands in the manual page; of penstockctl every command, and each of its options.
+in_manual() { # PAGE WORD…
+    local page word missing=0
+    page=$(sed 's/\\f[BIR]//g; s/[\\"]//g; s/^\.[BIR]* //' "$lab_root/docs/man/$1")
+    shift
+    for word in "$@"; do
+        grep -qE -- "(^|[ ,])$word([ ,]|\$)" <<<"$page" || { echo "not in the manual page: $word"; missing=1; }
+    done
     return $missing
 }
-check "penstockctl: every command and option stands in its manual page" in_manual
+options() { grep -oE '^  --[a-z-]+'; }
+ctl_words() {
+    local command
+    while read -r command; do
+        # shellcheck disable=SC2086 # words
+        "$ctl" $command --help | options
+        echo "$command"
+    done < <("$ctl" --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  [a-z]+( [a-z]+)?\b' | sort -u)
+}
+mapfile -t words < <(ctl_words | sed 's/^ *//' | sort -u)
+check "penstockctl: every command and option stands in its manual page" in_manual penstockctl.1 "${words[@]}"
+check "and there are many" test ${#words[@]} -gt 40
+for program in "$sensor" "$collector"; do
+    mapfile -t words < <("$program" --help | options | sed 's/^ *//')
+    check "${program##*/}: every option stands in its manual page" in_manual "${program##*/}.8" "${words[@]}"
+done
 
 for kind in sensor collector; do
     program=$build/$kind/penstock-$kind

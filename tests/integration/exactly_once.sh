@@ -10,11 +10,11 @@ lab_sender AMS 203.0.113.10/24
 lab_database || exit 1
 
 # the sensor starts before there is any collector
-often=(--set tally.interval=1s --set scan.window=1s --set penny.retest_after=1s)
+often=(--set tally.interval=1s --set scan.window=1s --set penny.retest_after=1s --set publish.stop_wait=60s)
 lab_sensor AMS 1 "${often[@]}" || exit 1
 sensor_pid=$lab_pid
 check "the sensor starts and collects while the collector is away" kill -0 "$sensor_pid"
-lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
+lab_wait 60 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
 
 mac=$(lab_mac AMS-inside i0)
 lab_spawn gen.log nsenter --net="/run/netns/$lab_id-AMS-world" "$gen" --interface o0 --dst-mac "$mac" \
@@ -34,6 +34,9 @@ for _ in 1 2 3 4 5; do
 done
 
 # while nobody takes its events the sensor is killed, too; the next one goes on from the spool
+of_events() { lab_in AMS-box curl -s http://127.0.0.1:9559/metrics | awk -v name="penstock_events_$1_total" 'index($0, name) == 1 { print $2 }'; }
+holds_some() { [ "$(of_events spooled)" -gt "$(of_events acknowledged)" ]; }
+lab_wait 60 "an event that nobody took" holds_some || exit 1
 kill -9 "$sensor_pid"
 wait "$sensor_pid" 2>/dev/null
 mapfile -t arguments < <(lab_sensor_arguments AMS 1)
@@ -72,7 +75,7 @@ check "no event counts twice" same 0 "$(lab_value "SELECT count(*) - count(DISTI
 check "no event is lost" same "$last" "$(lab_value "SELECT count(*) + $elsewhere FROM $rows")"
 check "there were tests and drops among them" lab_true "SELECT count(*) > 0 FROM penstock.penny_drop"
 # rows that only counted are written every map.write_interval
-lab_until 10 "the map to be written" "SELECT (SELECT sum(packets) FROM penstock.ingress_map) = (SELECT sum(packets) FROM penstock.ingress_tally)"
+lab_until 60 "the map to be written" "SELECT (SELECT sum(packets) FROM penstock.ingress_map) = (SELECT sum(packets) FROM penstock.ingress_tally)"
 check "the map's bytes are the tallies' bytes: each tally was folded once" same t \
     "$(lab_value "SELECT (SELECT sum(packets)::bigint FROM penstock.ingress_map) = (SELECT sum(packets)::bigint FROM penstock.ingress_tally)")"
 check "nothing was set aside as malformed" same 0 "$(lab_value "SELECT count(*) FROM penstock.malformed_event")"

@@ -34,7 +34,7 @@ dump() { # the table, in one step, as docs/expectation.md says
     bird_do core 'mrt dump table "master*" to' "\"$lab/rib.new\"" && mv "$lab/rib.new" "$lab/rib.mrt"
 }
 says() { # says PREFIX AS EXPECTED BY BGP RPKI ORIGIN: its map row, in a few seconds
-    lab_until 12 "$1 from $2 to be $3 by $4, $5, $6, $7" "
+    lab_until 60 "$1 from $2 to be $3 by $4, $5, $6, $7" "
         SELECT coalesce(expected::text, '-') || ' ' || coalesce(expected_by, '-') || ' ' || coalesce(bgp, '-')
             || ' ' || coalesce(rpki, '-') || ' ' || coalesce(origin_as, 0) = '$3 $4 $5 $6 $7'
         FROM penstock.ingress_map WHERE prefix = '$1' AND peer_as IS NOT DISTINCT FROM NULLIF($2, 0)" || {
@@ -42,7 +42,7 @@ says() { # says PREFIX AS EXPECTED BY BGP RPKI ORIGIN: its map row, in a few sec
         return 1
     }
 }
-logged() { lab_wait 12 "$1 in the log" grep -q "$1" "$lab/log/collector.log"; }
+logged() { lab_wait 60 "$1 in the log" grep -q "$1" "$lab/log/collector.log"; }
 
 lab_up "$build"
 mkdir "$lab/bird"
@@ -56,7 +56,7 @@ neighbour 2 64502 203.0.113.0/24 0.0.0.0/0
 neighbour 3 64503 198.51.100.0/24 2001:db8:77::/48
 for name in core as64501 as64502 as64503; do bird_start "$name"; done
 lab_database || exit 1
-lab_wait 20 "BGP" has_routes 7 || exit 1
+lab_wait 60 "BGP" has_routes 7 || exit 1
 dump || exit 1
 
 cat >"$lab/vrps.json" <<'JSON'
@@ -116,7 +116,7 @@ mv "$lab/vrps.new" "$lab/vrps"
 check "VRPs as CSV: what was invalid is valid" says 198.51.100.0/24 64503 true bgp best valid 64503
 check "who may not originate it any more is not expected" says 203.0.113.0/24 64504 false bgp none valid 64501
 bird_do as64503 disable own1
-lab_wait 10 "the withdrawal" has_routes 6
+lab_wait 60 "the withdrawal" has_routes 6
 dump
 check "a withdrawn route is no path; that its AS may originate it is all that is left" \
     says 198.51.100.0/24 64503 true rpki none valid 64503

@@ -41,23 +41,23 @@ health() { # health PORT: what /healthz says
 health_is() { same "$2" "$(health "$1")"; }
 mark() { lab_value "SELECT coalesce(max(last_seq), 0) FROM penstock.sensor"; }
 goes_on() { # goes_on SENTENCE: events are committed that were not when this was called
-    check "$1" lab_until 30 "$1" "SELECT max(last_seq) > $(mark) FROM penstock.sensor"
+    check "$1" lab_until 60 "$1" "SELECT max(last_seq) > $(mark) FROM penstock.sensor"
 }
 
 echo "-- at the start"
 pg stop "$first"
 a_collector collector.log 9560
 active=$lab_pid
-check "it waits for a database that is away, and says so" lab_wait 10 "a word" \
+check "it waits for a database that is away, and says so" lab_wait 60 "a word" \
     grep -q 'event=waiting for=database' "$lab/log/collector.log"
 check "and so does its health" health_is 9560 "the database is away"
 pg start "$first" >/dev/null
-check "when the database is there it starts by itself" lab_wait 20 "the collector" \
+check "when the database is there it starts by itself" lab_wait 60 "the collector" \
     lab_started "$active" 0 collector.log
 kill -0 "$active" || exit 1
 lab_dsn="$both user=postgres"
 
-lab_sensor AMS 1 --set tally.interval=1s --set scan.window=1s --set penny.mode=off || exit 1
+lab_sensor AMS 1 --set tally.interval=1s --set scan.window=1s --set penny.mode=off --set publish.stop_wait=60s || exit 1
 sensor_pid=$lab_pid
 mac=$(lab_mac AMS-inside i0)
 lab_spawn gen.log nsenter --net="/run/netns/$lab_id-AMS-world" "$gen" --interface o0 --dst-mac "$mac" \
@@ -68,12 +68,12 @@ goes_on "events arrive"
 echo "-- two collectors"
 a_collector standby.log 9561
 standby=$lab_pid
-check "a second collector stands by, and says who writes" lab_wait 10 "a word" grep -qE \
+check "a second collector stands by, and says who writes" lab_wait 60 "a word" grep -qE \
     'event=waiting for=another_collector reason=".*penstock-collector, server process [0-9]+' "$lab/log/standby.log"
 check "and so does its health" health_is 9561 "standing by: another collector writes to the database"
 check "the one who writes is healthy" health_is 9560 ok
 lab_kill "$active" KILL
-check "killed with -9, it is followed within seconds" lab_wait 10 "the second collector" \
+check "killed with -9, it is followed within seconds" lab_wait 60 "the second collector" \
     lab_started "$standby" 0 standby.log
 goes_on "and events arrive again"
 
@@ -92,7 +92,7 @@ echo "-- a full disk"
 failures=$(lab_count event=transaction_failed standby.log)
 cat /dev/zero >"$first/ballast" 2>/dev/null # until there is no room
 full() { [ "$(lab_count event=transaction_failed standby.log)" -gt "$failures" ]; }
-check "the disk is full: transactions fail" lab_wait 30 "a failure" full
+check "the disk is full: transactions fail" lab_wait 60 "a failure" full
 rm "$first/ballast"
 pg start "$first" >/dev/null # where no room for the log was left, the server itself is gone
 goes_on "there is room again: it goes on"
@@ -100,7 +100,7 @@ goes_on "there is room again: it goes on"
 echo "-- failover to a synchronous standby"
 pg standby "$second" "$first" >/dev/null || exit 1
 lab_sql -c "ALTER SYSTEM SET synchronous_standby_names = '*'" -c "SELECT pg_reload_conf()" >/dev/null
-lab_until 20 "a synchronous standby" "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'" || exit 1
+lab_until 60 "a synchronous standby" "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'" || exit 1
 goes_on "with a synchronous standby events arrive"
 pg crash "$first"
 pg promote "$second"
@@ -110,12 +110,12 @@ check "nothing is missing" same 0 "$(lab_value "SELECT count(*) FROM penstock.se
 echo "-- failover to an asynchronous standby that is behind"
 rm -rf "${first:?}/data"
 pg standby "$first" "$second" >/dev/null || exit 1
-lab_until 20 "a standby" "SELECT count(*) = 1 FROM pg_stat_replication" || exit 1
+lab_until 60 "a standby" "SELECT count(*) = 1 FROM pg_stat_replication" || exit 1
 had=$(mark)
-lab_until 20 "it follows" "SELECT max(last_seq) > $had FROM penstock.sensor" || exit 1
+lab_until 60 "it follows" "SELECT max(last_seq) > $had FROM penstock.sensor" || exit 1
 psql "host=$first/socket user=postgres dbname=postgres" -X -q -c "ALTER SYSTEM SET primary_conninfo = ''" \
     -c "SELECT pg_reload_conf()" >/dev/null
-lab_until 20 "it follows no more" "SELECT count(*) = 0 FROM pg_stat_replication" || exit 1
+lab_until 60 "it follows no more" "SELECT count(*) = 0 FROM pg_stat_replication" || exit 1
 goes_on "what it does not have is committed"
 pg crash "$second"
 pg promote "$first"
@@ -132,13 +132,13 @@ if [ "${2:-}" = --long ]; then
         -l "$first/data/server.log" -o "-c unix_socket_directories=$first/socket" start </dev/null >/dev/null 2>&1)
     lab_kill "$standby"
     lab_collector_spawn tcp.log --set "database.dsn=host=10.255.1.2 dbname=penstock user=collector" --set http.listen=
-    lab_wait 20 "the collector" lab_started "$lab_pid" 0 tcp.log || exit 1
+    lab_wait 60 "the collector" lab_started "$lab_pid" 0 tcp.log || exit 1
     tcp=$lab_pid
     goes_on "a collector writes over TCP"
     ended=$SECONDS
     lab_in core ip link set m1 down
     a_collector spare.log 9562 --set "collector.listen=tcp://*:5561" # the other one still has its door
-    check "its session, and with it the lock, ends within half a minute" lab_wait 40 "the spare" \
+    check "its session, and with it the lock, ends within half a minute" lab_wait 60 "the spare" \
         lab_in core curl -s -o /dev/null -m 2 -f http://127.0.0.1:9562/healthz
     echo "after $((SECONDS - ended)) s"
     check "the session ended in time" test $((SECONDS - ended)) -le 35
@@ -147,7 +147,7 @@ if [ "${2:-}" = --long ]; then
     goes_on "the network is back: it goes on"
     lab_kill "$tcp"
     a_collector last.log 9563
-    lab_wait 20 "the collector" lab_started "$lab_pid" 0 last.log || exit 1
+    lab_wait 60 "the collector" lab_started "$lab_pid" 0 last.log || exit 1
 fi
 
 echo "-- the count"
@@ -167,7 +167,7 @@ check "what the standby had not shows as a gap" test "$gap" -gt 0
 check "no event counts twice" same 0 "$(lab_value "SELECT count(*) - count(DISTINCT event_seq) FROM $rows")"
 # the hello and the goodbye are events without a row
 check "all others are there" same "$last" "$(lab_value "SELECT count(*) + 2 + $gap FROM $rows")"
-lab_until 10 "the map to be written" "SELECT (SELECT sum(packets) FROM penstock.ingress_map) = (SELECT sum(packets) FROM penstock.ingress_tally)"
+lab_until 60 "the map to be written" "SELECT (SELECT sum(packets) FROM penstock.ingress_map) = (SELECT sum(packets) FROM penstock.ingress_tally)"
 check "the map's packets are the tallies' packets" same t \
     "$(lab_value "SELECT (SELECT sum(packets)::bigint FROM penstock.ingress_map) = (SELECT sum(packets)::bigint FROM penstock.ingress_tally)")"
 check "no log shows the password" sh -c "! grep -q hunter2 '$lab'/log/*.log"

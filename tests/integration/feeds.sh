@@ -54,7 +54,7 @@ has() { [ "$(ids "$lab/$1.log" | awk '!seen[$0]++' | paste -sd' ')" = "$2" ]; } 
 all_have() { has jsonl "$1" && has unix "$1" && has tcp "$1" && has plain "$1" && has tls "$1" && has zeromq "$1"; }
 told() { # told IDS: waits, then says of each
     local feed
-    lab_wait 20 "states $1" all_have "$1"
+    lab_wait 60 "states $1" all_have "$1"
     for feed in jsonl unix tcp plain tls zeromq; do
         check "$feed has $1, in order" has "$feed" "$1"
     done
@@ -83,8 +83,8 @@ start_rsyslog
 start_receiver
 mkdir "$lab/tls" && "$lab_root/tests/support/certificates.sh" "$lab/tls" && cp "$lab/tls/ca.pem" "$lab/tls/trusted.pem" || exit 1
 start_secure
-lab_wait 15 "Alertmanager" shows "" || exit 1
-lab_wait 15 "rsyslog" test -S "$lab/syslog.sock" || exit 1
+lab_wait 60 "Alertmanager" shows "" || exit 1
+lab_wait 60 "rsyslog" test -S "$lab/syslog.sock" || exit 1
 
 # ---- a collector with eight feeds
 
@@ -107,21 +107,21 @@ configure '{type: jsonl, name: silenced, path: '"$lab/silenced.log"', kinds: [se
 lab_collector_yaml=$lab/collector.yaml
 lab_collector || exit 1
 start_subscriber
-lab_until 10 "eight cursors" "SELECT count(*) = 8 FROM penstock.alert_feed" || exit 1
+lab_until 60 "eight cursors" "SELECT count(*) = 8 FROM penstock.alert_feed" || exit 1
 
 announce 1 firing
 announce 2 firing
 announce 3 pending
 announce 2 acknowledged
 told "1 2 4"
-check "Alertmanager shows both alerts" lab_wait 10 "Alertmanager" shows "1 2"
+check "Alertmanager shows both alerts" lab_wait 60 "Alertmanager" shows "1 2"
 check "its labels say where" grep -qF '"prefix":"203.0.113.0/24"' <(lab_in core curl -s http://127.0.0.1:9093/api/v2/alerts)
 check "rsyslog reads facility, severity and structured data" grep -qxF "local4 crit penstock-collector ingress_moved \
 [penstock@32473 event_id=\"1\" alert_id=\"1\" kind=\"ingress_moved\" severity=\"critical\" state=\"firing\" fingerprint=\"f1\" \
 prefix=\"203.0.113.0/24\" pop=\"AMS\" router=\"ams1-r1\" interface=\"xe-0/0/1\" peer_as=\"64501\" confidence=\"0.97\"]firing: \
 alert 1 says \"it\" moved]" <(sed 's/\] *firing/]firing/' "$lab/unix.log")
 check "who wants another kind hears nothing" same "" "$(cat "$lab/silenced.log")"
-check "and is not behind" lab_wait 10 "no lag" lag_is ""
+check "and is not behind" lab_wait 60 "no lag" lag_is ""
 
 # ---- all receivers but the file are gone
 
@@ -131,10 +131,10 @@ start_secure
 announce 1 resolved
 announce 4 firing
 announce 5 firing
-check "the file has all at once" lab_wait 10 "the file" has jsonl "1 2 4 5 6 7"
-check "SQL says who is behind" lab_wait 10 "the lag" lag_is "alertmanager plain tcp tls unix"
-check "and why" lab_wait 10 "reasons" lab_true "SELECT count(*) = 5 FROM penstock.alert_feed_lag WHERE failing_since IS NOT NULL AND last_error <> ''"
-check "who it does not trust is told nothing, and it says so" lab_until 10 "the reason" "SELECT last_error LIKE '%certificate is not trusted, nothing was sent%' FROM penstock.alert_feed WHERE name = 'tls'"
+check "the file has all at once" lab_wait 60 "the file" has jsonl "1 2 4 5 6 7"
+check "SQL says who is behind" lab_wait 60 "the lag" lag_is "alertmanager plain tcp tls unix"
+check "and why" lab_wait 60 "reasons" lab_true "SELECT count(*) = 5 FROM penstock.alert_feed_lag WHERE failing_since IS NOT NULL AND last_error <> ''"
+check "who it does not trust is told nothing, and it says so" lab_until 60 "the reason" "SELECT last_error LIKE '%certificate is not trusted, nothing was sent%' FROM penstock.alert_feed WHERE name = 'tls'"
 check "the collector is healthy" healthy
 check "a gauge says which feed is down" same "0 1" "$(metric 'penstock_feed_up{program="penstock-collector",feed="plain"}') $(metric 'penstock_feed_up{program="penstock-collector",feed="jsonl"}')"
 sleep 1 # so that several attempts fail
@@ -145,9 +145,9 @@ start_receiver
 cp "$lab/tls/ca.pem" "$lab/tls/trusted.pem" # read again, though the collector gave up its rights
 start_subscriber
 told "1 2 4 5 6 7"
-check "Alertmanager knows which has ended" lab_wait 20 "Alertmanager" shows "2 4 5"
-check "nobody is behind" lab_wait 20 "no lag" lag_is ""
-check "and nobody failing" lab_until 10 "no failure" "SELECT count(*) = 0 FROM penstock.alert_feed_lag WHERE failing_since IS NOT NULL"
+check "Alertmanager knows which has ended" lab_wait 60 "Alertmanager" shows "2 4 5"
+check "nobody is behind" lab_wait 60 "no lag" lag_is ""
+check "and nobody failing" lab_until 60 "no failure" "SELECT count(*) = 0 FROM penstock.alert_feed_lag WHERE failing_since IS NOT NULL"
 
 # ---- the collector is gone
 
@@ -156,8 +156,8 @@ announce 2 resolved
 announce 6 suppressed
 lab_collector || exit 1
 told "1 2 4 5 6 7 8 9"
-check "Alertmanager follows" lab_wait 20 "Alertmanager" shows "4 5"
-check "and tells people of the end" lab_wait 20 "the notification" grep -q '"status":"resolved".*"alert_id":"2"' "$lab/noc.log"
+check "Alertmanager follows" lab_wait 60 "Alertmanager" shows "4 5"
+check "and tells people of the end" lab_wait 60 "the notification" grep -q '"status":"resolved".*"alert_id":"2"' "$lab/noc.log"
 
 # ---- feeds change live; one whose receiver is silent
 
@@ -165,12 +165,12 @@ lab_spawn silent.log nsenter --net="/run/netns/$lab_id-core" "$receiver" 8081
 configure '{type: webhook, name: silent, url: "http://127.0.0.1:8081/", timeout: 5m}' \
     '{type: jsonl, name: late, path: '"$lab/late.log"', states: [firing], from: now}'
 kill -HUP "$lab_collector_pid"
-lab_until 10 "the new feeds" "SELECT count(*) = 10 FROM penstock.alert_feed" || exit 1
+lab_until 60 "the new feeds" "SELECT count(*) = 10 FROM penstock.alert_feed" || exit 1
 announce 7 firing
 announce 4 resolved
 told "1 2 4 5 6 7 8 9 10 11"
-check "a new feed begins with what is new, and hears what it wants" lab_wait 10 "the late one" has late "10"
-check "only the silent one waits, and the one that is no longer configured" lab_wait 10 "the lag" lag_is "silenced silent"
+check "a new feed begins with what is new, and hears what it wants" lab_wait 60 "the late one" has late "10"
+check "only the silent one waits, and the one that is no longer configured" lab_wait 60 "the lag" lag_is "silenced silent"
 check "the collector is healthy" healthy
 check "who may only read sees the lag" psql "$lab_dsn user=reader" -X -q -At -o /dev/null -c "SELECT * FROM penstock.alert_feed_lag"
 # ---- a disk that is full in the middle of a line
@@ -179,20 +179,20 @@ lab_disk "$lab/small" 16k || exit 1
 dd if=/dev/zero of="$lab/small/filler" bs=4096 count=2 status=none
 configure '{type: jsonl, name: small, path: '"$lab/small/alerts.jsonl"', kinds: [sensor_gap]}'
 kill -HUP "$lab_collector_pid"
-lab_until 10 "one more feed" "SELECT count(*) = 11 FROM penstock.alert_feed" || exit 1
+lab_until 60 "one more feed" "SELECT count(*) = 11 FROM penstock.alert_feed" || exit 1
 lines_are() { [ "$(jq -rs 'map(.alert_id) | join(" ")' "$lab/small/alerts.jsonl")" = "$1" ]; }
 announce_long() { # announce_long FROM TO: a kilobyte each
     lab_sql -c "INSERT INTO penstock.alert_event (alert_id, at, state, document) SELECT n, now(), 'firing',
         jsonb_build_object('kind', 'sensor_gap', 'summary', repeat('x', 900)) FROM generate_series($1, $2) AS n; NOTIFY penstock_alert"
 }
 announce_long 101 105
-lab_wait 10 "the first five" lines_are "101 102 103 104 105" || exit 1
+lab_wait 60 "the first five" lines_are "101 102 103 104 105" || exit 1
 announce_long 106 120
-lab_until 10 "the full disk" "SELECT failing_since IS NOT NULL FROM penstock.alert_feed WHERE name = 'small'"
+lab_until 60 "the full disk" "SELECT failing_since IS NOT NULL FROM penstock.alert_feed WHERE name = 'small'"
 check "a full disk is told as what it is" lab_true "SELECT last_error LIKE '%No space left%' FROM penstock.alert_feed WHERE name = 'small'"
 check "only whole lines stand there" lines_are "101 102 103 104 105"
 lab_disk_resize "$lab/small" 1m
-check "with room again all is there, once" lab_wait 20 "the small file" lines_are "$(seq -s' ' 101 120)"
+check "with room again all is there, once" lab_wait 60 "the small file" lines_are "$(seq -s' ' 101 120)"
 
 check "reload said that feeds change live" sh -c "! grep -q reload_partial '$lab/log/collector.log'"
 kill -TERM "$lab_collector_pid"

@@ -8,19 +8,19 @@ lab_up "$build"
 lab_pop AMS 1
 lab_pop FRA 2
 lab_database || exit 1
-lab_collector --set orders.resend=500ms --set orders.lease=16s --set orders.margin=1s || exit 1
-# without TCP data a test takes as long as it may: 12 s
-watch=(--set 'penny.prefixes=[192.0.2.0/24]' --set penny.max_duration=12s --set penny.retest_after=1h)
+lab_collector --set orders.resend=500ms --set orders.lease=26s --set orders.margin=1s || exit 1
+# without TCP data a test takes as long as it may: 20 s
+watch=(--set 'penny.prefixes=[192.0.2.0/24]' --set penny.max_duration=20s --set penny.retest_after=1h)
 lab_sensor AMS 1 "${watch[@]}" || exit 1
 lab_sensor FRA 2 "${watch[@]}" || exit 1
 
 traffic() { # POP N
     lab_spawn "gen-$1.log" nsenter --net="/run/netns/$lab_id-$1-world" "$gen" --interface o0 \
         --dst-mac "$(lab_mac "$1-inside" i0)" --src 192.0.2.0/24 --dst "198.18.$2.10/32" \
-        --flows 4 --rate 200 --payload 0 --duration 60
+        --flows 4 --rate 200 --payload 0 --duration 120
 }
 test_of() { # POP CONDITION
-    lab_until 20 "a test" "SELECT count(*) > 0 FROM penstock.penny_test WHERE sensor = '${1,,}1' AND $2"
+    lab_until 60 "a test" "SELECT count(*) > 0 FROM penstock.penny_test WHERE sensor = '${1,,}1' AND $2"
 }
 
 traffic AMS 1

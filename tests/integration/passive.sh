@@ -11,17 +11,17 @@ lab_sender AMS 203.0.113.10/24
 lab_database || exit 1
 lab_collector || exit 1
 
-short=(--set penny.mode=passive --set penny.retest_after=0s --set penny.max_duration=4s --set penny.timeout=1s
-    --set penny.flow_idle=2s --set penny.passive_idle=3s --set penny.passive_rows=100000)
+short=(--set penny.mode=passive --set penny.retest_after=0s --set penny.max_duration=7s --set penny.timeout=1s
+    --set penny.flow_idle=2s --set penny.passive_idle=3s --set penny.passive_rows=100000 --set publish.stop_wait=60s)
 lab_sensor AMS 1 "${short[@]}" || exit 1
 ams_pid=$lab_pid
 lab_sensor FRA 2 "${short[@]}" --set forward.driver=none --set forward.interface= || exit 1
 fra_pid=$lab_pid
-lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
+lab_wait 60 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
 
 # in line: kernel TCP. On the mirror: 40 spoofed flows that end by FIN, 30 SYNs that nobody answers
 lab_spawn iperf-server.log nsenter --net="/run/netns/$lab_id-AMS-inside" iperf3 -s -1 -p 5301
-lab_wait 5 "iperf3's server" lab_in AMS-inside sh -c "ss -Hltn sport = :5301 | grep -q ." || exit 1
+lab_wait 60 "iperf3's server" lab_in AMS-inside sh -c "ss -Hltn sport = :5301 | grep -q ." || exit 1
 lab_spawn iperf.log nsenter --net="/run/netns/$lab_id-AMS-world" \
     timeout 60 iperf3 -c 198.18.1.10 -B 203.0.113.10 -p 5301 -t 8 -P 3 -b 3M
 transfer=$lab_pid
@@ -36,11 +36,11 @@ lab_kill "$lab_collector_pid" KILL
 sleep 1
 lab_collector || exit 1
 check "the transfer in line ends well" wait "$transfer"
-check "the tests of the mirror end by themselves" lab_until 20 "their ends" \
+check "the tests of the mirror end by themselves" lab_until 60 "their ends" \
     "SELECT count(*) >= 2 AND bool_and(ended_at IS NOT NULL) FROM penstock.penny_test WHERE sensor = 'fra1'"
 lab_kill "$ams_pid"
 lab_kill "$fra_pid"
-lab_until 10 "both goodbyes" "SELECT count(*) = 2 FROM penstock.sensor WHERE state = 'stopped'"
+lab_until 60 "both goodbyes" "SELECT count(*) = 2 FROM penstock.sensor WHERE state = 'stopped'"
 
 check "tests began and ended, all passive, none with a verdict" lab_true \
     "SELECT count(*) >= 4 AND bool_and(mode = 'passive' AND verdict = 'inconclusive' AND drops = 0) FROM penstock.penny_test"

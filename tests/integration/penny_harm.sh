@@ -59,7 +59,7 @@ restart_tested() {
     before=$(grep -c '"event":"test_ended"' "$lab/log/events.json")
     restart retest_after=1h timeout=100ms max_duration=1s || return 1
     lab_in AMS-world ping -qc1 -W1 -I 203.0.113.10 198.18.1.10 >/dev/null
-    lab_wait 5 "the test of nothing" tests_ended "$before"
+    lab_wait 60 "the test of nothing" tests_ended "$before"
 }
 arm() { # with|without
     local host=203.0.113.10
@@ -82,7 +82,7 @@ run_series() { # NAME SECONDS
     mkdir "$lab/pages"
     head -c "$bytes" /dev/urandom >"$lab/pages/page"
     stand_start httpd.log nsenter --net="/run/netns/$lab_id-AMS-world" busybox httpd -f -p 80 -h "$lab/pages"
-    lab_wait 5 "the web server" stand_listens world 80 || return 1
+    lab_wait 60 "the web server" stand_listens world 80 || return 1
     restart retest_after=0s || return 1
     local end=$((SECONDS + $2)) pair=0
     while [ $SECONDS -lt $end ]; do

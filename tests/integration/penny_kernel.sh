@@ -18,10 +18,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"; finish' EXIT
 
 names=() rights=() admitted=()
+list=$("$case_sh" --list) || exit
 while IFS=$'\t' read -r name right besides short; do
     [ -n "$mode" ] || [ "$short" = short ] || continue
     names+=("$name") rights+=("$right") admitted+=("$besides")
-done < <("$case_sh" --list)
+done <<<"$list"
+[ ${#names[@]} -ge 10 ] || { echo "no cases: see $case_sh --list"; exit 1; }
 
 run_case() { # NUMBER
     local n=$1

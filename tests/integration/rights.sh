@@ -37,7 +37,7 @@ start() {
     shift
     starts=$(lab_count event=started "$log")
     lab_spawn "$log" nsenter --net="/run/netns/$lab_id-AMS-box" "$@"
-    lab_wait 30 "the sensor" lab_started "$lab_pid" "$starts" "$log" || { tail -n 5 "$lab/log/$log"; exit 1; }
+    lab_wait 60 "the sensor" lab_started "$lab_pid" "$starts" "$log" || { tail -n 5 "$lab/log/$log"; exit 1; }
 }
 stop() { # PID: its exit status
     kill -TERM "$1"
@@ -70,29 +70,39 @@ kept=0000000000007000 # CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK
 none=0000000000000000
 [ "$(uname -r | cut -d. -f1)" -lt 6 ] && kept=0000008000007000 # and CAP_BPF
 lab_database
+cp "$lab_root/configs/lab-collector.yaml" "$lab/etc/collector.yaml"
+lab_collector_yaml=$lab/etc/collector.yaml
 lab_collector
 start sensor.log "$lab/bin/penstock-sensor" "${arguments[@]}"
 pid=$lab_pid
 check "every thread of the sensor keeps three capabilities, none can be gained, calls are filtered" every_thread "$pid" $kept $none
 check "every thread of the collector has no capability at all" every_thread "$lab_collector_pid" $none $none
-lab_wait 10 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
-check "the kernel's tally is read and arrives" lab_until 20 "a tally" \
+lab_wait 60 "a path" lab_in AMS-world ping -c1 -W1 -I 203.0.113.10 198.18.1.10 || exit 1
+check "the kernel's tally is read and arrives" lab_until 60 "a tally" \
     "SELECT count(*) > 0 FROM penstock.ingress_map WHERE prefix = '203.0.113.0/24' AND packets > 0"
 sed 's/^  prefixes:.*/  prefixes: [203.0.113.0\/24]/' "$lab_root/configs/lab-sensor.yaml" >"$lab/etc/new"
 mv "$lab/etc/new" "$lab/etc/sensor.yaml" # as an editor does: another file of that name
 kill -HUP "$pid"
-check "SIGHUP reads the new file, and the kernel takes the new prefixes" lab_wait 5 "the reload" said sensor.log 'event=watch prefixes=1$'
+check "SIGHUP reads the new file, and the kernel takes the new prefixes" lab_wait 60 "the reload" said sensor.log 'event=watch prefixes=1$'
 check "nothing failed in it" sh -c "! grep -E 'watch_failed|reload_failed|tally_unreadable' '$lab/log/sensor.log'"
 
 cp "$lab_root/configs/lab-expected.yaml" "$lab/etc/expected.yaml"
 kill -HUP "$lab_collector_pid"
-check "SIGHUP: the collector reads its policy again" lab_wait 5 "the reload" said collector.log 'event=reload policy_prefixes=[1-9]'
+check "SIGHUP: the collector reads its policy again" lab_wait 60 "the reload" said collector.log 'event=reload policy_prefixes=[1-9]'
+echo "no text" >"$lab/etc/rib"
+echo "policy: {rib: $lab/etc/rib}" >>"$lab/etc/collector.yaml"
+kill -HUP "$lab_collector_pid"
+check "SIGHUP: MRT is refused by who has no right to run bgpdump" lab_wait 60 "the refusal" said collector.log 'event=reload_failed .*restart needed'
+echo "TABLE_DUMP2|1|B|192.0.2.1|64501|10.0.0.0/8|64501|IGP|192.0.2.1|0|0||NAG||" >"$lab/etc/rib"
+kill -HUP "$lab_collector_pid"
+check "SIGHUP: a routing table in text is taken" lab_wait 60 "the table" said collector.log 'event=rib_read prefixes=1 '
 lab_kill "$lab_collector_pid"
+lab_collector_yaml=$lab_root/configs/lab-collector.yaml
 lab_spawn relay.log nsenter --net="/run/netns/$lab_id-core" ncat -k -l 127.0.0.1 5433 --sh-exec "ncat -U '$lab/pg/socket/.s.PGSQL.5432'"
-lab_wait 5 "the relay" lab_in core sh -c "ss -Hltn sport = :5433 | grep -q ." || exit 1
+lab_wait 60 "the relay" lab_in core sh -c "ss -Hltn sport = :5433 | grep -q ." || exit 1
 lab_collector --set "database.dsn=host=127.0.0.1 port=5433 user=postgres dbname=penstock"
 check "the collector reaches PostgreSQL over TCP, too" every_thread "$lab_collector_pid" $none $none
-check "the sensor makes its connection anew" lab_wait 40 "the connection" counted sensor.log event=connected 2
+check "the sensor makes its connection anew" lab_wait 60 "the connection" counted sensor.log event=connected 2
 check "every thread is as it was" every_thread "$pid" $kept $none
 check "SIGTERM ends it with status 0" stop "$pid"
 
@@ -110,7 +120,7 @@ ln -s "$lab/elsewhere/sensor.yaml" "$lab/linked/sensor.yaml"
 start linked.log "$lab/bin/penstock-sensor" -c "$lab/linked/sensor.yaml" "${arguments[@]:2}"
 pid=$lab_pid
 kill -HUP "$pid"
-check "a configuration that is a link into another folder: SIGHUP reads it again" lab_wait 5 "the reload" said linked.log event=reload$
+check "a configuration that is a link into another folder: SIGHUP reads it again" lab_wait 60 "the reload" said linked.log event=reload$
 stop "$pid"
 start as-started.log "$lab/bin/penstock-sensor" "${arguments[@]}" --set sensor.rights=as_started
 pid=$lab_pid
@@ -131,23 +141,23 @@ check "without root: it starts with ambient capabilities" same "65534	65534	6553
 check "without root: it takes over what root had attached" said service.log event=takeover
 check "without root: every thread keeps three of them; the bounding set is the service manager's" every_thread "$pid" $kept 000000c000007000
 lab_spawn server.log nsenter --net="/run/netns/$lab_id-AMS-inside" iperf3 -s -1
-lab_wait 5 "iperf3's server" lab_in AMS-inside sh -c "ss -Hltn sport = :5201 | grep -q ." || exit 1
+lab_wait 60 "iperf3's server" lab_in AMS-inside sh -c "ss -Hltn sport = :5201 | grep -q ." || exit 1
 lab_spawn iperf.log nsenter --net="/run/netns/$lab_id-AMS-world" timeout 60 iperf3 -c 198.18.1.10 -B 203.0.113.10 -t 6 -b 20M
 iperf=$lab_pid
-check "without root: traffic is tested, and the verdict arrives" lab_until 30 "a verdict" \
+check "without root: traffic is tested, and the verdict arrives" lab_until 60 "a verdict" \
     "SELECT count(*) > 0 FROM penstock.penny_test WHERE prefix = '203.0.113.0/24' AND verdict = 'genuine'"
 check "without root: the transfer ends well" wait "$iperf"
 kill -HUP "$pid"
-check "without root: SIGHUP works" lab_wait 5 "the reload" said service.log event=reload
+check "without root: SIGHUP works" lab_wait 60 "the reload" said service.log event=reload
 check "without root: SIGTERM ends it with status 0" stop "$pid"
 
 # a name is looked up by the publisher's thread, long after (a chroot may know none, not even this)
 if lab_in AMS-box getent ahostsv4 localhost >/dev/null; then
     lab_spawn to-collector.log nsenter --net="/run/netns/$lab_id-AMS-box" ncat -k -l 5561 --sh-exec "ncat 10.255.1.1 5560"
-    lab_wait 5 "the relay" lab_in AMS-box sh -c "ss -Hltn sport = :5561 | grep -q ." || exit 1
+    lab_wait 60 "the relay" lab_in AMS-box sh -c "ss -Hltn sport = :5561 | grep -q ." || exit 1
     start name.log "${nobody[@]}" "${run[@]}" --set publish.endpoint=tcp://localhost:5561
     pid=$lab_pid
-    check "a collector given by name is found, with the files that this needs" lab_wait 10 "the connection" said name.log event=connected
+    check "a collector given by name is found, with the files that this needs" lab_wait 60 "the connection" said name.log event=connected
     stop "$pid"
 fi
 
@@ -158,7 +168,7 @@ mountpoint -q / || propagation=unchanged
 lab_spawn private.log nsenter --net="/run/netns/$lab_id-AMS-box" unshare --mount --propagation "$propagation" \
     "${nobody[@]}" "${run[@]}"
 pid=$lab_pid
-lab_wait 30 "the sensor" said private.log event=started
+lab_wait 60 "the sensor" said private.log event=started
 check "in a mount namespace of its own, over a mounted bpffs: it takes over" said private.log event=takeover
 lab_kill "$pid" KILL
 check "in a mount namespace of its own: killed, the wire stays" lab_in AMS-world ping -c3 -i 0.2 -W1 -I 203.0.113.10 198.18.1.10
@@ -192,7 +202,7 @@ check "a configuration that could not be read again: status 1, now and not at th
     "${run[@]}" --set sensor.user=nobody
 chmod 644 "$lab/etc/sensor.yaml"
 lab_spawn listener.log nsenter --net="/run/netns/$lab_id-AMS-box" ncat -k -l 127.0.0.1 9559
-lab_wait 5 "the listener" lab_in AMS-box sh -c "ss -Hltn sport = :9559 | grep -q ."
+lab_wait 60 "the listener" lab_in AMS-box sh -c "ss -Hltn sport = :9559 | grep -q ."
 check "a metrics port that is taken: which, and why" refused 1 "metrics.listen: cannot listen on .127.0.0.1:9559.*another program" "${nobody[@]}" "${run[@]}"
 check "a metrics port that asks for more rights" refused 1 "metrics.listen: .*127.0.0.1:80.*below 1024" "${nobody[@]}" "${run[@]}" --set metrics.listen=127.0.0.1:80
 lab_in AMS-box "$lab/bin/penstock-sensor" "${arguments[@]}" --detach

@@ -255,13 +255,20 @@ static void what_the_machine_refuses_ends_the_start_with_1(void **state)
     assert_non_null(strstr(output, "192.0.2.1"));
 }
 
-/* The capture ends at once, so that the second is spent waiting for the collector. */
+/* Shell words that wait until the log, which goes to that file, has a line with these words. */
+#define UNTIL_SAID \
+    "i=0; until grep -q '%s' %s/log || [ $i -gt 600 ]; do sleep 0.1; i=$((i+1)); done; "
+
+/* The capture ends at once, and then the sensor waits for the collector. */
 static void a_sighup_while_it_stops_does_not_kill_it(void **state)
 {
     (void)state;
-    assert_int_equal(run(file, "--set publish.stop_wait=2s 2>&1 & "
-                               "sleep 1; kill -HUP $!; wait $!"),
-                     0);
+    char command[512];
+    snprintf(command, sizeof command,
+             "--set publish.stop_wait=2s >%s/log 2>&1 & " UNTIL_SAID
+             "kill -HUP $!; wait $!; s=$?; cat %s/log; exit $s",
+             dir, "event=stopping", dir, dir);
+    assert_int_equal(run(file, command), 0);
     assert_int_equal(lines_with("event=stopped"), 1);
 }
 
@@ -269,16 +276,17 @@ static void a_sighup_while_it_stops_does_not_kill_it(void **state)
 static void sighup_reads_the_configuration_again_and_sigterm_ends_the_run(void **state)
 {
     (void)state;
-    char fifo[80], command[512];
+    char fifo[80], command[1024];
     snprintf(fifo, sizeof fifo, "%s/fifo", dir);
     snprintf(command, sizeof command, "mkfifo %s", fifo);
     assert_int_equal(system(command), 0);
-    /* The writer outlives the signals by a second, so that the sensor's read ends too. */
+    /* The writer outlives the signals, and then the sensor's read ends too. */
     snprintf(command, sizeof command,
-             "--set source.interface=- --set log.level=debug < %s 2>&1 & "
-             "exec 3> %s; cat %s >&3; sleep 0.5; kill -HUP $!; sleep 0.5; kill -TERM $!; "
-             "sleep 0.5; exec 3>&-; wait $!",
-             fifo, fifo, file);
+             "--set source.interface=- --set log.level=debug < %s >%s/log 2>&1 & "
+             "exec 3> %s; cat %s >&3; " UNTIL_SAID "kill -HUP $!; " UNTIL_SAID
+             "kill -TERM $!; " UNTIL_SAID "exec 3>&-; wait $!; s=$?; cat %s/log; exit $s",
+             fifo, dir, fifo, file, "event=started", dir, "event=reload", dir, "event=stopping",
+             dir, dir);
     assert_int_equal(run("capture", command), 0);
     assert_int_equal(lines_with("event=reload"), 1);
     assert_int_equal(lines_with("event=stopping reason=\"SIGTERM\""), 1);

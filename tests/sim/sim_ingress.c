@@ -1,14 +1,15 @@
 /* The ingress map against IPD's rules, on the same samples of flows.
  *
  *     sim_ingress [--quick] [--noise P] [--seeds N] [--minutes N] [--uneven | --aimed] [--blind]
- *                 [--factor F] [--q Q]
+ *                 [--late] [--factor F] [--q Q]
  *
  * A world of 240 blocks of prefixes (/18 to /24, some 2,000 /24s) whose traffic is distributed by
  * Zipf's law over blocks; each enters at one of 20 places (5 PoPs with 4 ports each), one in six
  * over two PoPs. At known times a block moves elsewhere. Noise is spoofed, P percent of all samples
  * (else 0, 10, 50 and 90): half of it claims addresses of the world, half any address. It enters
  * anywhere alike; or unevenly, at the second place half as often as at the first, and so on; or
- * aimed: what claims a block enters at one place. Both see the same samples.
+ * aimed: what claims a block enters at one place. Late: it begins when the warm-up is over. Both
+ * see the same samples.
  *
  * The map gets them as tallies of ten seconds, and verdicts as a collector's orders would bring
  * them: at most so many tests at once, each for the heaviest row without a verdict, with an answer
@@ -485,6 +486,7 @@ struct wish {
     double noise, factor, q; /* noise < 0: each of them */
     enum kind kind;
     bool is_blind;
+    bool is_late; /* noise begins after the warm-up */
 };
 
 static struct result run(double noise, const struct wish *w, uint64_t seed)
@@ -500,7 +502,7 @@ static struct result run(double noise, const struct wish *w, uint64_t seed)
                                 .trickle = 16 * BYTES,
                                 .seed = seed};
     s.prf = prf_init(seed, 4);
-    s.noise = noise;
+    s.noise = w->is_late ? 0 : noise;
     s.kind = w->kind;
     s.is_blind = w->is_blind;
     s.ipd = ipd_new(w->factor, w->q);
@@ -514,6 +516,7 @@ static struct result run(double noise, const struct wish *w, uint64_t seed)
     world_new(&s);
     for (unsigned i = 0; i < WARM_UP * 6; i++)
         ten_seconds(&s, false);
+    s.noise = noise;
     for (unsigned i = 0; i < w->minutes * 6; i++) {
         if (i % 3 == 0 && i < w->minutes * 4)
             move_one(&s);
@@ -558,6 +561,10 @@ static bool parse(int argc, char **argv, struct wish *w)
         }
         if (strcmp(argv[i], "--blind") == 0) {
             w->is_blind = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--late") == 0) {
+            w->is_late = true;
             continue;
         }
         if (strcmp(argv[i], "--uneven") == 0 || strcmp(argv[i], "--aimed") == 0) {

@@ -61,7 +61,7 @@ static inline void sleep_ms(long ms)
 /* Waits until it holds, at most ten seconds. */
 #define WAIT_UNTIL(condition)                             \
     do {                                                  \
-        for (int i_ = 0; i_ < 1000 && !(condition); i_++) \
+        for (int i_ = 0; i_ < 6000 && !(condition); i_++) \
             sleep_ms(10);                                 \
         assert_true(condition);                           \
     } while (0)

@@ -58,7 +58,7 @@ struct list_reader list_journal_saved(struct list_journal *l, const char *feed)
 
 bool list_journal_wait(struct list_journal *l, const char *feed, uint64_t cursor)
 {
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 6000; i++) {
         if (list_journal_saved(l, feed).cursor == cursor)
             return true;
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);

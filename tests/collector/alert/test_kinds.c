@@ -326,6 +326,69 @@ static void a_place_is_found_again_in_stored_evidence(void **state)
     assert_false(document_find_place("", "place", pop, &at));
 }
 
+/* A prefix that was announced a minute ago is in no table of yesterday. */
+static void what_the_table_cannot_know_yet_is_no_hijack_until_a_newer_one_says_so(void **state)
+{
+    (void)state;
+    struct alert *a = made();
+    struct alert_answer answer = {.rib_written_at = 1000};
+    struct ingress_row r = made_row("AMS", STATE_GENUINE, EXPECTED_UNKNOWN);
+    r.genuine_since = r.last_seen = 2000;
+    r.bgp = BGP_NONE;
+    assert_int_equal(alert_row_changed(a, &r, &answer, 2000), 0);
+    alert_tick(a, 2000 + 2 * HOLD);
+    take_all(a, "hijack_suspected", &row);
+    assert_state(row, "pending");
+    assert_non_null(strstr(row.evidence, "\"waits_for\":"));
+    assert_non_null(strstr(row.evidence, "\"rib_written_at\":"));
+    assert_non_null(strstr(row.summary, "; it waits for a newer routing table"));
+    answer.rib_written_at = 2001; /* it still has no path */
+    r.last_seen = 2000 + 2 * HOLD;
+    assert_int_equal(alert_row_changed(a, &r, &answer, r.last_seen), 0);
+    take_all(a, "hijack_suspected", &row);
+    assert_state(row, "firing");
+    assert_null(strstr(row.evidence, "\"waits_for\":"));
+    assert_null(strstr(row.summary, "waits"));
+
+    struct ingress_row other = made_row("FRA", STATE_GENUINE, EXPECTED_UNKNOWN);
+    other.genuine_since = other.last_seen = 5000;
+    other.bgp = BGP_NONE;
+    assert_int_equal(alert_row_changed(a, &other, &answer, 5000), 0);
+    other.bgp = BGP_BEST; /* the newer one has it: nobody hears of it */
+    answer.rib_written_at = 5001;
+    assert_int_equal(alert_row_changed(a, &other, &answer, 5050), 0);
+    assert_int_equal(take_all(a, "hijack_suspected", &row), 0);
+    alert_free(a);
+}
+
+/* The origin that a table shows is invalid whenever it was written; and what was no word of BGP's
+ * waits for none. */
+static void only_a_missing_path_waits_for_a_newer_table(void **state)
+{
+    (void)state;
+    struct alert *a = made();
+    const struct alert_answer answer = {.rib_written_at = 1000};
+    struct ingress_row invalid = made_row("AMS", STATE_GENUINE, EXPECTED_UNKNOWN),
+                       policy = made_row("FRA", STATE_GENUINE, EXPECTED_NO),
+                       bgp = made_row("LON", STATE_GENUINE, EXPECTED_NO);
+    invalid.genuine_since = policy.genuine_since = bgp.genuine_since = 2000;
+    invalid.last_seen = policy.last_seen = bgp.last_seen = 2000;
+    invalid.bgp = BGP_NONE;
+    invalid.rpki = RPKI_INVALID;
+    snprintf(bgp.expected_by, sizeof bgp.expected_by, "bgp");
+    assert_int_equal(alert_row_changed(a, &invalid, &answer, 2000), 0);
+    assert_int_equal(alert_row_changed(a, &policy, &answer, 2000), 0);
+    alert_tick(a, 2000 + HOLD);
+    take_all(a, "hijack_suspected", &row);
+    assert_state(row, "firing");
+    assert_int_equal(alert_row_changed(a, &bgp, &answer, 2000), 0);
+    alert_tick(a, 2000 + HOLD);
+    assert_int_equal(take_all(a, "ingress_unexpected", &row), 1); /* BGP's; the policy's fired */
+    assert_state(row, "pending");
+    assert_string_equal(row.pop, "LON");
+    alert_free(a);
+}
+
 /* A route is withdrawn where the traffic left: what BGP says of the last packets is no hijack. */
 static void a_route_that_goes_with_its_traffic_is_no_hijack(void **state)
 {
@@ -626,6 +689,8 @@ int main(void)
         cmocka_unit_test(a_move_that_stays_is_the_new_normal),
         cmocka_unit_test(a_move_survives_a_restart_with_where_it_came_from),
         cmocka_unit_test(a_place_is_found_again_in_stored_evidence),
+        cmocka_unit_test(what_the_table_cannot_know_yet_is_no_hijack_until_a_newer_one_says_so),
+        cmocka_unit_test(only_a_missing_path_waits_for_a_newer_table),
         cmocka_unit_test(a_route_that_goes_with_its_traffic_is_no_hijack),
         cmocka_unit_test(what_is_pending_where_the_bulk_left_ends_with_the_move),
         cmocka_unit_test(a_link_that_delivers_much_spoofed_traffic_is_told_as_a_link),

@@ -62,6 +62,20 @@ static void an_order_s_margin_covers_clocks_that_run_unevenly(void **state)
         "apart by more");
 }
 
+static void what_must_never_be_tested_is_a_list_of_prefixes(void **state)
+{
+    (void)state;
+    struct prefix p;
+    assert_int_equal(LOAD("collector.insecure=true"), 0);
+    assert_int_equal(conf.order.never_count, 0);
+    assert_int_equal(
+        LOAD("collector.insecure=true", "orders.never=[198.51.100.0/24, 2001:db8::/32]"), 0);
+    assert_int_equal(conf.order.never_count, 2);
+    assert_int_equal(prefix_parse("2001:db8::/32", &p), 0);
+    assert_true(prefix_equal(&conf.order.never[1], &p));
+    assert_int_equal(LOAD("collector.insecure=true", "orders.never=[198.51.100.1/24]"), ERR_CONF);
+}
+
 static void a_door_needs_certificates_unless_it_is_said_to_be_insecure(void **state)
 {
     (void)state;
@@ -170,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_contract),
         cmocka_unit_test(an_order_s_margin_covers_clocks_that_run_unevenly),
+        cmocka_unit_test(what_must_never_be_tested_is_a_list_of_prefixes),
         cmocka_unit_test(a_door_needs_certificates_unless_it_is_said_to_be_insecure),
         cmocka_unit_test(a_rate_is_none_or_large_enough_that_no_sensor_waits_in_vain),
         cmocka_unit_test(what_is_empty_but_needed_is_told),

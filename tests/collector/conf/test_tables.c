@@ -190,6 +190,28 @@ static void a_path_that_is_taken_away_takes_its_table_with_it(void **state)
     assert_int_equal(of("10.1.0.0/24", 1), BGP_UNKNOWN);
 }
 
+static void a_table_that_nobody_writes_any_more_grows_stale_until_it_is_written_again(void **state)
+{
+    (void)state;
+    conf.rib_max_age_ns = 3600 * NS_PER_S;
+    tables_again(tables, &conf);
+    read_both();
+    assert_true(x.rib_written_at != 0 && x.rib_written_at == tables_in_use(tables).rib_written_at);
+    assert_int_equal(of("11.0.0.0/24", 1), BGP_NONE);
+    wall += 3600 * (int64_t)NS_PER_S;
+    assert_true(changes());
+    assert_true(tables_in_use(tables).is_rib_stale);
+    assert_int_equal(of("11.0.0.0/24", 1), BGP_UNKNOWN);
+    assert_int_equal(of("10.0.0.0/8", 1), BGP_BEST);
+    put(conf.rib.path, ROUTE("10.0.0.0/8", "1"));
+    const struct timespec now[2] = {{.tv_sec = wall / (int64_t)NS_PER_S},
+                                    {.tv_sec = wall / (int64_t)NS_PER_S}};
+    assert_int_equal(utimensat(AT_FDCWD, conf.rib.path, now, 0), 0);
+    while (tables_in_use(tables).is_rib_stale) /* the other one is read again, too */
+        assert_true(changes());
+    assert_int_equal(of("11.0.0.0/24", 1), BGP_NONE);
+}
+
 static void the_start_waits_for_no_file_that_is_not_there_or_never_rests(void **state)
 {
     (void)state;
@@ -249,6 +271,7 @@ int main(void)
         CASE(what_was_good_stays_when_the_file_is_not),
         CASE(a_table_that_lost_most_of_its_prefixes_waits_an_hour_or_for_a_person),
         CASE(a_path_that_is_taken_away_takes_its_table_with_it),
+        CASE(a_table_that_nobody_writes_any_more_grows_stale_until_it_is_written_again),
         CASE(the_start_waits_for_no_file_that_is_not_there_or_never_rests),
         CASE(a_reading_is_stopped_at_the_end),
         CASE(check_says_which_file_is_wrong),

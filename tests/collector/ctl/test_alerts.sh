@@ -42,7 +42,10 @@ check "alerts --state resolved" is_json 'length == 1 and .[0].alert_id == 4' "$c
 check "alerts --kind" is_json 'length == 1 and .[0].alert_id == 3' "$ctl" alerts --kind sensor_silent --json
 check "a state that is none: status 2" ends 2 "is none of open" "$ctl" alerts --state burning
 check "a kind that is none: status 2" ends 2 "no kind of alert" "$ctl" alerts --kind nonsense
-check "alerts show: everything, and what was told" ends 0 "2026-11-22 10:01:00 +firing" "$ctl" alerts show 1
+check "alerts show: everything, and what was told" ends 0 "2026-11-22 10:01:00Z +firing" "$ctl" alerts show 1
+check "one that ended while it was pending says that it never fired" ends 0 "It never fired" "$ctl" explain 4
+check "and so does the list" ends 0 "^ +4 +resolved +warning +hijack_suspected +[^ ]+ [^ ]+ +no " "$ctl" alerts --state all
+check "one that fired" is_json 'any(.alert_id == 1 and .has_fired)' "$ctl" alerts --json
 check "alerts show --json" is_json '.alert.evidence.rule == "ingress_unexpected" and (.events | length) == 2' "$ctl" alerts show 1 --json
 check "alerts show of none: status 1" ends 1 "no alert 99" "$ctl" alerts show 99
 check "alerts show of no number: status 2" ends 2 "nonsense" "$ctl" alerts show nonsense
@@ -92,5 +95,8 @@ check "and deletes one that did not" is_json 'length == 1' "$ctl" maintenance re
 check "then there are none" is_json 'length == 0' "$ctl" maintenance list --json
 check "but one that was" is_json 'length == 1 and .[0].maintenance_id == 1' "$ctl" maintenance list --all --json
 check "removing none: status 1" ends 1 "no window 1" "$ctl" maintenance remove 1
+
+# shellcheck source=tests/collector/ctl/pages.sh
+. "$here/pages.sh"
 
 finish

@@ -16,6 +16,7 @@ check "the same again changes nothing, and says so" ends 0 "^known 1 " \
     "$ctl" expect add 203.0.113.0/24 pop=AMS router=ams1-r1 vlan=101 mac=02:00:00:00:00:07 peer_as=64501
 check "a cone: a sentence per prefix" is_json 'length == 2 and all(.[]; .cone_as == 64502 and .is_new)' \
     "$ctl" expect add AS64502 192.0.2.0/24 2001:db8::/32 --json
+check "of a list with a mistake nothing is said, and nothing printed" same "" "$("$ctl" expect add AS64502 10.9.0.0/16 10.9.0.0 --json 2>/dev/null)"
 check "nowhere" ends 0 "^added" "$ctl" expect add 198.51.100.0/24 nowhere
 check "list: all of it" is_json 'length == 4 and map(.prefix) == ["198.51.100.0/24","203.0.113.0/24","192.0.2.0/24","2001:db8::/32"]' \
     "$ctl" expect list --json
@@ -32,7 +33,7 @@ check "a cone without a prefix" ends 2 "which prefixes" "$ctl" expect add AS6450
 check "one wrong word of several: none is said" ends 2 "is no prefix" "$ctl" expect add AS64502 10.0.0.0/8 10.0.0.0
 check "so the rows are those" same 4 "$(rows)"
 check "remove in the same words" ends 0 "^removed" "$ctl" expect remove AS64502 192.0.2.0/24
-check "remove by number" ends 0 "^removed 1$" "$ctl" expect remove 1
+check "remove by number" ends 0 "^removed 1 203.0.113.0/24$" "$ctl" expect remove 1
 check "remove what is not there: status 1" ends 1 "no such expectation" "$ctl" expect remove 1
 check "in words, too" ends 1 "nothing is said like that" "$ctl" expect remove 203.0.113.0/24 pop=AMS
 check "two are left" same 2 "$(rows)"

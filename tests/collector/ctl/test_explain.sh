@@ -48,19 +48,19 @@ story() { grep -qE -- "$1" story || { echo "no $1 in:"; cat story; return 1; }; 
 check "the alert itself, in its own words" story "^Alert 17: ingress_unexpected, critical"
 check "its sentence" story "^  Genuine traffic from 203.0.113.0/24 enters at FRA"
 check "where, as a place is written" story "^  Where: FRA fra1-r1 xe-0/0/1 AS64502$"
-check "since when, in which state, how sure" story "It began 2026-11-22 10:30:00, is firing, and says so with confidence 0.9990"
+check "since when, in which state, how sure" story "It began 2026-11-22 10:30:00Z, is firing, and says so with confidence 0.9990"
 check "where it is expected instead" story "Expected instead.*: AMS ams1-r1; LON AS64501\."
 check "by which source, entry by entry" story "203.0.113.0/24 at FRA .*: not expected, says the policy"
 check "what BGP and RPKI say" story "BGP: the peer at FRA .* announces no valid path that covers the prefix; its origin is AS64666, which RPKI calls invalid"
 check "the map now" story "^203.0.113.0/24 +AMS +ams1-r1 .*best +valid"
 check "the order behind the test" story "^ *7 +203.0.113.0/24 +FRA +ended +genuine"
 check "the test, with its order" story "fra1 tested at FRA fra1-r1 xe-0/0/1 \(203.0.113.0/24, order 7\), test 0+-"
-check "its verdict" story "Verdict at 2026-11-22 10:30:00: genuine"
+check "its verdict" story "Verdict at 2026-11-22 10:30:00Z: genuine"
 check "its counts in a sentence" story "9 of 9 withheld segments came again, 0 did not"
 check "posterior and interval" story "probability 0.9990; the genuine fraction is 1.00 \(0.44 to 1.00\)"
 check "a test that has not ended says so" story "It has not ended, or its sensor was lost"
 check "a withheld segment: addresses, ports, sequence, length, outcome, time" story \
-    "203.0.113.9 port 40001 -> 198.51.100.1 port 443  seq 1000, 1448 bytes: retransmitted after 00:00:00.07"
+    "203.0.113.9 port 40001 -> 198.51.100.1 port 443  seq 1000, 1448 bytes: retransmitted after 70.0 ms"
 check "the move" story "moved +203.0.113.0/24 +AMS"
 check "the page to read" story "docs/alerts/ingress_unexpected"
 check "--limit: the first segments only, and how many there are" ends 0 "and 7 more" "$ctl" explain 17 --limit 2
@@ -69,7 +69,7 @@ check "--json has all lists" is_json '.alert.alert_id == 17 and (.map | length) 
 check "a prefix has a story, too" ends 0 "^ *17 +ingress_unexpected" "$ctl" explain 203.0.113.0/24
 check "and in JSON" is_json '.alert == null and .alerts[0].alert_id == 17 and (.drops | length) == 9' "$ctl" explain 203.0.113.0/24 --json
 check "a prefix that nobody saw" ends 0 "no traffic from there was seen" "$ctl" explain 198.51.100.0/24
-check "an alert about a sensor: the sensor and what is missing" ends 0 "fra1 at FRA is silent; last heard of 2026-11-22 11:00:00" "$ctl" explain 18
+check "an alert about a sensor: the sensor and what is missing" ends 0 "fra1 at FRA is silent; last heard of 2026-11-22 11:00:00Z" "$ctl" explain 18
 check "its gaps" ends 0 "spool full" "$ctl" explain 18
 check "and in JSON" is_json '.map == null and .sensor[0].name == "fra1" and .gaps[0].from_seq == 3' "$ctl" explain 18 --json
 check "no such alert: status 1" ends 1 "there is no alert 99" "$ctl" explain 99

@@ -38,12 +38,16 @@ check "a terminal's line is cut at its width, and nothing else" sh -c "
     script -qec 'stty cols 60; $ctl map' /dev/null </dev/null | tr -d '\r' | awk 'length > 60 { exit 1 } END { exit NR < 4 }'"
 check "map ADDRESS: the longest match only" is_json 'length == 2 and all(.prefix == "203.0.113.0/24")' "$ctl" map 203.0.113.9 --json
 check "map PREFIX: what overlaps it" is_json 'length == 3' "$ctl" map 203.0.113.0/25 --json
+check "and for people the reason why" ends 0 "no traffic from there was seen, or it was forgotten" "$ctl" map 198.51.100.1
 check "map of what nobody saw: no rows, status 0" is_json 'length == 0' "$ctl" map 198.51.100.1 --json
 check "map --pop" is_json 'map(.pop) | unique == ["FRA"]' "$ctl" map --pop FRA --json
 check "map --state" is_json 'length == 1 and .[0].state == "spoofed" and .[0].genuine_high == 0.1' "$ctl" map --state spoofed --json
 check "map --unexpected" is_json 'length == 1 and .[0].expected == false' "$ctl" map --unexpected --json
 check "map --limit says that there may be more" ends 0 "first 2 rows" "$ctl" map --limit 2
 check "NULL stays null in JSON" is_json '.[0].genuine_probability == null and .[0].expected == null' "$ctl" map --json
+check "tests without a row say so, and both lists are there" same "Orders: None. Tests: None." "$("$ctl" tests | xargs)"
+check "an option that is none is named as it was typed" ends 2 "^penstockctl: --pops: no option" "$ctl" map --pops
+check "the help's lines fit a terminal" sh -c "'$ctl' --help | awk 'length > 100 { exit 1 }' && '$ctl' test start --help | awk 'length > 100 { exit 1 }'"
 check "a prefix that is none: status 2" ends 2 "reading the map: .*nonsense" "$ctl" map nonsense
 check "a state that is none: status 2, names those there are" ends 2 "unverifiable" "$ctl" map --state proven
 check "a limit that is none: status 2" ends 2 "no number" "$ctl" map --limit=-1
@@ -53,7 +57,7 @@ check "evidence has a view of its own" same "1.5" "$(sql -c "
     UPDATE penstock.ingress_entry SET evidence_genuine = 1.5, evidence_at = now() WHERE pop = 'AMS' AND tests = 2;
     SELECT evidence_genuine FROM penstock.ingress_evidence WHERE pop = 'AMS'")"
 check "sensors: a table with a head" ends 0 "^NAME +POP +STATE" "$ctl" sensors
-check "a row says what the database says" ends 0 "^ams1 +AMS +up +0.1.0 +2026-11-22 11:49:02 +0 +77" "$ctl" sensors
+check "a row says what the database says" ends 0 "^ams1 +AMS +up +0.1.0 +2026-11-22 11:49:02Z +0 +77" "$ctl" sensors
 check "--json has the SQL columns, times as RFC 3339, numbers as numbers" is_json \
     '.[0].name == "ams1" and .[0].last_seen == "2026-11-22T11:49:02.5Z" and .[1].gaps == 1' "$ctl" sensors --json
 check "--dsn overrides the environment" ends 1 "connecting" "$ctl" sensors --dsn "host=$work/none dbname=x"

@@ -208,6 +208,19 @@ static void bgp_expects_the_best_and_every_other_valid_path(void **state)
     assert_int_equal(none.origin_as, 9);
 }
 
+static void a_stale_table_is_believed_in_what_it_has_and_not_in_what_it_lacks(void **state)
+{
+    (void)state;
+    route("192.0.2.0/24", 7, 9);
+    routed();
+    x.is_rib_stale = true;
+    struct expect_answer best = judge("192.0.2.0/24", "AMS", 7);
+    assert_said(best, EXPECTED_YES, "bgp");
+    struct expect_answer none = judge("192.0.2.0/24", "AMS", 4);
+    assert_said(none, EXPECTED_UNKNOWN, "");
+    assert_true(none.bgp == BGP_UNKNOWN && none.origin_as == 9);
+}
+
 static void what_is_not_routed_is_not_expected_from_any_peer(void **state)
 {
     (void)state;
@@ -390,6 +403,7 @@ int main(void)
         CASE(what_an_entry_allows_is_allowed_outside_the_cone_too),
         CASE(an_entry_narrower_than_the_cone_restricts_it),
         CASE(bgp_expects_the_best_and_every_other_valid_path),
+        CASE(a_stale_table_is_believed_in_what_it_has_and_not_in_what_it_lacks),
         CASE(what_is_not_routed_is_not_expected_from_any_peer),
         CASE(a_place_without_a_peer_as_is_not_bgps_business),
         CASE(origins_are_validated_as_rfc_6811_says),

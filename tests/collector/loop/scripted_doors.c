@@ -14,8 +14,10 @@ bool db_is_taken, db_is_away, db_lose_commit, db_late_commit;
 bool (*db_refuses)(const char *sensor, const struct event *e);
 bool db_refuses_alerts, db_refuses_aside;
 struct order_conf doors_orders;
+uint32_t doors_judge_slice;
 unsigned db_heard;
 bool db_is_session_lost;
+unsigned db_months_looked_at;
 
 struct alert_window db_window;
 
@@ -32,6 +34,7 @@ void doors_reset(void)
     db_refuses = NULL;
     db_refuses_alerts = db_refuses_aside = false;
     doors_orders = usual_orders(ORDERS_OFF);
+    doors_judge_slice = 0;
     db_heard = 0;
     db_is_session_lost = false;
     db_window = (struct alert_window){0};
@@ -148,6 +151,7 @@ int store_forget(struct store *s, const struct store_keep *keep, int64_t at, uns
     (void)s, (void)keep, (void)at, (void)note;
     assert(!in_transaction);
     *dropped = 0;
+    db_months_looked_at++;
     return 0;
 }
 
@@ -463,9 +467,8 @@ int doors_loop(struct loop *l, const struct expect *policy, struct counters *cou
                   .resolve_after_ns = 600 * NS_PER_S,
                   .max_alerts = 32,
                   .seed = 1},
-        .order = doors_orders};
+        .order = doors_orders,
+        .judge_slice = doors_judge_slice};
     struct note note = {0};
-    int err = loop_init(l, &conf, NULL, NULL, policy, counters, wall, &note);
-    l->mono = mono;
-    return err;
+    return loop_init(l, &conf, NULL, NULL, policy, counters, wall, mono, &note);
 }

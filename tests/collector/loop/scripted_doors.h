@@ -62,8 +62,12 @@ extern bool db_refuses_alerts, db_refuses_aside; /* such rows */
 extern unsigned db_heard;                        /* what others said: a set of store_heard */
 extern bool db_is_session_lost;                  /* while nothing was to be written */
 
-extern struct alert_window db_window;  /* of maintenance; id 0: none */
-extern struct order_conf doors_orders; /* of the next doors_loop; set by doors_reset */
+extern unsigned db_months_looked_at; /* so often store_forget was called */
+
+extern struct alert_window db_window; /* of maintenance; id 0: none */
+/* Of the next doors_loop; set by doors_reset. */
+extern struct order_conf doors_orders;
+extern uint32_t doors_judge_slice;
 
 void doors_reset(void);
 void db_late(void);

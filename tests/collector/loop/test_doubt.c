@@ -274,6 +274,7 @@ static void a_tick_that_comes_due_during_a_trial_waits_for_its_end(void **state)
     run(1, 1);
     assert_true(atomic_load(&loop.is_loaded) && sims[0].acked > 0);
     now_step = 0;
+    now++;
     run(1, 1);
     assert_false(atomic_load(&loop.is_loaded)); /* then it comes, and is refused */
 }

@@ -23,9 +23,6 @@
 /* More leaves than a slice takes, so that generations take several turns. */
 enum { LEAVES = 9000, PLACES = 2, TURNS = 240, TALLIES = 60 };
 
-static struct pg pg;
-static struct store *store;
-static struct note note;
 static struct expect policy;
 static struct fold fold;
 static int64_t now;
@@ -50,28 +47,6 @@ struct model {
     struct count cells[LEAVES][PLACES];
 };
 static struct model committed, working;
-
-#define ok(call)                                  \
-    do {                                          \
-        note.text[0] = '\0';                      \
-        int err_ = (call);                        \
-        if (err_ != 0)                            \
-            fail_msg("%s: %s", #call, note.text); \
-    } while (0)
-
-static int set_up_all(void **state)
-{
-    (void)state;
-    return pg_store_open(&pg, &store);
-}
-
-static int tear_down_all(void **state)
-{
-    (void)state;
-    store_close(store);
-    pg_stop(&pg);
-    return 0;
-}
 
 /* Half of them stand side by side and join, half stand alone. */
 static struct prefix leaf(unsigned i)
@@ -279,5 +254,5 @@ int main(void)
         cmocka_unit_test(whenever_it_is_killed_the_next_one_knows_each_committed_tally_once),
         cmocka_unit_test(a_second_load_reads_a_new_generation_and_few_tallies),
     };
-    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+    return cmocka_run_group_tests(tests, pg_store_up, pg_store_down);
 }

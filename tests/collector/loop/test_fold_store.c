@@ -22,9 +22,6 @@
 
 enum { EVENTS = 6000, PER_COMMIT = 500, ROWS = 20000 };
 
-static struct pg pg;
-static struct store *store;
-static struct note note;
 static struct expect policy;
 static struct fold fold;
 
@@ -34,27 +31,10 @@ static const struct fold_conf conf = {
     .evidence = {.half_life_ns = 86400 * NS_PER_S},
     .alert = {.resolve_after_ns = 600 * NS_PER_S, .max_alerts = ROWS, .seed = 1}};
 
-#define ok(call)                                  \
-    do {                                          \
-        note.text[0] = '\0';                      \
-        int err_ = (call);                        \
-        if (err_ != 0)                            \
-            fail_msg("%s: %s", #call, note.text); \
-    } while (0)
-
-static int set_up_all(void **state)
-{
-    (void)state;
-    return pg_store_open(&pg, &store);
-}
-
 static int tear_down_all(void **state)
 {
-    (void)state;
     expect_clear(&policy);
-    store_close(store);
-    pg_stop(&pg);
-    return 0;
+    return pg_store_down(state);
 }
 
 static double strange_real(struct prf *coin)
@@ -254,5 +234,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_sensors_say_is_stored_and_read_as_it_was_held),
     };
-    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+    return cmocka_run_group_tests(tests, pg_store_up, tear_down_all);
 }

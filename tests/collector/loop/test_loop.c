@@ -870,7 +870,8 @@ static void a_clock_that_was_ahead_does_not_hold_the_map_in_the_future(void **st
     send_one(&ahead, 1);
     send_one(&verdict, 2);
     assert_true(db.rows[0].last_seen == now && db.rows[0].last_test_at == now);
-    now += 2 * (int64_t)NS_PER_S; /* the clock is right again */
+    assert_int_equal(counters.value[COUNTER_events_ahead], 0); /* their `at` is right */
+    now += 2 * (int64_t)NS_PER_S;                              /* the clock is right again */
     struct event elsewhere = tally("192.0.2.0/24", 300);
     elsewhere.tally.ingress.vlan = 7;
     send_one(&elsewhere, 3);
@@ -909,6 +910,40 @@ static void a_test_that_died_with_its_sensor_does_not_run_for_ever(void **state)
     now += 61 * (int64_t)NS_PER_S; /* and that one never comes back */
     loop_turn(&loop, 0);
     assert_int_equal(db_row("10.2.0.0/16")->state, STATE_UNVERIFIED);
+}
+
+/* A sensor whose clock is a year behind, and then a year ahead: what was said by a right one
+ * stands. But first_seen goes back, for what comes late may have been the first. */
+static void a_sensor_whose_clock_is_wrong_moves_no_time_of_the_map(void **state)
+{
+    (void)state;
+    const int64_t year = 365 * 86400 * (int64_t)NS_PER_S;
+    hello();
+    struct event right = test_ended("192.0.2.0/24", VERDICT_GENUINE), wrong = right;
+    send_one(&right, 1);
+    const struct ingress_row *row = db_row("192.0.2.0/24");
+    int64_t seen_at = row->last_seen, since = row->genuine_since;
+    wrong.at -= year;
+    wrong.test_ended.started_at -= year;
+    wrong.test_ended.ended_at -= year;
+    wrong.test_ended.verdict = VERDICT_SPOOFED;
+    send_one(&wrong, 2);
+    struct event old = tally("192.0.2.0/24", 5);
+    old.at -= year;
+    old.tally.started_at = old.tally.ended_at = old.at;
+    old.tally.ingress = right.test_ended.ingress;
+    send_one(&old, 3);
+    assert_true(row->state == STATE_GENUINE && row->last_seen == seen_at &&
+                row->genuine_since == since && row->last_test_at == right.test_ended.ended_at);
+    assert_true(row->first_seen == old.at);
+    assert_int_equal(counters.value[COUNTER_events_ahead], 0);
+    old.at = now + year;
+    old.tally.started_at = old.tally.ended_at = old.at;
+    send_one(&old, 4);
+    now += (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_true(row->last_seen < now);
+    assert_int_equal(counters.value[COUNTER_events_ahead], 1);
 }
 
 /* ---- a clock that is set ---- */
@@ -982,10 +1017,94 @@ static void entries_of_a_clock_that_was_ahead_do_not_stand_in_the_future(void **
     send_one(&genuine, 2);
     assert_int_equal(db_row("192.0.2.0/24")->state, STATE_GENUINE);
     assert_int_equal(seen("192.0.2.0/24", 3)->state, STATE_GENUINE);
+    int64_t last = db_row("192.0.2.0/24")->last_seen;
     clock_off = -day; /* set back while the collector is down */
     kill_and_start();
     loop_turn(&loop, 0);
+    assert_true(db_row("192.0.2.0/24")->last_seen == last); /* time goes on as it went */
+    loop_believe_clock(&loop);
+    loop_turn(&loop, 0);
     assert_true(db_row("192.0.2.0/24")->last_seen == now - day);
+}
+
+static void turns(unsigned minutes)
+{
+    for (unsigned i = 0; i < minutes; i++) {
+        now += 60 * (int64_t)NS_PER_S;
+        loop_turn(&loop, 0);
+    }
+}
+
+/* The clock is a year ahead for some minutes: what was proven stays proven, and no month is
+ * dropped. Only when that lasts it is so late. */
+static void nothing_grows_old_by_a_clock_that_is_in_doubt(void **state)
+{
+    (void)state;
+    hello();
+    struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&genuine, 1);
+    const struct ingress_row *row = db_row("192.0.2.0/24");
+    int64_t proven_at = row->evidence_at;
+    clock_off = 365 * 86400 * (int64_t)NS_PER_S;
+    loop_turn(&loop, 0);
+    assert_true(counters.value[COUNTER_clock_in_doubt] == 1 &&
+                counters.value[COUNTER_clock_jumps] == 1);
+    unsigned months = db_months_looked_at;
+    turns(30);
+    kill_and_start(); /* who heard nobody since knows no better after a restart */
+    assert_int_equal(counters.value[COUNTER_clock_in_doubt], 1);
+    turns(30);
+    assert_true(row->state == STATE_GENUINE && row->evidence_at == proven_at);
+    assert_int_equal(db_months_looked_at, months);
+    clock_off = 0;
+    turns(61);
+    assert_true(row->state == STATE_GENUINE && row->evidence_at == proven_at);
+    assert_int_equal(counters.value[COUNTER_clock_in_doubt], 0);
+    assert_true(db_months_looked_at > months);
+    clock_off = 365 * 86400 * (int64_t)NS_PER_S;
+    turns(59);
+    assert_int_equal(row->state, STATE_GENUINE);
+    turns(2);
+    assert_int_equal(row->state, STATE_UNVERIFIED);
+}
+
+/* A day back for some minutes: what is held is not drawn back, so it does not age a day too much
+ * when the clock is right again; and it goes on to age. */
+static void a_clock_that_is_set_back_for_a_while_changes_nothing(void **state)
+{
+    (void)state;
+    hello();
+    struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&genuine, 1);
+    const struct ingress_row *row = db_row("192.0.2.0/24");
+    int64_t proven_at = row->evidence_at;
+    clock_off = -86400 * (int64_t)NS_PER_S;
+    turns(30);
+    struct event later = test_ended("198.51.100.0/24", VERDICT_GENUINE);
+    send_one(&later, 2);
+    assert_true(db_row("198.51.100.0/24")->evidence_at == now);
+    clock_off = 0;
+    turns(3);
+    assert_true(row->evidence_at == proven_at && counters.value[COUNTER_clock_jumps] == 0);
+}
+
+/* A window of maintenance is not over because the clock says so, while it is not believed. */
+static void maintenance_goes_on_while_the_clock_is_in_doubt(void **state)
+{
+    (void)state;
+    db_window = (struct alert_window){
+        .id = 7, .from = now, .to = now + 7200 * (int64_t)NS_PER_S, .pop = "AMS"};
+    db_heard = HEARD_ALERT_WORD;
+    expect_at("192.0.2.0/24", "FRA");
+    hello();
+    clock_off = 86400 * (int64_t)NS_PER_S;
+    struct event genuine = test_ended("192.0.2.0/24", VERDICT_GENUINE);
+    send_one(&genuine, 1);
+    turns(2);
+    assert_int_equal(db.alerts[0].state, ALERT_SUPPRESSED);
+    loop_believe_clock(&loop);
+    turns(1);
+    assert_int_equal(db.alerts[0].state, ALERT_FIRING);
 }
 
 static void an_outage_of_the_database_makes_no_sensor_silent_and_ends_no_alert(void **state)
@@ -1242,12 +1361,16 @@ int main(void)
         PROMISE(a_silent_sensor_is_an_alert_until_it_is_heard_of_again),
         PROMISE(a_sensor_that_was_deleted_from_the_database_is_silent_no_more),
         PROMISE(a_sensor_that_forgot_its_goodbye_leaves_a_gap),
+        PROMISE(a_sensor_whose_clock_is_wrong_moves_no_time_of_the_map),
         PROMISE(a_clock_that_was_ahead_does_not_hold_the_map_in_the_future),
         PROMISE(a_test_that_died_with_its_sensor_does_not_run_for_ever),
         PROMISE(whatever_fails_each_event_counts_exactly_once),
         PROMISE(a_sensor_too_many_is_refused_and_not_written),
         PROMISE(a_clock_that_jumps_a_day_raises_and_ends_nothing),
         PROMISE(entries_of_a_clock_that_was_ahead_do_not_stand_in_the_future),
+        PROMISE(nothing_grows_old_by_a_clock_that_is_in_doubt),
+        PROMISE(a_clock_that_is_set_back_for_a_while_changes_nothing),
+        PROMISE(maintenance_goes_on_while_the_clock_is_in_doubt),
         PROMISE(an_outage_of_the_database_makes_no_sensor_silent_and_ends_no_alert),
         PROMISE(while_the_database_is_away_nothing_is_taken_or_answered),
         PROMISE(many_sensors_share_the_window),

@@ -322,6 +322,12 @@ static void rules_that_are_read_again_hold_from_the_next_tick_on(void **state)
     turn();
     assert_int_equal(order_count, 1);
     assert_int_equal(loop.conf.order.max_orders, doors_orders.max_orders);
+    wanted.never[wanted.never_count++] = db.orders[0].prefix;
+    loop_orders_changed(&loop, &wanted);
+    turn();
+    assert_int_equal(stop_count, 1);
+    assert_string_equal(db.orders[0].result, "stopped");
+    assert_non_null(strstr(db.orders[0].detail, "orders.never"));
 }
 
 /* A lease is real time: a clock that is set ahead in the very turn in which somebody orders must

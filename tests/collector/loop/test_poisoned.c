@@ -22,56 +22,27 @@ enum { SENSORS = 2, EVENTS = 5000, BAD = 3210, BAD_BYTES = 987654321 };
 
 static uint64_t bad; /* its number, of the first sensor's */
 
-static struct pg pg;
-static PGconn *client;
-static struct store *store;
 static struct counters counters;
 static struct expect policy;
 static struct loop loop;
 static struct sim sims[SENSORS];
 static uint64_t epoch = 1;
 
+static int64_t now = T0;
+
 static int64_t test_wall(void)
 {
-    static int64_t now = T0;
     return now += 1000;
 }
 
-static void sql(const char *text)
+static uint64_t test_mono(void)
 {
-    PGresult *res = PQexec(client, text);
-    ExecStatusType status = PQresultStatus(res);
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-        fail_msg("%s: %s", text, PQerrorMessage(client));
-    PQclear(res);
+    return (uint64_t)now;
 }
 
 static void assert_answer(const char *text, const char *expected)
 {
-    PGresult *res = PQexec(client, text);
-    if (PQresultStatus(res) != PGRES_TUPLES_OK)
-        fail_msg("%s: %s", text, PQerrorMessage(client));
-    assert_int_equal(PQntuples(res), 1);
-    assert_string_equal(PQgetvalue(res, 0, 0), expected);
-    PQclear(res);
-}
-
-static int set_up_all(void **state)
-{
-    (void)state;
-    if (pg_store_open(&pg, &store) != 0)
-        return -1;
-    client = PQconnectdb(pg.dsn);
-    return PQstatus(client) == CONNECTION_OK ? 0 : -1;
-}
-
-static int tear_down_all(void **state)
-{
-    (void)state;
-    PQfinish(client);
-    store_close(store);
-    pg_stop(&pg);
-    return 0;
+    assert_string_equal(answer(text), expected);
 }
 
 /* One event in all has bytes that no other has; a Penny test's end takes the way of single rows. */
@@ -110,7 +81,6 @@ static int setup(void **state)
         .ingress = {.half_life_ns = 3600 * NS_PER_S, .max_rows = 1000, .seed = 1},
         .evidence = {.half_life_ns = 86400 * NS_PER_S},
         .alert = {.resolve_after_ns = 600 * NS_PER_S, .max_alerts = 32, .seed = 1}};
-    struct note note = {0};
     sql("TRUNCATE penstock.sensor, penstock.sensor_epoch, penstock.sensor_gap_entry,"
         " penstock.ingress_tally, penstock.penny_test_entry, penstock.ingress_entry,"
         " penstock.malformed_event");
@@ -124,7 +94,7 @@ static int setup(void **state)
         snprintf(sims[i].name, sizeof sims[i].name, "s%d", i);
         snprintf(sims[i].pop, sizeof sims[i].pop, "POP%d", i);
     }
-    if (loop_init(&loop, &conf, NULL, store, &policy, &counters, test_wall, &note) != 0)
+    if (loop_init(&loop, &conf, NULL, store, &policy, &counters, test_wall, test_mono, &note) != 0)
         fail_msg("%s", note.text);
     return 0;
 }
@@ -286,5 +256,5 @@ int main(void)
         PROMISE(an_event_whose_map_entry_is_refused_is_set_aside),
         PROMISE(rights_and_schema_are_no_event_s_fault),
     };
-    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+    return cmocka_run_group_tests(tests, pg_store_up, pg_store_down);
 }

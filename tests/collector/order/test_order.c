@@ -407,7 +407,7 @@ static void a_collector_that_starts_again_goes_on_with_what_runs(void **state)
     tick();
     orders_free(o);
     assert_int_equal(orders_new(&conf, &o), 0);
-    assert_int_equal(orders_load(o, &rows[1]), 0);
+    assert_int_equal(orders_load(o, &rows[1], now), 0);
     now += 60 * S;
     assert_silent(); /* nobody was heard yet */
     hello_of("ams1", "AMS", 7);
@@ -530,14 +530,14 @@ static void what_finds_no_room_at_a_load_waits_in_the_database_but_a_lease_must_
     leased.state = STATUS_RUNNING;
     leased.lease_until = now + 100 * S;
     snprintf(leased.sensor, sizeof leased.sensor, "ams1");
-    assert_int_equal(orders_load(o, &leased), 0);
+    assert_int_equal(orders_load(o, &leased, now), 0);
     for (uint64_t id = 2; id <= 4; id++) {
         struct order_row row = by_hand(id, "192.0.2.0/24", "AMS");
-        assert_int_equal(orders_load(o, &row), 0);
+        assert_int_equal(orders_load(o, &row, now), 0);
     }
     assert_false(orders_are_behind(o)); /* no room yet */
     leased.order_id = 5;
-    assert_int_equal(orders_load(o, &leased), ERR_FULL);
+    assert_int_equal(orders_load(o, &leased, now), ERR_FULL);
     order_ended("ams1", 1, REASON_ENDED);
     tick();
     assert_true(orders_are_behind(o));
@@ -664,6 +664,335 @@ static void where_a_sensor_takes_no_word_the_others_make_way(void **state)
     assert_silent();
 }
 
+/* ---- what it costs, and what it remembers ---- */
+
+static uint64_t steps(void)
+{
+    struct orders_stats stats;
+    orders_stats(o, &stats);
+    return stats.steps;
+}
+
+static void begin_with(unsigned max_orders)
+{
+    orders_free(o);
+    conf.mode = ORDERS_OFF;
+    conf.max_orders = max_orders;
+    assert_int_equal(orders_new(&conf, &o), 0);
+    hello_of("ams1", "AMS", 7);
+}
+
+static void write_all(void)
+{
+    struct order_row row;
+    unsigned slot;
+    while (orders_take(o, &row, &slot)) {
+    }
+}
+
+/* Steps of a second of ten ticks in which nothing happens, while so many wait for max_per_sensor.
+ */
+static uint64_t steps_with(unsigned waiting)
+{
+    char of[32];
+    begin_with(8192);
+    for (unsigned i = 0; i < waiting; i++) {
+        snprintf(of, sizeof of, "10.%u.%u.0/24", i / 256, i % 256);
+        order(i + 1, of, "AMS");
+    }
+    for (unsigned i = 0; i < 40; i++) /* each is looked at once */
+        orders_tick(o, now);
+    write_all();
+    uint64_t before = steps();
+    for (unsigned i = 0; i < 10; i++, now += S / 10)
+        orders_tick(o, now);
+    return steps() - before;
+}
+
+static void who_waits_costs_nothing_while_nothing_happens(void **state)
+{
+    (void)state;
+    uint64_t few = steps_with(16), many = steps_with(4096);
+    assert_true(few < 1000);
+    assert_true(many < 1000); /* of each of these ticks the old way looked at 4096 * 16000 rows */
+    uint64_t before = steps();
+    order_ended("ams1", 1, REASON_ENDED);
+    orders_tick(o, now);
+    assert_true(steps() - before < 2000); /* one begins, the next finds no room */
+    before = steps();
+    for (unsigned i = 0; i < 100; i++, now += S / 10) {
+        hello_of("ams1", "AMS", 7);
+        orders_tick(o, now);
+    }
+    assert_true(steps() - before < 4096 * 500); /* in ten seconds all are looked at again, once */
+}
+
+static void of_thousands_that_wait_for_one_prefix_a_tick_looks_at_some(void **state)
+{
+    (void)state;
+    begin_with(8192);
+    for (uint64_t id = 1; id <= 4096; id++)
+        order(id, "203.0.113.0/24", "AMS");
+    for (unsigned i = 0; i < 40; i++)
+        orders_tick(o, now);
+    for (uint64_t id = 1; id <= 3; id++) {
+        write_all();
+        order_ended("ams1", id, REASON_ENDED);
+        uint64_t before = steps();
+        orders_tick(o, now);
+        assert_true(steps() - before < 256 * 500);
+        struct orders_stats stats;
+        orders_stats(o, &stats);
+        assert_int_equal(stats.running, 1);
+    }
+}
+
+static void of_those_who_wait_for_a_sensor_the_one_that_waits_longest_begins(void **state)
+{
+    (void)state;
+    char of[32];
+    begin_with(1024);
+    hello_of("fra1", "FRA", 8);
+    conf.max_per_sensor = 1;
+    order(1, "203.0.113.0/24", "AMS");
+    tick();
+    for (uint64_t id = 2; id <= 12; id++, now += S / 10) { /* the later, the smaller the number */
+        snprintf(of, sizeof of, "10.0.%u.0/24", (unsigned)id);
+        struct order_row row = by_hand(id, of, "AMS");
+        row.requested_at = now - (int64_t)id * S;
+        assert_int_equal(orders_told(o, &row, now), 0);
+        tick();
+    }
+    order(13, "10.0.12.0/25", "FRA"); /* takes from the first what it needs */
+    tick();
+    assert_int_equal(rows[13].state, STATUS_RUNNING);
+    order_ended("ams1", 1, REASON_ENDED);
+    tick();
+    assert_int_equal(rows[12].state, STATUS_REQUESTED);
+    assert_int_equal(rows[11].state, STATUS_RUNNING);
+    order_ended("fra1", 13, REASON_ENDED);
+    tick();
+    assert_string_equal(rows[12].detail, "waits: orders.max_per_sensor");
+    order_ended("ams1", 11, REASON_ENDED);
+    tick();
+    assert_int_equal(rows[12].state, STATUS_RUNNING);
+    assert_int_equal(rows[10].state, STATUS_REQUESTED);
+}
+
+static void what_waits_for_a_limit_begins_when_the_configuration_lifts_it(void **state)
+{
+    (void)state;
+    begin_with(64);
+    conf.max_concurrent = 1;
+    order(1, "203.0.113.0/24", "AMS");
+    order(2, "192.0.2.0/24", "AMS");
+    tick();
+    assert_string_equal(rows[2].detail, "waits: orders.max_concurrent");
+    conf.max_concurrent = 2;
+    orders_conf_changed(o);
+    tick();
+    assert_int_equal(rows[2].state, STATUS_RUNNING);
+}
+
+static void what_waits_for_a_sensor_begins_when_it_comes(void **state)
+{
+    (void)state;
+    begin_with(64);
+    order(1, "203.0.113.0/24", "LON");
+    order(2, "192.0.2.0/24", "FRA");
+    tick();
+    assert_int_equal(rows[2].state, STATUS_REQUESTED);
+    hello_of("fra1", "FRA", 9);
+    tick();
+    assert_int_equal(rows[1].state, STATUS_REQUESTED);
+    assert_int_equal(rows[2].state, STATUS_RUNNING);
+}
+
+/* Runs an order to its end. False: there was no room for it. */
+static bool run_order(uint64_t id, const char *of, unsigned reason, uint64_t drops)
+{
+    struct order_row row = by_hand(id, of, "AMS");
+    if (orders_told(o, &row, now) != 0)
+        return false;
+    orders_tick(o, now);
+    struct event e = {.type = EVENT_order_ended};
+    e.order_ended = (struct event_order_ended){.order_id = id,
+                                               .state = ORDER_FAILED,
+                                               .reason = (uint8_t)reason,
+                                               .tests = drops != 0,
+                                               .drops = drops};
+    orders_event(o, "ams1", &e, now);
+    orders_tick(o, now);
+    return true;
+}
+
+static void a_flood_of_orders_does_not_make_it_forget_what_was_withheld(void **state)
+{
+    (void)state;
+    char of[32];
+    begin_with(64);
+    conf.drops_per_prefix_hour = 60;
+    assert_true(run_order(1, "203.0.113.0/24", REASON_NO_TCP, 60));
+    write_all();
+    unsigned taken = 0;
+    for (unsigned i = 0; i < 200; i++, now += S) {
+        hello_of("ams1", "AMS", 7);
+        snprintf(of, sizeof of, "10.0.%u.0/24", i);
+        taken += run_order(1000 + i, of, REASON_NO_TCP, 60);
+        write_all();
+    }
+    assert_int_equal(taken, 63);
+    struct order_row row = by_hand(5000, "203.0.113.0/24", "AMS"), said;
+    unsigned slot;
+    assert_int_equal(orders_told(o, &row, now), ERR_FULL);
+    assert_true(orders_take(o, &said, &slot)); /* and somebody is told why */
+    assert_true(said.order_id == 5000 && said.state == STATUS_REQUESTED);
+    assert_non_null(strstr(said.detail, "orders.max"));
+    orders_put_off(o, slot); /* locked by somebody: said again when it is read again */
+    assert_int_equal(orders_told(o, &said, now), ERR_FULL);
+    assert_false(orders_take(o, &said, &slot)); /* it stands there already */
+    assert_false(orders_are_behind(o));
+    now = T0 + 3600 * S;
+    hello_of("ams1", "AMS", 7);
+    orders_tick(o, now);
+    assert_true(orders_are_behind(o)); /* the first hour is over */
+    assert_int_equal(orders_told(o, &row, now), 0);
+    orders_tick(o, now);
+    assert_true(orders_take(o, &said, &slot));
+    assert_true(said.order_id == 5000 && said.state == STATUS_RUNNING);
+}
+
+static void what_never_began_at_a_sensor_makes_room(void **state)
+{
+    (void)state;
+    char of[32];
+    begin_with(64);
+    conf.drops_per_prefix_hour = 60;
+    assert_true(run_order(1, "203.0.113.0/24", REASON_NO_TCP, 60));
+    for (unsigned i = 0; i < 200; i++, now += S) {
+        hello_of("ams1", "AMS", 7);
+        snprintf(of, sizeof of, "10.0.%u.0/24", i);
+        assert_true(run_order(1000 + i, of, REASON_REFUSED, 0));
+        write_all();
+    }
+    order(2, "203.0.113.0/24", "AMS");
+    assert_string_equal(tick()->detail, "waits: orders.drops_per_prefix_hour");
+}
+
+static void
+after_a_load_that_had_no_room_for_the_last_hour_nothing_begins_until_it_is_over(void **state)
+{
+    (void)state;
+    begin_with(2);
+    for (uint64_t id = 1; id <= 3; id++) {
+        struct order_row row = by_hand(id, "203.0.113.0/24", "AMS");
+        row.state = STATUS_ENDED;
+        row.drops = 60;
+        row.requested_at = row.started_at = row.ended_at = now - (int64_t)(4 - id) * 600 * S;
+        assert_int_equal(orders_load(o, &row, now), 0);
+    }
+    now += 1801 * S; /* the first is an hour old */
+    hello_of("ams1", "AMS", 7);
+    tick();
+    order(4, "192.0.2.0/24", "AMS");
+    assert_non_null(strstr(tick()->detail, "orders.max"));
+    now += 1200 * S;
+    conf.expire_ns = 3600 * NS_PER_S;
+    hello_of("ams1", "AMS", 7);
+    assert_int_equal(tick()->state, STATUS_RUNNING);
+}
+
+/* ---- orders.never ---- */
+
+static void never(const char *of)
+{
+    conf.never[conf.never_count++] = prefix(of);
+}
+
+static void what_must_never_be_tested_is_not_ordered_wherever_it_overlaps(void **state)
+{
+    (void)state;
+    never("198.51.100.0/24");
+    never("2001:db8::/32");
+    orders_conf_changed(o);
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "198.51.100.0/24");
+    seen_new("ams1", "AMS", "198.51.100.128/25"); /* inside it */
+    seen_new("ams1", "AMS", "2001:db8:7::/48");
+    assert_null(tick());
+    order(1, "198.51.100.7/32", "AMS");
+    order(2, "198.51.96.0/20", "AMS"); /* its segments would be withheld, too */
+    order(3, "203.0.113.0/24", "AMS");
+    tick();
+    assert_int_equal(rows[1].state, STATUS_FAILED);
+    assert_string_equal(rows[1].result, "refused");
+    assert_string_equal(rows[1].detail, "orders.never: it overlaps 198.51.100.0/24");
+    assert_int_equal(rows[2].state, STATUS_FAILED);
+    assert_int_equal(rows[3].state, STATUS_RUNNING);
+    assert_true(rows[1].started_at == 0 && rows[1].lease_until == 0);
+}
+
+static void a_range_with_a_part_that_must_not_be_tested_is_tested_by_its_busiest_leaf(void **state)
+{
+    (void)state;
+    never("10.1.2.64/26");
+    orders_conf_changed(o);
+    hello_of("ams1", "AMS", 7);
+    seen("ams1", "AMS", "10.1.0.0/20", "10.1.3.0/24", STATE_UNVERIFIED, EXPECTED_NO, 500);
+    struct prefix want = prefix("10.1.3.0/24");
+    assert_true(prefix_equal(&tick()->prefix, &want));
+    seen("ams1", "AMS", "10.1.2.0/23", "10.1.2.0/24", STATE_UNVERIFIED, EXPECTED_NO, 500);
+    assert_null(tick());
+}
+
+static void what_must_never_be_tested_from_now_on_is_stopped_and_given_up(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    conf.mode = ORDERS_APPROVE;
+    conf.max_per_sensor = 1;
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "198.51.100.0/25");
+    assert_int_equal(tick()->state, STATUS_PROPOSED);
+    order(2, "198.51.100.128/25", "AMS");
+    order(3, "198.51.100.192/26", "AMS");
+    tick();
+    assert_int_equal(rows[2].state, STATUS_RUNNING);
+    assert_int_equal(rows[3].state, STATUS_REQUESTED);
+    never("198.51.100.0/24");
+    orders_conf_changed(o);
+    assert_silent(); /* not even until the next tick */
+    tick();
+    assert_string_equal(rows[1].result, "refused");
+    assert_string_equal(rows[2].result, "stopped");
+    assert_string_equal(rows[3].result, "refused");
+    assert_true(rows[2].lease_until != 0); /* until the sensor said so */
+    assert_true(sent(&m, "ams1") && m.kind == WIRE_STOP && m.order_id == 2);
+    conf.never_count = 0;
+    orders_conf_changed(o);
+    order_ended("ams1", 2, REASON_STOPPED);
+    order(4, "198.51.100.192/26", "AMS");
+    tick();
+    assert_int_equal(rows[4].state, STATUS_RUNNING);
+}
+
+static void what_ran_before_a_start_and_must_never_be_tested_now_is_stopped(void **state)
+{
+    (void)state;
+    struct wire_message m;
+    hello_of("ams1", "AMS", 7);
+    order(1, "198.51.100.0/24", "AMS");
+    tick();
+    never("198.51.100.0/24");
+    orders_free(o);
+    assert_int_equal(orders_new(&conf, &o), 0);
+    assert_int_equal(orders_load(o, &rows[1], now), 0);
+    hello_of("ams1", "AMS", 7);
+    assert_silent();
+    assert_string_equal(tick()->result, "stopped");
+    assert_true(sent(&m, "ams1") && m.kind == WIRE_STOP);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -695,6 +1024,18 @@ int main(void)
         test(a_held_test_whose_reason_is_gone_is_held_no_longer_and_holds_others),
         test(an_own_test_is_held_while_an_order_elsewhere_runs),
         test(where_a_sensor_takes_no_word_the_others_make_way),
+        test(what_must_never_be_tested_is_not_ordered_wherever_it_overlaps),
+        test(a_range_with_a_part_that_must_not_be_tested_is_tested_by_its_busiest_leaf),
+        test(what_must_never_be_tested_from_now_on_is_stopped_and_given_up),
+        test(what_ran_before_a_start_and_must_never_be_tested_now_is_stopped),
+        test(who_waits_costs_nothing_while_nothing_happens),
+        test(of_thousands_that_wait_for_one_prefix_a_tick_looks_at_some),
+        test(of_those_who_wait_for_a_sensor_the_one_that_waits_longest_begins),
+        test(what_waits_for_a_limit_begins_when_the_configuration_lifts_it),
+        test(what_waits_for_a_sensor_begins_when_it_comes),
+        test(a_flood_of_orders_does_not_make_it_forget_what_was_withheld),
+        test(what_never_began_at_a_sensor_makes_room),
+        test(after_a_load_that_had_no_room_for_the_last_hour_nothing_begins_until_it_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,7 +202,7 @@ static void begin_collector(const struct order_conf *conf)
     for (size_t i = 0; i < w.count; i++)
         if (w.rows[i].ended_at == 0 || w.rows[i].lease_until != 0 ||
             w.now - w.rows[i].started_at < 3600 * (int64_t)NS_PER_S)
-            assert_int_equal(orders_load(w.orders, &w.rows[i]), 0);
+            assert_int_equal(orders_load(w.orders, &w.rows[i], w.now), 0);
     for (unsigned i = 0; i < SENSORS; i++)
         w.sensor[i].must_greet = true;
 }

@@ -92,7 +92,8 @@ static void run_until(const char *words, unsigned n)
 {
     char sensor[WIRE_NAME];
     struct wire_message m;
-    for (int i = 0; i < 1000 && lines_with(words) < n; i++)
+    uint64_t limit_ns = clock_mono_ns() + 60 * NS_PER_S;
+    while (lines_with(words) < n && clock_mono_ns() < limit_ns)
         if (receive_next(door, 20, sensor, &m) == 1 && m.kind == WIRE_HELLO)
             receive_send(
                 door, sensor,
@@ -105,11 +106,14 @@ static void a_key_that_is_not_allowed_is_said_once_per_outage_with_the_cure(void
 {
     (void)state;
     open_door(false);
+    uint64_t before = clock_mono_ns();
     open_sensor(false, ring.server);
     run_until("event=reconnect", 4); /* it tries again and again */
     assert_int_equal(lines_with("event=handshake_failed"), 1);
     assert_int_equal(lines_with("the collector does not accept this sensor's key"), 1);
-    assert_int_equal(lines_with("event=key_refused address=127.0.0.1"), 1);
+    /* a collector says it once in ten seconds */
+    assert_in_range(lines_with("event=key_refused address=127.0.0.1"), 1,
+                    1 + (clock_mono_ns() - before) / (10 * NS_PER_S));
     assert_int_equal(lines_with("event=connected"), 0);
     keyring_allow(&ring, &ams1);
     run_until("event=connected", 1);

@@ -90,6 +90,7 @@ static void take_hellos(int n)
         if (receive_next(door, 1000, name, &m) == 1) {
             int i = atoi(name + 1);
             assert_int_equal(m.kind, WIRE_HELLO);
+            assert_true(i < n);
             missing -= !seen[i];
             seen[i] = true;
             continue;
@@ -113,13 +114,15 @@ static void all_come_in_and_all_but_the_revoked_one_come_back(void **state)
         say_hello(i);
     take_hellos(SENSORS);
     keyring_forbid(&keyring, "s499");
-    for (int i = 0; i < 100 && counter_get(&counters, COUNTER_doors_renewed) == 0; i++)
-        assert_int_equal(receive_next(door, 100, name, &m), 0);
+    for (int i = 0; i < 600 && counter_get(&counters, COUNTER_doors_renewed) == 0; i++)
+        if (receive_next(door, 100, name, &m) == 1) /* who was slow had said it once more */
+            assert_int_equal(m.kind, WIRE_HELLO);
     assert_int_equal(counter_get(&counters, COUNTER_doors_renewed), 1);
     for (int i = 0; i < SENSORS; i++) /* kept by ZeroMQ until it has connected again */
         say_hello(i);
     take_hellos(SENSORS - 1);
-    assert_int_equal(receive_next(door, 300, name, &m), 0);
+    while (receive_next(door, 300, name, &m) == 1)
+        assert_string_not_equal(name, "s499");
     assert_true(counter_get(&counters, COUNTER_keys_refused) >= 1);
     assert_int_equal(counter_get(&counters, COUNTER_messages_malformed), 0);
 }

@@ -17,19 +17,6 @@
 #define NOW INT64_C(1795251600000000000) /* 2026-11-21 09:00 UTC */
 #define DAY ((int64_t)(86400 * NS_PER_S))
 
-static struct pg pg;
-static struct store *store;
-static PGconn *client; /* superuser */
-static struct note note;
-
-#define ok(call)                                  \
-    do {                                          \
-        note.text[0] = '\0';                      \
-        int err_ = (call);                        \
-        if (err_ != 0)                            \
-            fail_msg("%s: %s", #call, note.text); \
-    } while (0)
-
 /* The first column of the rows, joined by commas; a failure's SQLSTATE. */
 static const char *ask(const char *text)
 {
@@ -46,33 +33,15 @@ static const char *ask(const char *text)
     return out;
 }
 
-static void sql(const char *text)
-{
-    const char *said = ask(text);
-    if (strlen(said) == 5)
-        fail_msg("%s: %s", text, said);
-}
-
 static int set_up_all(void **state)
 {
-    (void)state;
     struct store_conf conf = {0};
-    if (pg_store_open(&pg, &store) != 0)
+    if (pg_store_up(state) != 0)
         return -1;
     store_close(store);
     snprintf(conf.dsn, sizeof conf.dsn, "%s options='-c role=penstock_collector'", pg.dsn);
     ok(store_open(&conf, &store, &note));
-    client = PQconnectdb(pg.dsn);
     sql("SET client_min_messages = warning; SET TimeZone = 'UTC'");
-    return 0;
-}
-
-static int tear_down_all(void **state)
-{
-    (void)state;
-    PQfinish(client);
-    store_close(store);
-    pg_stop(&pg);
     return 0;
 }
 
@@ -510,5 +479,5 @@ int main(void)
         cmocka_unit_test_setup(who_reads_a_month_is_not_waited_for, set_up),
         cmocka_unit_test_setup(nothing_but_old_months_of_event_tables_can_be_dropped, set_up),
     };
-    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+    return cmocka_run_group_tests(tests, set_up_all, pg_store_down);
 }

@@ -16,46 +16,6 @@
 
 #define NOW INT64_C(1795251600000000000) /* 2026-11-21 09:00 UTC */
 
-static struct pg pg;
-static struct store *store;
-static PGconn *client;
-static struct note note;
-
-#define ok(call)                                  \
-    do {                                          \
-        note.text[0] = '\0';                      \
-        int err_ = (call);                        \
-        if (err_ != 0)                            \
-            fail_msg("%s: %s", #call, note.text); \
-    } while (0)
-
-static void sql(const char *text)
-{
-    PGresult *res = PQexec(client, text);
-    ExecStatusType status = PQresultStatus(res);
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-        fail_msg("%s: %s", text, PQerrorMessage(client));
-    PQclear(res);
-}
-
-static int set_up_all(void **state)
-{
-    (void)state;
-    if (pg_store_open(&pg, &store) != 0)
-        return -1;
-    client = PQconnectdb(pg.dsn);
-    return PQstatus(client) == CONNECTION_OK ? 0 : -1;
-}
-
-static int tear_down_all(void **state)
-{
-    (void)state;
-    PQfinish(client);
-    store_close(store);
-    pg_stop(&pg);
-    return 0;
-}
-
 static int clean(void **state)
 {
     (void)state;
@@ -157,5 +117,5 @@ int main(void)
         cmocka_unit_test_setup(a_forgotten_epoch_is_deleted_and_no_other, clean),
         cmocka_unit_test_setup(the_step_takes_over_the_marks_that_are_there, clean),
     };
-    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+    return cmocka_run_group_tests(tests, pg_store_up, pg_store_down);
 }

@@ -5,39 +5,8 @@
 #include <poll.h>
 #include <string.h>
 
-static struct pg pg;
-static struct store *store;
-static PGconn *client;
-static struct note note;
-
 static struct expect_row rows[16];
 static unsigned count;
-
-#define ok(call)                                  \
-    do {                                          \
-        note.text[0] = '\0';                      \
-        int err_ = (call);                        \
-        if (err_ != 0)                            \
-            fail_msg("%s: %s", #call, note.text); \
-    } while (0)
-
-static int set_up_all(void **state)
-{
-    (void)state;
-    if (pg_store_open(&pg, &store) != 0)
-        return -1;
-    client = PQconnectdb(pg.dsn);
-    return PQstatus(client) == CONNECTION_OK ? 0 : -1;
-}
-
-static int tear_down_all(void **state)
-{
-    (void)state;
-    PQfinish(client);
-    store_close(store);
-    pg_stop(&pg);
-    return 0;
-}
 
 static bool says(const char *text)
 {
@@ -194,5 +163,5 @@ int main(void)
         cmocka_unit_test_setup(additions_changes_and_removals_are_heard, begin),
         cmocka_unit_test_setup(an_operator_may_say_it_and_a_reader_may_not, begin),
     };
-    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+    return cmocka_run_group_tests(tests, pg_store_up, pg_store_down);
 }

@@ -6,54 +6,19 @@
 #include <poll.h>
 #include <string.h>
 
-static struct pg pg;
-static struct store *store;
-static PGconn *sql;
 static struct store_conf where;
-static struct note note;
 
-static void run(const char *statement)
+static int up(void **state)
 {
-    PGresult *res = PQexec(sql, statement);
-    if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
-        fail_msg("%s: %s", statement, PQerrorMessage(sql));
-    PQclear(res);
-}
-
-static const char *value(const char *query)
-{
-    static char text[512];
-    PGresult *res = PQexec(sql, query);
-    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1)
-        fail_msg("%s: %s", query, PQerrorMessage(sql));
-    snprintf(text, sizeof text, "%s", PQgetvalue(res, 0, 0));
-    PQclear(res);
-    return text;
-}
-
-static int set_up_all(void **state)
-{
-    (void)state;
-    if (pg_store_open(&pg, &store) != 0)
-        return -1;
+    int err = pg_store_up(state);
     snprintf(where.dsn, sizeof where.dsn, "%s", pg.dsn);
-    sql = PQconnectdb(pg.dsn);
-    return PQstatus(sql) == CONNECTION_OK ? 0 : -1;
-}
-
-static int tear_down_all(void **state)
-{
-    (void)state;
-    PQfinish(sql);
-    store_close(store);
-    pg_stop(&pg);
-    return 0;
+    return err;
 }
 
 static int set_up(void **state)
 {
     (void)state;
-    run("TRUNCATE penstock.alert_event, penstock.alert, penstock.alert_feed RESTART IDENTITY");
+    sql("TRUNCATE penstock.alert_event, penstock.alert, penstock.alert_feed RESTART IDENTITY");
     return 0;
 }
 
@@ -65,7 +30,7 @@ static void announce(unsigned alert_id, const char *state, const char *severity)
              " '2026-11-22 10:01:01.5+00', '%s', '{\"severity\": \"%s\"}');"
              " NOTIFY penstock_alert, '%u'",
              alert_id, state, severity, alert_id);
-    run(text);
+    sql(text);
 }
 
 static struct journal *opened(const char *feed, bool from_start, uint64_t *cursor)
@@ -137,7 +102,7 @@ what_stands_is_the_newest_row_up_to_the_cursor_of_each_alert_without_an_end(void
                  " state, summary, started_at, updated_at, resolved_at) VALUES (%u, 'f', 'k',"
                  " 'info', 1, 'firing', 's', now(), now(), %s)",
                  i, i == 3 ? "now()" : "NULL");
-        run(text);
+        sql(text);
     }
     announce(1, "firing", "info");
     announce(2, "firing", "info");
@@ -158,12 +123,12 @@ static void the_cursor_is_saved_and_sums_grow(void **state)
     struct journal *j = opened("a", true, &cursor);
     assert_int_equal(journal_failing(j, "it is away", &note), 0);
     assert_int_equal(journal_save(j, 5, 3, 1, false, &note), 0);
-    assert_string_equal(value("SELECT event_id || ' ' || sent || ' ' || skipped || ' ' ||"
-                              " (failing_since IS NULL) || last_error FROM penstock.alert_feed"),
+    assert_string_equal(answer("SELECT event_id || ' ' || sent || ' ' || skipped || ' ' ||"
+                               " (failing_since IS NULL) || last_error FROM penstock.alert_feed"),
                         "5 3 1 falseit is away");
     assert_int_equal(journal_save(j, 7, 2, 0, true, &note), 0);
-    assert_string_equal(value("SELECT event_id || ' ' || sent || ' ' || skipped || ' ' ||"
-                              " (failing_since IS NULL) FROM penstock.alert_feed"),
+    assert_string_equal(answer("SELECT event_id || ' ' || sent || ' ' || skipped || ' ' ||"
+                               " (failing_since IS NULL) FROM penstock.alert_feed"),
                         "7 5 1 true");
     journal_close(j);
     journal_close(opened("a", false, &cursor));
@@ -201,7 +166,7 @@ static void a_session_that_ended_is_noticed_while_idle(void **state)
     uint64_t cursor;
     struct journal *j = opened("a", true, &cursor);
     struct pollfd p = {.fd = journal_fd(j), .events = POLLIN};
-    run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name ="
+    sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name ="
         " 'penstock-feed'");
     int err = 0; /* the server says why first, and then closes */
     for (int i = 0; i < 10 && err == 0; i++) {
@@ -225,5 +190,5 @@ int main(void)
         cmocka_unit_test_setup(news_wake_who_listens, set_up),
         cmocka_unit_test_setup(a_session_that_ended_is_noticed_while_idle, set_up),
     };
-    return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
+    return cmocka_run_group_tests(tests, up, pg_store_down);
 }

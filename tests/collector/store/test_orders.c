@@ -10,36 +10,8 @@
 
 #define NOV2026 (INT64_C(1795251600) * (int64_t)NS_PER_S) /* 2026-11-21 09:00 UTC */
 
-static struct pg pg;
-static struct store *store;
-static PGconn *client;
-static struct note note;
 static struct order_row read_rows[8];
 static unsigned read_count;
-
-#define ok(call)                       \
-    do {                               \
-        if ((call) != 0)               \
-            fail_msg("%s", note.text); \
-    } while (0)
-
-static int setup(void **state)
-{
-    (void)state;
-    if (pg_store_open(&pg, &store) != 0)
-        return -1;
-    client = PQconnectdb(pg.dsn);
-    return PQstatus(client) == CONNECTION_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    PQfinish(client);
-    store_close(store);
-    pg_stop(&pg);
-    return 0;
-}
 
 static int begin(void **state)
 {
@@ -291,5 +263,5 @@ int main(void)
         test(a_row_that_somebody_holds_is_not_waited_for_and_one_deleted_is_done),
         test(old_orders_are_forgotten_but_no_lease_and_none_that_is_open),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, pg_store_up, pg_store_down);
 }

@@ -17,55 +17,7 @@
 
 #define SECOND ((int64_t)NS_PER_S)
 
-static struct pg pg;
-static struct store *store;
-static struct note note;
-static PGconn *person;
 static struct alert *alerts;
-
-#define ok(call)                                  \
-    do {                                          \
-        note.text[0] = '\0';                      \
-        int err_ = (call);                        \
-        if (err_ != 0)                            \
-            fail_msg("%s: %s", #call, note.text); \
-    } while (0)
-
-static void sql(const char *text)
-{
-    PGresult *res = PQexec(person, text);
-    if (PQresultStatus(res) != PGRES_COMMAND_OK && PQresultStatus(res) != PGRES_TUPLES_OK)
-        fail_msg("%s: %s", text, PQerrorMessage(person));
-    PQclear(res);
-}
-
-static long number(const char *text)
-{
-    PGresult *res = PQexec(person, text);
-    if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1)
-        fail_msg("%s: %s", text, PQerrorMessage(person));
-    long value = atol(PQgetvalue(res, 0, 0));
-    PQclear(res);
-    return value;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    if (pg_store_open(&pg, &store) != 0)
-        return -1;
-    person = PQconnectdb(pg.dsn);
-    return PQstatus(person) == CONNECTION_OK ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    PQfinish(person);
-    store_close(store);
-    pg_stop(&pg);
-    return 0;
-}
 
 static struct alert *alerts_new(void)
 {
@@ -286,5 +238,5 @@ int main(void)
         on(windows_that_are_not_over_are_read_with_all_they_name),
         on(what_ended_long_ago_goes_with_its_journal_and_the_rest_stays),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, pg_store_up, pg_store_down);
 }

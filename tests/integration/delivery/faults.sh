@@ -106,9 +106,9 @@ fault_kill_driver() {
     done
     drivers_finish
     compare >/dev/null
-    # at worst: what the ring holds, and what was made within linger and the time of a commit
-    check "kill_driver: a kill costs no more than the ring and a tenth of a second" \
-        test "${found[unspooled]}" -le $((injected * (256 + rate / 10)))
+    # at worst: what the ring holds, what it held before a commit that a busy disk let take long, and linger
+    check "kill_driver: a kill costs no more than the ring twice and a tenth of a second" \
+        test "${found[unspooled]}" -le $((injected * (2 * 256 + rate / 10)))
 }
 fault_kill_collector() {
     drivers_start
@@ -127,7 +127,7 @@ fault_kill_postgres() {
         one_of postmaster immediate backend fast
         database_crash "$drawn"
         injected=$((injected + 1))
-        lab_wait 30 "the database to start" database_up || return
+        lab_wait 60 "the database to start" database_up || return
     done
 }
 # Somebody alters the tables meanwhile: every write waits.
@@ -169,7 +169,7 @@ fault_old_database() {
         database_up || return
         of="FROM penstock.sensor WHERE pop = '$place'"
         before=$(lab_value "SELECT coalesce(sum(last_seq), 0) $of")
-        lab_until 20 "later events" "SELECT sum(last_seq) > $before + 100 $of" || return
+        lab_until 60 "later events" "SELECT sum(last_seq) > $before + 100 $of" || return
         sleep_between 0 500
         database_down
         rm -rf "$lab/pg/data"
@@ -230,7 +230,7 @@ fault_full_disk_postgres() {
         disk_full "$lab/pg"
         sleep_between 300 1500
         lab_disk_resize "$lab/pg" 4g
-        lab_wait 30 "the database to be there" database_up || return
+        lab_wait 60 "the database to be there" database_up || return
     done
     injected=$(grep -c 'No space left on device' "$lab/pg/data/server.log")
 }
@@ -514,7 +514,7 @@ fault_mixed() {
         kill_postgres)
             one_of postmaster immediate backend fast
             database_crash "$drawn"
-            lab_wait 30 "the database to start" database_up || return ;;
+            lab_wait 60 "the database to start" database_up || return ;;
         stop_postgres) mapfile -t pids < <(database_processes); stand_still 1500 "${pids[@]}" ;;
         lock) lab_sql -c "BEGIN; LOCK TABLE penstock.sensor IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(0.7); COMMIT" >/dev/null ;;
         slow) between 0 150; echo "$drawn" >"$lab/slow" ;;

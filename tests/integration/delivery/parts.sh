@@ -50,7 +50,7 @@ relay_do() { # relay_do ORDER…: sets $answer, the number that it answers
     before=$(answers)
     echo "$*" >&7
     answer=0
-    lab_wait 30 "the relay" is_answered "$before" || return 1
+    lab_wait 60 "the relay" is_answered "$before" || return 1
     answer=$(tail -n 1 "$lab/answers")
     answer=${answer##* }
 }
@@ -96,7 +96,7 @@ database_crash() { # database_crash postmaster|immediate|fast|backend
         kill -9 "$(lab_value "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'
             AND pid <> pg_backend_pid() LIMIT 1")" ;;
     esac 2>/dev/null
-    [ "$1" = backend ] || lab_wait 10 "the database to be dead" is_gone "$pid"
+    [ "$1" = backend ] || lab_wait 60 "the database to be dead" is_gone "$pid"
 }
 database_processes() {
     local pid
@@ -111,7 +111,7 @@ collector_up() { # collector_up [NUMBER]: with $collector_env in its environment
     local n=${1:-1} starts
     collector_start "$n"
     starts=$lab_starts
-    lab_wait 30 "the collector" lab_started "${collector_pid[$n]}" "$starts" "collector$n.log" ||
+    lab_wait 60 "the collector" lab_started "${collector_pid[$n]}" "$starts" "collector$n.log" ||
         { tail -n 20 "$lab/log/collector$n.log" >&2; return 1; }
 }
 collector_start() { # does not wait until it is there
@@ -249,7 +249,7 @@ run_fault() {
     "fault_$fault" || check "$fault: the parts came up" false
     drivers_finish
     check "$fault: every event is delivered in the end" same 0 $undelivered
-    lab_until 10 "the map to be written" "SELECT coalesce(sum(packets), 0) =
+    lab_until 60 "the map to be written" "SELECT coalesce(sum(packets), 0) =
         (SELECT coalesce(sum(packets), 0) FROM penstock.ingress_tally WHERE pop = '$place')
         FROM penstock.ingress_map WHERE pop = '$place'" # rows that only counted wait; compare tells
     compare || { check "$fault: what is stored can be read" false; return; }

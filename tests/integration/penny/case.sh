@@ -6,12 +6,11 @@
 # cases: name, right word, words admitted besides, in the short table or not.
 # shellcheck disable=SC2034 # a case's settings are read where it is run
 set -uo pipefail
-root=$(cd "$(dirname "$0")/../../.." && pwd)
+lab_root=$(cd "$(dirname "$0")/../../.." && pwd)
 # shellcheck source=deploy/lab/lab.sh
-. "$root/deploy/lab/lab.sh"
+. "$lab_root/deploy/lab/lab.sh"
 # shellcheck source=tests/integration/penny/stand.sh
-. "$root/tests/integration/penny/stand.sh"
-lab_root=$root
+. "$lab_root/tests/integration/penny/stand.sh"
 
 # ---- the cases
 
@@ -112,7 +111,7 @@ transfers() { # FLOWS
     local length
     length=$(payload)
     stand_transfers "$1" $((43 * 8 * length)) -l "$length" || return 1
-    lab_wait 5 "the transfer" is_as_asked
+    lab_wait 60 "the transfer" is_as_asked
 }
 bulk() { # FLOWS: as fast as the path takes them
     stand_transfers "$1" 0
@@ -129,7 +128,7 @@ web() { # KILOBYTES LOOPS: pages of a server with a watched address
     mkdir "$lab/pages"
     head -c "$(($1 * 1000))" /dev/urandom >"$lab/pages/page"
     stand_start httpd.log nsenter --net="/run/netns/$lab_id-AMS-world" busybox httpd -f -p "$host:80" -h "$lab/pages"
-    lab_wait 5 "the web server" stand_listens world 80 || return 1
+    lab_wait 60 "the web server" stand_listens world 80 || return 1
     local i
     for ((i = 0; i < $2; i++)); do
         stand_start "web-$i.log" nsenter --net="/run/netns/$lab_id-AMS-inside" \
@@ -146,7 +145,7 @@ mixed() { # GENUINE FORGED [OPTION…]: flows of one rate, all under way when th
     start_sensor --set penny.mode=off || return 1
     transfers "$genuine" || return 1
     stand_forged "$forged" $((43 * forged)) "$@" || return 1
-    lab_wait 20 "every flow to flow" all_flow "$genuine" || return 1
+    lab_wait 60 "every flow to flow" all_flow "$genuine" || return 1
     lab_kill "$lab_sensor_pid"
     start_sensor || return 1
     genuine_before=$(stand_count up 1) forged_before=$(stand_count up 2)
@@ -163,7 +162,7 @@ replay() { # FLOWS: what this kernel sent a moment ago, once more and without th
     lab_spawn tcpdump.log nsenter --net="/run/netns/$lab_id-AMS-world" \
         tcpdump -i o0 -p --immediate-mode -U -w "$capture" "src 203.0.113.10 and tcp"
     local tcpdump=$lab_pid
-    lab_wait 5 "tcpdump" grep -q listening "$lab/log/tcpdump.log" || return 1
+    lab_wait 60 "tcpdump" grep -q listening "$lab/log/tcpdump.log" || return 1
     transfers "$1" || return 1
     sleep 8
     stand_stop
@@ -175,7 +174,7 @@ replay() { # FLOWS: what this kernel sent a moment ago, once more and without th
 }
 hping() { # SEGMENTS_PER_S
     stand_start hping.log nsenter --net="/run/netns/$lab_id-AMS-world" \
-        hping3 exec "$root/tests/integration/penny/forge.htcl" 203.0.113.200 198.18.1.10 "$1" 120
+        hping3 exec "$lab_root/tests/integration/penny/forge.htcl" 203.0.113.200 198.18.1.10 "$1" 120
 }
 
 # ---- the sensor and what it says

@@ -151,7 +151,7 @@ stand_transfers() {
     for ((; count > 0; count -= streams, port++)); do
         streams=$((count < 5 ? count : 5))
         stand_start iperf-server.log nsenter --net="/run/netns/$lab_id-AMS-inside" iperf3 -s -1 -p $port
-        lab_wait 5 "iperf3's server" stand_listens inside $port || return 1
+        lab_wait 60 "iperf3's server" stand_listens inside $port || return 1
         stand_start iperf.log nsenter --net="/run/netns/$lab_id-AMS-world" \
             iperf3 -c $to -B $from -p $port -P "$streams" -b "$rate" -t 120 "$@"
     done

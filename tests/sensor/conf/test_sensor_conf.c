@@ -241,6 +241,7 @@ static void what_does_not_fit_together_is_told(void **state)
         {"penny.passive_idle=30s", ""},
         {"penny.rule=fair", "--set: penny.rule: expected one of randomised, paper, got \"fair\""},
         {"penny.rule=paper", ""},
+        {"penny.never=[198.51.100.0/24]", ""},
         {"penny.max_duration=3s", "--set: penny.max_duration: must be longer than penny.timeout"},
         {"penny.prefixes=[10.0.0.0/8, 10.0.0.0/8]",
          "--set: penny.prefixes[2]: 10.0.0.0/8 stands twice in the list"},
@@ -271,6 +272,18 @@ static void a_connection_needs_certificates_unless_it_is_said_to_be_insecure(voi
     assert_string_equal(conf.publish.certificate, "/etc/a.cert");
     assert_string_equal(conf.publish.server, "/etc/b.pub");
     assert_false(conf.publish.insecure);
+}
+
+static void what_is_never_tested_is_not_watched_from_the_start(void **state)
+{
+    (void)state;
+    assert_says(LOAD(NEEDED, "penny.never=[198.51.100.64/26]",
+                     "penny.prefixes=[203.0.113.0/24, 198.51.100.0/24]"),
+                "--set: penny.prefixes: 198.51.100.0/24 overlaps 198.51.100.64/26, which stands "
+                "in penny.never");
+    assert_int_equal(LOAD(NEEDED, "penny.never=[198.51.100.64/26]", "penny.mode=passive",
+                          "penny.prefixes=[198.51.100.0/24]"),
+                     0); /* withholds nothing */
 }
 
 static void the_papers_rule_takes_no_more_than_its_twelve_drops(void **state)
@@ -454,6 +467,7 @@ int main(void)
         cmocka_unit_test(at_most_63_ingress_rows_are_taken),
         cmocka_unit_test(what_does_not_fit_together_is_told),
         cmocka_unit_test(a_connection_needs_certificates_unless_it_is_said_to_be_insecure),
+        cmocka_unit_test(what_is_never_tested_is_not_watched_from_the_start),
         cmocka_unit_test(the_papers_rule_takes_no_more_than_its_twelve_drops),
         cmocka_unit_test(an_endpoint_is_a_kind_a_host_and_a_port),
         cmocka_unit_test(a_mirror_runs_with_penny_passive_or_off),

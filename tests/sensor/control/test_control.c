@@ -332,6 +332,13 @@ static void limits_lengths_and_modes_refuse(void **state)
     assert_refused("10.0.3.0/24", REASON_REFUSED);
     assert_int_equal(watch_count(), 4);
     struct control_conf conf = usual;
+    conf.never[conf.never_count++] = prefix("192.0.2.64/26");
+    make(&conf, 1);
+    assert_refused("192.0.2.64/32", REASON_REFUSED);
+    assert_refused("192.0.2.0/24", REASON_REFUSED); /* its segments would be withheld, too */
+    give(1, "192.0.2.0/26");
+    assert_int_equal(watch_count(), 1);
+    conf = usual;
     conf.why_not = "penny.mode is not active";
     make(&conf, 1);
     assert_int_equal(control_number(c), 0);
@@ -493,6 +500,37 @@ static void the_queues_parts_of_an_order_are_all_of_it_and_no_more(void **state)
         }
 }
 
+static void an_order_that_not_every_queue_can_watch_is_refused_when_none_does_any_more(void **state)
+{
+    (void)state;
+    struct control_watch list[CONTROL_ORDERS_MAX];
+    uint64_t version;
+    give(1, "203.0.113.0/24");
+    settle();
+    give(2, "192.0.2.0/24");
+    assert_int_equal(control_watch(c, list, &version), 2);
+    started(7, "192.0.2.0/24"); /* where there was room */
+    control_not_watched(c, version, now);
+    assert_int_equal(control_watch(c, list, &version), 1); /* the first is in force */
+    assert_int_equal(list[0].prefix.addr.bytes[0], 203);
+    give(3, "192.0.3.0/24"); /* came after that list */
+    now += 5 * NS_PER_S;
+    control_tick(c, now);
+    assert_none(); /* some queue may still withhold for it */
+    control_not_watched(c, version, now);
+    assert_int_equal(watch_count(), 2);
+    ended(7, "192.0.2.0/24", VERDICT_INCONCLUSIVE, 5);
+    settle();
+    struct event_order_ended end = take();
+    assert_true(end.order_id == 2 && end.drops == 2 && end.tests == 1);
+    assert_int_equal(end.state, ORDER_FAILED);
+    assert_int_equal(end.reason, REASON_REFUSED);
+    assert_non_null(strstr(end.detail, "no room to watch it"));
+    stop(3); /* the first list with it never came into force: it is stopped all the same */
+    settle();
+    assert_true(take().order_id == 3);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -515,6 +553,7 @@ int main(void)
         test(a_hold_takes_a_prefix_of_the_configuration_away_for_its_time_and_no_longer),
         test(a_hold_is_no_longer_than_max_lease_and_of_another_process_or_without_orders_none),
         test(the_queues_parts_of_an_order_are_all_of_it_and_no_more),
+        test(an_order_that_not_every_queue_can_watch_is_refused_when_none_does_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,7 @@ static uint64_t wait_for_list(struct publish *p, size_t n)
 {
     struct control_watch list[CONTROL_ORDERS_MAX];
     uint64_t version = 0;
-    for (unsigned i = 0; i < 200 && publish_ordered(p, list, &version) != n; i++)
+    for (unsigned i = 0; i < 3000 && publish_ordered(p, list, &version) != n; i++)
         listen_for(20);
     assert_int_equal(publish_ordered(p, list, &version), n);
     return version;
@@ -109,7 +109,7 @@ static uint64_t wait_for_list(struct publish *p, size_t n)
 static void wait_for_home(struct publish *p, size_t n)
 {
     struct prefix out[4];
-    for (unsigned i = 0; i < 200 && publish_home_free(p, out, 4) != n; i++)
+    for (unsigned i = 0; i < 3000 && publish_home_free(p, out, 4) != n; i++)
         listen_for(20);
     assert_int_equal(publish_home_free(p, out, 4), n);
 }
@@ -139,7 +139,7 @@ static void an_order_comes_in_is_watched_for_and_its_end_goes_out(void **state)
     zstr_free(&endpoint);
     assert_int_equal(ring_init(&ring, sizeof(struct event), 64), 0);
     assert_int_equal(publish_open(&conf, list, 1, &counters, &p, &note), 0);
-    for (unsigned i = 0; i < 200 && hellos == 0; i++)
+    for (unsigned i = 0; i < 3000 && hellos == 0; i++)
         listen_for(20);
     assert_true(process != 0 && stamp != 0);
 
@@ -162,7 +162,7 @@ static void an_order_comes_in_is_watched_for_and_its_end_goes_out(void **state)
     push(&ring, EVENT_test_started);
     push(&ring, EVENT_test_ended);
     publish_watched(p, wait_for_list(p, 0));
-    for (unsigned i = 0; i < 200 && find(EVENT_order_ended) == NULL; i++)
+    for (unsigned i = 0; i < 3000 && find(EVENT_order_ended) == NULL; i++)
         listen_for(20);
     assert_int_equal(find(EVENT_test_started)->test_started.order_id, 5);
     assert_int_equal(find(EVENT_test_ended)->test_ended.order_id, 5);
