@@ -202,11 +202,6 @@ static void end(struct alert *a, struct entry *e, int64_t now)
 
 /* ---- its condition comes and goes ---- */
 
-static void flaps_written(struct entry *e, uint32_t flaps)
-{
-    e->row.flaps = flaps;
-}
-
 void life_stands(struct alert *a, struct entry *e, int64_t now)
 {
     if (!e->row.is_standing) {
@@ -217,15 +212,30 @@ void life_stands(struct alert *a, struct entry *e, int64_t now)
     settle(a, e, now);
 }
 
-/* is_final: it will not come back by itself. */
+/* What ends and comes back: at one place all kinds that tell of it are one matter, for where the
+ * expectation goes to and fro (a routing table that flaps) they take turns. */
+static const char *matter_of(const struct alert_row *row, enum alert_kind kind, char out[static 33])
+{
+    const char *word = kind < KIND_ENTRIES ? "" : row->kind;
+    fingerprint_of(word, &row->prefix, row->pop, &row->at, row->sensor, out);
+    return out;
+}
+
+void alert_load_end(struct alert *a, const struct alert_row *ended)
+{
+    char matter[33];
+    flap_note(a, matter_of(ended, alert_kind_of(ended->kind), matter), ended->resolved_at);
+}
+
 void life_gone(struct alert *a, struct entry *e, int64_t now, bool is_final)
 {
     if (!e->row.is_standing && !is_final)
         return;
-    bool was_standing = e->row.is_standing;
-    uint32_t before = flap_count(a, e->row.fingerprint, now);
-    if (was_standing)
-        flaps_written(e, flap_note(a, e->row.fingerprint, now));
+    char matter[33];
+    matter_of(&e->row, e->kind, matter);
+    uint32_t before = flap_count(a, matter, now);
+    if (e->row.is_standing)
+        e->row.flaps = flap_note(a, matter, now);
     if (is_final || a->conf.flap_count == 0 || before < a->conf.flap_count) {
         end(a, e, now);
         return;
@@ -248,12 +258,13 @@ struct entry *life_raise(struct alert *a, enum alert_kind kind, const struct ale
                          uint64_t subject, int64_t now)
 {
     struct alert_row row = *like;
+    char matter[33];
     row.alert_id = a->next_id;
     snprintf(row.kind, sizeof row.kind, "%s", alert_rules[kind].kind);
     fingerprint_of(row.kind, &row.prefix, row.pop, &row.at, row.sensor, row.fingerprint);
     row.started_at = now;
     row.is_standing = true;
-    row.flaps = flap_count(a, row.fingerprint, now);
+    row.flaps = flap_count(a, matter_of(&row, kind, matter), now);
     runbook_of(a, &row);
     struct entry *e = book_add(a, &row, kind, subject);
     if (e == NULL)
@@ -339,14 +350,6 @@ void alert_word(struct alert *a, uint64_t alert_id, enum alert_state said, const
         settle(a, e, now);
         return;
     }
-}
-
-void alert_windows(struct alert *a, const struct alert_window *windows, size_t count, int64_t now)
-{
-    a->window_count = count < ALERT_WINDOWS_MAX ? count : ALERT_WINDOWS_MAX;
-    for (size_t i = 0; i < a->window_count; i++)
-        a->windows[i] = windows[i];
-    (void)now; /* the next tick looks at each alert */
 }
 
 /* ---- time ---- */

@@ -13,7 +13,9 @@
  * whose state is `testing`, `inconclusive` or (its proof grew old) `unverified` says nothing. What
  * comes back after its end is a new alert of the same fingerprint. But a matter that ended
  * flap_count times within flap_window does not end again: the alert stays as it is, untold, while
- * is_standing says whether its condition holds, and ends when that stayed away for flap_window.
+ * is_standing says whether its condition holds, and ends when that stayed away for flap_window. The
+ * kinds that tell of one map entry are one matter there: where they take turns each is told once
+ * more at most, all stay, and the one that stands says what holds now.
  * People's words stand until the end. Pure.
  *
  * The fingerprint is SipHash-2-4 twice (fixed keys 1,2 and 3,4), chained over the little-endian
@@ -53,7 +55,7 @@ struct alert_row {
     char acknowledged_by[64];                    /* also who suppressed it */
     char sensor[64];                             /* sensor that it is about; "": not about one */
     bool is_standing;                            /* its condition holds at present */
-    uint32_t flaps;         /* how often its condition went away within flap_window */
+    uint32_t flaps;         /* how often its matter went away within flap_window */
     char suppressed_by[64]; /* "routing", "maintenance N", or who; "": it is not */
     char runbook[192];      /* the page that says what to do */
     uint64_t words;         /* of people, on this alert, that the collector has heard */
@@ -85,8 +87,9 @@ void alert_configure(struct alert *a, const struct alert_conf *conf);
 
 int alert_load(struct alert *a, const struct alert_row *row); /* those without an end */
 void alert_next_id(struct alert *a, uint64_t next);           /* first free alert_id */
-/* Ends of this matter in the past, oldest first, so that flaps are still known. */
-void alert_load_end(struct alert *a, const char fingerprint[static 33], int64_t resolved_at);
+/* Ends in the past, oldest first, so that flaps are still known: of each its kind, prefix, place,
+ * sensor and resolved_at. */
+void alert_load_end(struct alert *a, const struct alert_row *ended);
 
 /* The matter's fingerprint, 32 hexadecimal digits: the same for ever. */
 void alert_fingerprint(const char *kind, const struct prefix *prefix, const char *pop,
@@ -144,9 +147,8 @@ struct alert_window {
     uint64_t peer_as;                                              /* 0: any */
     struct prefix prefix;                                          /* family 0: any */
 };
-#define ALERT_WINDOWS_MAX 256
-/* In place of all before; those beyond ALERT_WINDOWS_MAX are passed over. Copied. */
-void alert_windows(struct alert *a, const struct alert_window *windows, size_t count, int64_t now);
+/* In place of all before, as many as there are. Copied. -ENOMEM: those before stay. */
+int alert_windows(struct alert *a, const struct alert_window *windows, size_t count);
 
 /* ---- time ---- */
 

@@ -34,6 +34,7 @@ int book_init(struct alert *a)
 void book_clear(struct alert *a)
 {
     spoof_free(a->spoof);
+    free(a->windows);
     free(a->tests);
     free(a->moves);
     free(a->flaps);

@@ -36,7 +36,7 @@ struct entry {
 /* When matters ended last: a table of places, of which the one unused for longest is given up. */
 #define FLAPS_KEPT 16
 struct flap {
-    uint64_t matter; /* hash of the fingerprint; 0: free */
+    uint64_t matter; /* hash of its name; 0: free */
     int64_t ends[FLAPS_KEPT];
     uint32_t count; /* ever; the newest is ends[(count - 1) % FLAPS_KEPT] */
 };
@@ -82,7 +82,7 @@ struct alert {
     struct tested *tests;
     uint64_t test_count; /* ever */
     struct spoof *spoof;
-    struct alert_window windows[ALERT_WINDOWS_MAX];
+    struct alert_window *windows;
     size_t window_count;
 };
 
@@ -107,9 +107,10 @@ struct entry *book_add(struct alert *a, const struct alert_row *row, enum alert_
 void book_end(struct alert *a, struct entry *e);
 void book_changed(struct alert *a, struct entry *e);
 
-/* flap.c: notes an end; how many there were within the window, this one included. */
-uint32_t flap_note(struct alert *a, const char *fingerprint, int64_t at);
-uint32_t flap_count(const struct alert *a, const char *fingerprint, int64_t now);
+/* flap.c: notes an end of what 32 digits name; how many there were within the window, this one
+ * included. */
+uint32_t flap_note(struct alert *a, const char *name, int64_t at);
+uint32_t flap_count(const struct alert *a, const char *name, int64_t now);
 
 /* move.c */
 void move_add(struct alert *a, const struct ingress_change *change, uint64_t subject,

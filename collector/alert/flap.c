@@ -4,10 +4,10 @@
 
 #define FLAP_PLACES 8
 
-static uint64_t matter_of(const struct alert *a, const char *fingerprint)
+static uint64_t key_of(const struct alert *a, const char *matter)
 {
     uint64_t words[4];
-    memcpy(words, fingerprint, sizeof words);
+    memcpy(words, matter, sizeof words);
     return hash_words(a->key, words, 4) | 1;
 }
 
@@ -38,24 +38,19 @@ static uint32_t within(const struct alert *a, const struct flap *f, int64_t now)
     return n;
 }
 
-uint32_t flap_count(const struct alert *a, const char *fingerprint, int64_t now)
+uint32_t flap_count(const struct alert *a, const char *name, int64_t now)
 {
-    uint64_t matter = matter_of(a, fingerprint);
+    uint64_t matter = key_of(a, name);
     const struct flap *f = place_of(a, matter);
     return f->matter == matter ? within(a, f, now) : 0;
 }
 
-uint32_t flap_note(struct alert *a, const char *fingerprint, int64_t at)
+uint32_t flap_note(struct alert *a, const char *name, int64_t at)
 {
-    uint64_t matter = matter_of(a, fingerprint);
+    uint64_t matter = key_of(a, name);
     struct flap *f = place_of(a, matter);
     if (f->matter != matter)
         *f = (struct flap){.matter = matter};
     f->ends[f->count++ % FLAPS_KEPT] = at;
     return within(a, f, at);
-}
-
-void alert_load_end(struct alert *a, const char fingerprint[static 33], int64_t resolved_at)
-{
-    flap_note(a, fingerprint, resolved_at);
 }

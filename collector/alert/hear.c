@@ -79,7 +79,8 @@ static int row_stands(struct alert *a, const struct alert_case *c, enum alert_ki
     return 0;
 }
 
-/* Alerts about the row, of other kinds than the one that holds. */
+/* Alerts about the row, of other kinds than the one that holds: they end, or (when this place
+ * flaps) stand no more. */
 static void others_gone(struct alert *a, const struct ingress_row *row, uint64_t subject,
                         enum alert_kind holds, unsigned nothing_said, int64_t now)
 {
@@ -92,7 +93,7 @@ static void others_gone(struct alert *a, const struct ingress_row *row, uint64_t
         e->last_seen = row->last_seen;
         bool may_hold = holds == KIND_NONE && (nothing_said & 1u << e->kind) != 0;
         if (!may_hold || row->is_gone)
-            life_gone(a, e, now, is_final || holds != KIND_NONE);
+            life_gone(a, e, now, is_final);
     }
 }
 

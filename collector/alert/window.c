@@ -1,4 +1,8 @@
 /* Maintenance windows. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "collector/alert/book.h"
 
 static bool fits(const char *wanted, const char *is)
@@ -31,6 +35,19 @@ uint64_t window_of(const struct alert *a, const struct alert_row *row, int64_t n
         if ((is_on(&a->windows[i], now) || is_on(&a->windows[i], a->undoubted)) &&
             is_in(&a->windows[i], row))
             return a->windows[i].id;
+    return 0;
+}
+
+int alert_windows(struct alert *a, const struct alert_window *windows, size_t count)
+{
+    struct alert_window *copy = NULL;
+    if (count > 0 && (copy = calloc(count, sizeof *copy)) == NULL)
+        return -ENOMEM;
+    if (count > 0)
+        memcpy(copy, windows, count * sizeof *copy);
+    free(a->windows);
+    a->windows = copy;
+    a->window_count = count; /* the next tick looks at each alert */
     return 0;
 }
 

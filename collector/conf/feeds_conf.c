@@ -53,6 +53,8 @@ const struct conf_row feeds_conf_rows[FEEDS_CONF_ROWS] = {
     {"catch_up", CONF_TEXT, FEED(catch_up), .help = "zeromq: endpoint that answers what was missed; \"\" for none."},
     {"curve", CONF_BOOL, FEED(curve), .value = "false",
      .help = "zeromq: encrypt with the key of collector.certificate, by which subscribers know this collector."},
+    {"subscribers", CONF_TEXT, FEED(subscribers),
+     .help = "zeromq, with curve: folder with the .pub files of those who may subscribe; \"\" for whoever knows the collector's key."},
     {"heartbeat", CONF_DURATION, FEED(heartbeat_ns), .value = "10s", .min = SECONDS(0.1), .max = SECONDS(3600),
      .help = "zeromq: after so long without a state a heartbeat is published."},
 };
@@ -124,6 +126,8 @@ static void check_kind_of(const struct place *p)
         wrong(p, "catch_up", "expected another endpoint than listen");
     if (f->type == FEED_ZEROMQ && f->curve && f->certificate[0] == '\0')
         wrong(p, "curve", "needs collector.certificate");
+    if (f->type == FEED_ZEROMQ && f->subscribers[0] != '\0' && !f->curve)
+        wrong(p, "subscribers", "needs curve: true; without it nobody has a key");
 }
 
 /* What belongs to another kind would be ignored, and somebody believe it works. */
@@ -133,10 +137,15 @@ static void check_foreign(const struct place *p)
     const struct {
         const char *key, *value;
         enum feed_type type;
-    } keys[] = {{"path", f->path, FEED_JSONL},      {"url", f->url, FEED_WEBHOOK},
-                {"link", f->link, FEED_WEBHOOK},    {"runbook", f->runbook, FEED_WEBHOOK},
-                {"ca", f->ca, FEED_WEBHOOK},        {"headers", f->headers, FEED_WEBHOOK},
-                {"listen", f->listen, FEED_ZEROMQ}, {"catch_up", f->catch_up, FEED_ZEROMQ}};
+    } keys[] = {{"path", f->path, FEED_JSONL},
+                {"url", f->url, FEED_WEBHOOK},
+                {"link", f->link, FEED_WEBHOOK},
+                {"runbook", f->runbook, FEED_WEBHOOK},
+                {"ca", f->ca, FEED_WEBHOOK},
+                {"headers", f->headers, FEED_WEBHOOK},
+                {"listen", f->listen, FEED_ZEROMQ},
+                {"catch_up", f->catch_up, FEED_ZEROMQ},
+                {"subscribers", f->subscribers, FEED_ZEROMQ}};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (keys[i].value[0] != '\0' && keys[i].type != f->type)
             wrong(p, keys[i].key, "not a key of this kind of feed");

@@ -4,7 +4,7 @@
 #include "collector/notify/feed_conf.h"
 #include "shared/conf/conf_table.h"
 
-#define FEEDS_CONF_ROWS 22
+#define FEEDS_CONF_ROWS 23
 extern const struct conf_row feeds_conf_rows[FEEDS_CONF_ROWS];
 
 /* After the table was read: fills in names, default addresses and the collector's certificate, and

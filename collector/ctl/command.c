@@ -33,6 +33,8 @@ static const struct {
     [OPTION_PREFIX] = {"prefix", "PREFIX", "source prefix, and all longer ones"},
     [OPTION_SENSOR] = {"sensor", "SENSOR", "sensor"},
     [OPTION_ALL] = {"all", NULL, "also what is over"},
+    [OPTION_SUBSCRIBERS] = {"subscribers", NULL,
+                            "a folder of alerts.feeds: subscribers, who need no pop"},
 };
 
 struct parse {

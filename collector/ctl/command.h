@@ -36,6 +36,7 @@ enum command_option {
     OPTION_PREFIX,
     OPTION_SENSOR,
     OPTION_ALL,
+    OPTION_SUBSCRIBERS,
     OPTION_COUNT
 };
 #define TAKES(option) (1u << (option))

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "collector/ctl/json.h"
-#include "collector/receive/allowed.h"
+#include "shared/curve/allowed.h"
 #include "shared/wire/wire.h"
 
 /* ---- keys new ---- */
@@ -72,7 +72,7 @@ static void print_made(const struct curve_key *key, const char *secret, const ch
            "%s  public: copy it to the other side\n",
            secret, public);
     if (key->pop[0] == '\0')
-        printf("No pop: good for a collector; a sensor needs --pop POP.\n");
+        printf("No pop: good for a collector or a subscriber; a sensor needs --pop POP.\n");
 }
 
 int keys_new(const struct call *call)
@@ -187,7 +187,9 @@ int keys_check(const struct call *call)
     struct allowed a = {0};
     struct refused r = {0};
     struct note note = {0};
-    int err = allowed_read(&a, call->argument[0], note_refused, &r, &note);
+    enum allowed_who kind =
+        call->option[OPTION_SUBSCRIBERS] != NULL ? ALLOWED_SUBSCRIBERS : ALLOWED_SENSORS;
+    int err = allowed_read(&a, call->argument[0], kind, note_refused, &r, &note);
     if (err == 0 && call->json)
         print_json(&a, &r);
     else if (err == 0)

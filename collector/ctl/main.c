@@ -71,8 +71,8 @@ static const struct command commands[] = {
     {"keys new", "NAME", 1, 1, TAKES(OPTION_POP) | TAKES(OPTION_DIR) | TAKES(OPTION_FORCE),
      "make a key: NAME.cert with its secret, NAME.pub without", keys_new},
     {"keys show", "FILE", 1, 1, 0, "print what a certificate says", keys_show},
-    {"keys check", "DIR", 1, 1, 0, "print whom a collector with that folder would let in",
-     keys_check},
+    {"keys check", "DIR", 1, 1, TAKES(OPTION_SUBSCRIBERS),
+     "print whom a collector with that folder would let in", keys_check},
 };
 
 static const char about[] =

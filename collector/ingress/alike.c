@@ -97,10 +97,11 @@ static bool rows_may(struct ingress_map *m, uint32_t range, uint32_t other, cons
             return false;
         if (twin != NULL && !same_evidence(m, &n->row, &twin->row))
             return false;
-        struct ingress_row wider = n->row;
+        struct ingress_row own = n->row, wider = n->row; /* it may say what was expected before */
         wider.prefix = *p;
+        row_expect(m, &own);
         row_expect(m, &wider);
-        if (!same_expectation(&wider, &n->row))
+        if (!same_expectation(&wider, &own))
             return false;
     }
     return true;

@@ -6,13 +6,17 @@ static struct prefix gather_prefix(const struct prefix *p)
     return prefix_of(&p->addr, 0);
 }
 
-/* Nobody knows or wants to know anything of its own of it. */
-static bool is_plain(const struct ingress_map *m, const struct range *r)
+/* Nobody knows or wants to know anything of its own of it, also not by what is expected by now. */
+static bool is_plain(struct ingress_map *m, const struct range *r)
 {
     for (uint32_t i = r->row; i != NONE; i = m->nodes[i].next) {
         const struct node *n = &m->nodes[i];
         if (n->pins != 0 || n->row.tests > 0 || n->row.state != STATE_UNVERIFIED ||
             n->row.expected != EXPECTED_UNKNOWN)
+            return false;
+        struct ingress_row own = n->row;
+        row_expect(m, &own);
+        if (own.expected != EXPECTED_UNKNOWN)
             return false;
     }
     return true;
@@ -38,7 +42,7 @@ bool range_gather(struct ingress_map *m, uint32_t range)
     struct range *r = &m->ranges[range];
     unsigned shortest = gather_prefix(&r->prefix).length;
     if (!map_is_crowded(m) || r->is_joined || r->leaves != 1 || r->prefix.length <= shortest ||
-        !is_plain(m, r) || range_weight(m, r, m->now) >= (double)m->conf.trickle / ENOUGH)
+        range_weight(m, r, m->now) >= (double)m->conf.trickle / ENOUGH || !is_plain(m, r))
         return false;
     uint32_t leaf = r->leaf, above = range_joined_above(m, &r->prefix, r->prefix.length);
     if (above != NONE && !m->ranges[above].is_gathered)

@@ -1,5 +1,7 @@
 /* What the alerts hear: rows and changes of the map, tests, sensors, and people. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "collector/loop/fold.h"
@@ -103,16 +105,36 @@ static void take_word(void *arg, const struct alert_said *said)
     alert_word(w->f->alert, said->alert_id, said->state, said->by, said->words, w->now);
 }
 
+struct windows {
+    struct alert_window *list;
+    size_t count, room;
+};
+
+static int take_window(void *arg, const struct alert_window *w)
+{
+    struct windows *all = arg;
+    if (all->count == all->room) {
+        size_t room = all->room > 0 ? 2 * all->room : 64;
+        struct alert_window *list = realloc(all->list, room * sizeof *list);
+        if (list == NULL)
+            return -ENOMEM;
+        all->list = list;
+        all->room = room;
+    }
+    all->list[all->count++] = *w;
+    return 0;
+}
+
 int fold_alert_words(struct fold *f, struct store *store, int64_t now, struct note *note)
 {
-    static struct alert_window windows[ALERT_WINDOWS_MAX]; /* one loop, and too large for a stack */
-    size_t count = 0;
+    struct windows windows = {0};
     struct word word = {.f = f, .now = now};
     int err = store_load_words(store, take_word, &word, note);
     if (err == 0)
-        err = store_load_windows(store, windows, ALERT_WINDOWS_MAX, &count, note);
+        err = store_load_windows(store, take_window, &windows, note);
     if (err == 0)
-        alert_windows(f->alert, windows, count, now);
+        err = alert_windows(f->alert, windows.list, windows.count);
+    free(windows.list);
     return err;
 }
 
@@ -136,10 +158,10 @@ static int load_alert(void *arg, const struct alert_row *row)
     return err;
 }
 
-static void load_end(void *arg, const char fingerprint[static 33], int64_t resolved_at)
+static void load_end(void *arg, const struct alert_row *ended)
 {
     struct fold *f = arg;
-    alert_load_end(f->alert, fingerprint, resolved_at);
+    alert_load_end(f->alert, ended);
 }
 
 int fold_load_alerts(struct fold *f, struct store *store, int64_t now, struct note *note)

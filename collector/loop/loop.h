@@ -98,6 +98,7 @@ struct loop {
 
     uint64_t orders_refused; /* that were counted */
     uint64_t overlaps;       /* so were these */
+    uint64_t clocks_off;     /* and these, and told */
     int64_t overlap_told_at, ahead_told_at;
 
     /* of the turn that is under way */

@@ -66,6 +66,18 @@ static void tell_overlaps(struct loop *l, const struct orders_stats *stats, int6
              prefix_format(&last->prefix, prefix), last->sensor, last->other);
 }
 
+static void tell_clocks(struct loop *l, const struct orders_stats *stats)
+{
+    if (stats->clocks_off > l->clocks_off) {
+        counter_add(l->counters, COUNTER_sensor_clocks_off, stats->clocks_off - l->clocks_off);
+        log_warn(
+            "event=sensor_clock_off sensor=%s ahead_s=%.1f hint=\"its steady clock runs apart from "
+            "ours by more than orders.margin in a lease: it gets no order\"",
+            stats->clock_off.sensor, (double)stats->clock_off.ahead / (double)NS_PER_S);
+    }
+    l->clocks_off = stats->clocks_off; /* of this memory: a load begins at 0 */
+}
+
 void loop_send_orders(struct loop *l)
 {
     char sensor[WIRE_NAME];
@@ -82,5 +94,6 @@ void loop_send_orders(struct loop *l)
     if (stats.refused > l->orders_refused)
         counter_add(l->counters, COUNTER_orders_no_room, stats.refused - l->orders_refused);
     tell_overlaps(l, &stats, now);
+    tell_clocks(l, &stats);
     l->orders_refused = stats.refused; /* of this memory: a load begins at 0 */
 }

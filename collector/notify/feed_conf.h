@@ -42,5 +42,6 @@ struct feed_conf {
     char listen[128], catch_up[128];
     bool curve;
     char certificate[256]; /* the collector's; filled in when curve is set */
+    char subscribers[256]; /* folder with the keys of those who may; "": all */
     uint64_t heartbeat_ns;
 };

@@ -9,18 +9,22 @@
  * what is missing; "previous" is 0 on the first after a start, when nobody knows.
  *
  * Both sockets live in a context of their own: in czmq's the door for sensors asks its list of keys
- * for every CURVE connection of the process, and subscribers do not stand there. */
+ * for every CURVE connection, and subscribers do not stand there. With `subscribers` this context
+ * has a guard of its own (shared/curve/guard.h), whose questions are answered here, in the feed's
+ * thread. During an outage they wait, as all else does: nothing is published then. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "collector/notify/since.h"
 #include "collector/notify/sink.h"
 #include "shared/base/clock.h"
-#include "shared/curve/curve.h"
+#include "shared/curve/guard.h"
 
 #define QUEUE        10000 /* messages per subscriber; beyond, it must catch up */
 #define QUESTIONS    16    /* answered in a row, before what is new is told */
@@ -28,14 +32,19 @@
 #define ENVELOPE_MAX 256   /* a routing id has 255 bytes at most */
 #define QUESTION_MAX 64
 #define MESSAGE_MAX  1024 /* longer ones are not ours: libzmq ends that connection */
+#define LOOK_MS      1000 /* at who may subscribe */
 
 struct sink {
     const struct feed_conf *conf;
     const struct past *past;
     void *context, *publisher, *router;
+    struct guard guard; /* zeroed: whoever knows the collector's key may subscribe */
+    int fds;            /* epoll: of what wakes the feed */
     uint64_t previous;
     uint64_t heartbeat_at; /* mono */
 };
+
+static int renew(struct sink *s, struct note *note);
 
 /* ---- publishing ---- */
 
@@ -50,7 +59,7 @@ static int publish(struct sink *s, const char *topic, const char *text, struct n
 static int zeromq_send(struct sink *s, const struct notice *list, size_t n, size_t *done,
                        struct note *note)
 {
-    int err = 0;
+    int err = s->publisher != NULL ? 0 : renew(s, note);
     for (*done = 0; err == 0 && *done < n; *done += err == 0) {
         const struct notice *one = &list[*done];
         int set =
@@ -178,28 +187,7 @@ static int answer_all(struct sink *s, int *wait_ms, struct note *note)
     return 0;
 }
 
-static int zeromq_tick(struct sink *s, uint64_t now, int *wait_ms, struct note *note)
-{
-    int err = 0;
-    if (now >= s->heartbeat_at) {
-        err = beat(s, note);
-        s->heartbeat_at = now + s->conf->heartbeat_ns;
-    }
-    if ((s->heartbeat_at - now) / NS_PER_MS < (uint64_t)*wait_ms)
-        *wait_ms = (int)((s->heartbeat_at - now) / NS_PER_MS) + 1;
-    return err == 0 && s->router != NULL ? answer_all(s, wait_ms, note) : err;
-}
-
-static int zeromq_fd(struct sink *s)
-{
-    int fd = -1;
-    size_t size = sizeof fd;
-    if (s->router != NULL)
-        zmq_getsockopt(s->router, ZMQ_FD, &fd, &size);
-    return fd;
-}
-
-/* ---- open and close ---- */
+/* ---- its sockets ---- */
 
 static void set_number(void *socket, int option, int value)
 {
@@ -223,6 +211,7 @@ static void *bind_socket(struct sink *s, int type, const char *endpoint,
     if (key != NULL) {
         set_number(socket, ZMQ_CURVE_SERVER, 1);
         zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, key->secret_key, sizeof key->secret_key);
+        zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "penstock", strlen("penstock"));
     }
     if (zmq_bind(socket, endpoint) == 0)
         return socket;
@@ -249,14 +238,94 @@ static int bind_all(struct sink *s, struct note *note)
     return err;
 }
 
-static void zeromq_close(struct sink *s)
+/* A descriptor that is closed leaves the set by itself. */
+static void watch(struct sink *s, void *socket)
+{
+    struct epoll_event readable = {.events = EPOLLIN};
+    int fd = -1;
+    size_t size = sizeof fd;
+    if (socket != NULL && zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0)
+        epoll_ctl(s->fds, EPOLL_CTL_ADD, fd, &readable);
+}
+
+static int set_guard(struct sink *s, struct note *note)
+{
+    const struct guard_conf guard = {.folder = s->conf->subscribers,
+                                     .key = "subscribers",
+                                     .who = "subscriber",
+                                     .kind = ALLOWED_SUBSCRIBERS};
+    return s->conf->subscribers[0] == '\0' ? 0 : guard_open(&s->guard, &guard, s->context, note);
+}
+
+/* The guard falls after the sockets. When the context has ended, so have all connections, and its
+ * addresses are free: sockets alone would close some time later, and take an ipc file along that
+ * their successors made. */
+static void close_all(struct sink *s)
 {
     if (s->publisher != NULL)
         zmq_close(s->publisher);
     if (s->router != NULL)
         zmq_close(s->router);
+    guard_close(&s->guard);
     if (s->context != NULL)
         zmq_ctx_term(s->context);
+    s->context = s->publisher = s->router = NULL;
+}
+
+static int open_all(struct sink *s, struct note *note)
+{
+    s->context = zmq_ctx_new();
+    int err = s->context != NULL ? set_guard(s, note) : note_set(note, -ENOMEM, "out of memory");
+    if (err == 0)
+        err = bind_all(s, note);
+    if (err != 0) {
+        close_all(s);
+        return err;
+    }
+    watch(s, s->router);
+    watch(s, s->guard.zap);
+    return 0;
+}
+
+/* All connections end, and are made anew by who still may; what is published meanwhile they ask
+ * for. */
+static int renew(struct sink *s, struct note *note)
+{
+    close_all(s);
+    return open_all(s, note);
+}
+
+/* ---- what is due by itself ---- */
+
+static int zeromq_tick(struct sink *s, uint64_t now, int *wait_ms, struct note *note)
+{
+    bool is_out = guard_tend(&s->guard, now);
+    int err = is_out || s->publisher == NULL ? renew(s, note) : 0;
+    if (err != 0)
+        return err;
+    if (s->guard.zap != NULL && *wait_ms > LOOK_MS)
+        *wait_ms = LOOK_MS;
+    if (now >= s->heartbeat_at) {
+        err = beat(s, note);
+        s->heartbeat_at = now + s->conf->heartbeat_ns;
+    }
+    if ((s->heartbeat_at - now) / NS_PER_MS < (uint64_t)*wait_ms)
+        *wait_ms = (int)((s->heartbeat_at - now) / NS_PER_MS) + 1;
+    return err == 0 && s->router != NULL ? answer_all(s, wait_ms, note) : err;
+}
+
+static int zeromq_fd(struct sink *s)
+{
+    return s->fds;
+}
+
+/* ---- open and close ---- */
+
+static void zeromq_close(struct sink *s)
+{
+    close_all(s);
+    if (s->fds >= 0)
+        close(s->fds);
     free(s);
 }
 
@@ -267,8 +336,8 @@ static int zeromq_open(const struct feed_conf *conf, const struct stop *stop,
     struct sink *s = calloc(1, sizeof *s);
     if (s == NULL)
         return note_set(note, -ENOMEM, "out of memory");
-    *s = (struct sink){.conf = conf, .past = past, .context = zmq_ctx_new()};
-    int err = s->context != NULL ? bind_all(s, note) : note_set(note, -ENOMEM, "out of memory");
+    *s = (struct sink){.conf = conf, .past = past, .fds = epoll_create1(EPOLL_CLOEXEC)};
+    int err = s->fds >= 0 ? open_all(s, note) : note_set(note, -errno, "epoll_create1");
     if (err != 0) {
         zeromq_close(s);
         return err;

@@ -79,6 +79,21 @@ static void resend(struct orders *o, const char *sensor)
     }
 }
 
+/* Another process has another clock. */
+static void clock_heard(struct orders *o, struct order_sensor *s, const struct wire_message *m,
+                        int64_t now)
+{
+    if (m->kind == WIRE_HELLO && s->process != m->orders)
+        s->drift = (struct drift){0};
+    bool was_off = drift_is_off(&s->drift, o->conf->margin_ns);
+    drift_heard(&s->drift, m->stamp, now, o->conf->lease_ns);
+    if (was_off || !drift_is_off(&s->drift, o->conf->margin_ns))
+        return;
+    o->clocks_off++;
+    o->clock_off.ahead = s->drift.ahead;
+    memcpy(o->clock_off.sensor, s->name, sizeof s->name);
+}
+
 void orders_heard(struct orders *o, const char *sensor, const char *pop,
                   const struct wire_message *m, int64_t now)
 {
@@ -88,6 +103,7 @@ void orders_heard(struct orders *o, const char *sensor, const char *pop,
     if (s == NULL)
         return;
     if (m->stamp != 0) {
+        clock_heard(o, s, m, now);
         s->stamp = m->stamp;
         s->heard_at = now;
         s->is_wanted = false;

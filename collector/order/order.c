@@ -199,6 +199,7 @@ void orders_clock_jumped(struct orders *o, int64_t by)
     }
     for (unsigned i = 0; i < o->sensor_count; i++) {
         o->sensors[i].heard_at += by;
+        drift_jumped(&o->sensors[i].drift, by);
         o->sensors[i].asked_at = 0;
     }
     own_tests_moved(o, by);
@@ -259,6 +260,8 @@ void orders_stats(const struct orders *o, struct orders_stats *out)
     *out = (struct orders_stats){.refused = o->refused,
                                  .overlaps = o->overlaps,
                                  .overlap = o->overlap,
+                                 .clocks_off = o->clocks_off,
+                                 .clock_off = o->clock_off,
                                  .running = (unsigned)o->book[BOOK_LEASED].count,
                                  .proposed = (unsigned)o->book[BOOK_PROPOSED].count,
                                  .steps = o->candidates_by_prefix.steps + o->sensors_by_name.steps +

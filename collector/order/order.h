@@ -144,10 +144,18 @@ struct test_overlap {
     char sensor[WIRE_NAME], other[WIRE_NAME];
 };
 
+/* A sensor whose clock runs apart from ours by more than margin_ns in a lease: it gets no order. */
+struct clock_off {
+    char sensor[WIRE_NAME];
+    int64_t ahead; /* in a lease's time; behind: negative */
+};
+
 struct orders_stats {
     uint64_t refused;  /* no room for a row */
     uint64_t overlaps; /* so often; the last: */
     struct test_overlap overlap;
+    uint64_t clocks_off; /* so often one began to be; the last: */
+    struct clock_off clock_off;
     unsigned running, proposed; /* now */
     uint64_t steps;             /* of looking things up, since the start: what it all costs */
 };

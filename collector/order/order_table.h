@@ -1,6 +1,7 @@
 /* Inside the planner: what its parts share. Not for others. */
 #pragma once
 
+#include "collector/order/drift.h"
 #include "collector/order/order.h"
 #include "collector/order/tree.h"
 #include "shared/base/clock.h"
@@ -31,6 +32,7 @@ struct order_sensor {
     char name[WIRE_NAME], pop[32];
     uint64_t process, stamp; /* 0: takes no orders; not heard yet */
     int64_t heard_at, asked_at;
+    struct drift drift;
     bool is_wanted; /* its clock: an order waits for it */
 };
 
@@ -102,6 +104,8 @@ struct orders {
     int64_t yield_until; /* none of them has to yield after that */
     uint64_t overlaps;
     struct test_overlap overlap; /* the last */
+    uint64_t clocks_off;
+    struct clock_off clock_off; /* the last */
     uint64_t refused;
     bool is_behind; /* an open order found no room: it stands in the database only */
     struct tree never;

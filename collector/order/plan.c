@@ -106,6 +106,8 @@ static const char *why_wait(struct orders *o, const struct order_row *r, struct 
     *bell = s == NULL ? BELL(BELL_NOBODY, 0) : BELL(BELL_DEAF, s - o->sensors);
     if (s == NULL || !can_take(s, now))
         return "waits for a sensor there that takes orders and sees the prefix";
+    if (drift_is_off(&s->drift, o->conf->margin_ns))
+        return "waits: its sensor's clock runs apart from ours by more than orders.margin";
     *bell = BELL(BELL_TIME, 0);
     if (now < o->unknown_until)
         return "waits: more orders of the last hour than orders.max";

@@ -2,9 +2,7 @@
 
 #include <errno.h>
 
-#include "collector/receive/zap.h"
 #include "shared/base/clock.h"
-#include "shared/base/hash.h"
 #include "shared/base/log.h"
 #include "shared/wire/wire.h"
 
@@ -17,65 +15,9 @@ enum { HEARTBEAT_MS = 5000, DEAD_MS = 15000 };
 enum { HANDSHAKE_MS = 10000 };
 /* Five hundred sensors that come at once: more than the kernel's usual queue. */
 enum { BACKLOG = 1024 };
-/* Answers at once; a storm must not keep the loop from messages. */
-enum { ANSWERS = 256 };
 
-#define LOOK_NS     NS_PER_S
-#define LOOK_NOW_NS (100 * NS_PER_MS) /* at once for a key that is not known, but not for each */
-#define TRY_NS      (20 * NS_PER_MS)  /* ZeroMQ gives an address back some ms after the close */
-#define COMPLAIN_NS (5 * NS_PER_S)    /* an address that somebody else took meanwhile */
-
-/* ---- the list of those who may come in ---- */
-
-struct complaints {
-    uint64_t hash;
-    bool is_silent; /* only count them */
-};
-
-static void complain(void *ctx, const char *file, const char *reason)
-{
-    struct complaints *all = ctx;
-    struct note quotable;
-    char name[256];
-    for (const char *c = reason; *c != '\0'; c++)
-        all->hash = all->hash * 131 + (unsigned char)*c;
-    if (!all->is_silent)
-        log_warn("event=certificate_unusable file=\"%s\" reason=\"%s\" hint=\"nobody may connect "
-                 "by this file\"",
-                 log_quotable(file, name, sizeof name),
-                 log_quotable(reason, quotable.text, sizeof quotable.text));
-}
-
-/* What is wrong with files is said when it is not what was said before. */
-static int read_list(struct door *d, struct allowed *list, struct note *note)
-{
-    struct complaints first = {.is_silent = true}, second = {.is_silent = false};
-    int err = allowed_read(list, d->conf.sensors, complain, &first, note);
-    if (err < 0 || first.hash == d->complaints)
-        return err;
-    d->complaints = first.hash;
-    allowed_clear(list);
-    return allowed_read(list, d->conf.sensors, complain, &second, note);
-}
-
-/* Is a connection alive that the new list would not let in, or not under that name? */
-static const struct allowed_key *revoked(const struct allowed *before, const struct allowed *after)
-{
-    for (size_t i = 0; i < before->count; i++) {
-        const struct allowed_key *was = &before->list[i], *is = allowed_find(after, was->key);
-        if (was->is_connected && (is == NULL || strcmp(is->name, was->name) != 0))
-            return was;
-    }
-    return NULL;
-}
-
-static void take_over(const struct allowed *before, struct allowed *after)
-{
-    for (size_t i = 0; i < after->count; i++) {
-        const struct allowed_key *was = allowed_find(before, after->list[i].key);
-        after->list[i].is_connected = was != NULL && was->is_connected;
-    }
-}
+#define TRY_NS      (20 * NS_PER_MS) /* ZeroMQ gives an address back some ms after the close */
+#define COMPLAIN_NS (5 * NS_PER_S)   /* an address that somebody else took meanwhile */
 
 /* ---- the socket ---- */
 
@@ -94,7 +36,7 @@ static void set_options(const struct door *d, zsock_t *s)
     zsock_set_handshake_ivl(s, HANDSHAKE_MS);
     zsock_set_heartbeat_ivl(s, HEARTBEAT_MS);
     zsock_set_heartbeat_timeout(s, DEAD_MS);
-    if (d->zap == NULL)
+    if (d->guard.zap == NULL)
         return;
     zsock_set_curve_server(s, 1);
     zsock_set_curve_publickey(s, d->own.public_key);
@@ -129,15 +71,13 @@ static void renew(struct door *d, uint64_t now)
 {
     close_socket(d);
     counter_add(d->counters, COUNTER_doors_renewed, 1);
-    for (size_t i = 0; i < d->allowed.count; i++)
-        d->allowed.list[i].is_connected = false;
     d->open_at = d->closed_at = now;
 }
 
 static void open_again(struct door *d, uint64_t now)
 {
     if (open_socket(d, d->endpoint) == 0) {
-        log_info("event=door_opened listen=%s allowed=%zu", d->endpoint, d->allowed.count);
+        log_info("event=door_opened listen=%s allowed=%zu", d->endpoint, d->guard.allowed.count);
         return;
     }
     d->open_at = now + TRY_NS;
@@ -150,123 +90,15 @@ static void open_again(struct door *d, uint64_t now)
 
 /* ---- while it is open ---- */
 
-/* The folder cannot be looked into. That it is gone is an answer: nobody may connect. All else (no
- * descriptor left, no right to read) says nothing, so who was allowed stays so. */
-static int list_is_gone(struct door *d, int err, struct allowed *list)
-{
-    if (!d->is_blind)
-        log_error("event=sensors_unreadable folder=\"%s\" reason=\"%s\" hint=\"%s\"",
-                  d->conf.sensors, err == ERR_CONF ? "there is no such folder" : err_text(err),
-                  err == ERR_CONF ? "nobody may connect" : "the list stays as it was");
-    d->is_blind = true;
-    d->is_settled = false; /* it may come back as it was: its print alone would say "no change" */
-    memset(list, 0, sizeof *list);
-    return err == ERR_CONF ? 0 : err;
-}
-
-static bool adopt(struct door *d, struct allowed *list, uint64_t now)
-{
-    const struct allowed_key *gone = revoked(&d->allowed, list);
-    char name[CURVE_NAME] = "";
-    if (gone != NULL)
-        memcpy(name, gone->name, sizeof name);
-    take_over(&d->allowed, list);
-    allowed_clear(&d->allowed);
-    d->allowed = *list;
-    if (gone == NULL)
-        return false;
-    log_warn("event=revoked sensor=%s hint=\"all connections are closed and made anew; nothing is "
-             "lost\"",
-             name);
-    renew(d, now);
-    return true;
-}
-
-/* true: somebody was thrown out. */
-static bool look(struct door *d, uint64_t now)
-{
-    struct allowed list = {0};
-    struct note note = {0};
-    uint64_t print = d->print;
-    bool is_settled = true;
-    size_t before = d->allowed.count;
-    int err = allowed_print(d->conf.sensors, &print, &is_settled);
-    if (err == 0 && print == d->print && d->is_settled)
-        return false;
-    if (err == 0)
-        err = read_list(d, &list, &note);
-    else
-        err = err == -ENOENT || err == -ENOTDIR ? ERR_CONF : err;
-    if (err < 0 && list_is_gone(d, err, &list) < 0)
-        return false;
-    if (err == 0) {
-        if (print != d->print || d->is_blind)
-            log_info("event=sensors_read allowed=%zu before=%zu", list.count, before);
-        d->is_blind = false;
-        d->print = print;
-        d->is_settled = is_settled;
-    }
-    return adopt(d, &list, now);
-}
-
-/* As people write it: ::ffff:192.0.2.1 is how a socket of both families says 192.0.2.1. */
-static const char *plain_address(const char *address)
-{
-    return strncmp(address, "::ffff:", 7) == 0 ? address + 7 : address;
-}
-
-static void refuse(struct door *d, const struct zap_question *q, uint64_t now)
-{
-    unsigned more;
-    counter_add(d->counters, COUNTER_keys_refused, 1);
-    if (quiet_ends(&d->said_key, now, &more))
-        log_warn("event=key_refused address=%s key=\"%s\" more=%u hint=\"collector.sensors does "
-                 "not allow it (penstockctl keys check)\"",
-                 plain_address(q->address), q->key, more);
-}
-
-static bool look_after(struct door *d, uint64_t pause_ns, uint64_t now)
-{
-    if (d->zap == NULL || now - d->looked_at < pause_ns)
-        return false;
-    d->looked_at = now;
-    return look(d, now);
-}
-
-/* A key that is not known may have been put into the folder a moment ago. */
-static struct allowed_key *find_key(struct door *d, const char *key, uint64_t now, bool *is_renewed)
-{
-    struct allowed_key *who = key[0] != '\0' ? allowed_find(&d->allowed, key) : NULL;
-    if (who != NULL || key[0] == '\0')
-        return who;
-    *is_renewed |= look_after(d, LOOK_NOW_NS, now);
-    return allowed_find(&d->allowed, key);
-}
-
-/* true: somebody was thrown out. */
-static bool answer_questions(struct door *d, uint64_t now)
-{
-    struct zap_question q;
-    bool is_renewed = false;
-    for (unsigned i = 0; i < ANSWERS && d->zap != NULL && zap_next(d->zap, &q); i++) {
-        struct allowed_key *who = find_key(d, q.key, now, &is_renewed);
-        zap_answer(d->zap, &q, who != NULL);
-        if (who != NULL)
-            who->is_connected = true;
-        else
-            refuse(d, &q, now);
-    }
-    return is_renewed;
-}
-
 static const char *reason_of(const struct door *d, enum handshake_failure failure)
 {
     switch (failure) {
     case HANDSHAKE_MISMATCH:
-        return d->zap != NULL ? "it came without encryption (publish.insecure: true there), this "
-                                "collector wants CURVE"
-                              : "it came with CURVE, this collector is plain (collector.insecure: "
-                                "true here)";
+        return d->guard.zap != NULL
+                   ? "it came without encryption (publish.insecure: true there), this "
+                     "collector wants CURVE"
+                   : "it came with CURVE, this collector is plain (collector.insecure: "
+                     "true here)";
     case HANDSHAKE_CRYPT:
         return "it was given another public key than this collector's (publish.server there)";
     case HANDSHAKE_CLOSED:
@@ -294,8 +126,11 @@ static void note_failures(struct door *d, uint64_t now)
 
 bool door_tend(struct door *d, uint64_t now)
 {
-    bool is_renewed = look_after(d, LOOK_NS, now);
-    is_renewed |= answer_questions(d, now);
+    uint64_t refused = d->guard.refused;
+    bool is_renewed = guard_tend(&d->guard, now);
+    counter_add(d->counters, COUNTER_keys_refused, d->guard.refused - refused);
+    if (is_renewed)
+        renew(d, now);
     note_failures(d, now);
     if (d->socket == NULL && now >= d->open_at)
         open_again(d, now);
@@ -306,7 +141,7 @@ void door_wait(struct door *d, int timeout_ms)
 {
     zmq_pollitem_t items[3];
     int n = 0;
-    zsock_t *sockets[] = {d->socket, d->zap, d->monitor};
+    void *sockets[] = {d->socket, d->guard.zap, d->monitor};
     for (size_t i = 0; i < 3; i++)
         if (sockets[i] != NULL)
             items[n++] =
@@ -318,42 +153,37 @@ void door_wait(struct door *d, int timeout_ms)
 
 /* ---- opening ---- */
 
-static int read_certificates(struct door *d, struct note *note)
+static int read_own(struct door *d, struct note *note)
 {
     struct note why = {0};
     int err = curve_load_secret(d->conf.certificate, &d->own, &why);
-    if (err < 0)
-        return note_set(note, err, "collector.certificate: %s", why.text);
-    err = allowed_print(d->conf.sensors, &d->print, &d->is_settled);
-    if (err < 0)
-        return note_set(note, ERR_CONF, "collector.sensors: %s: %s", d->conf.sensors,
-                        strerror(-err));
-    err = read_list(d, &d->allowed, &why);
-    if (err < 0)
-        return note_set(note, err, "collector.sensors: %s", why.text);
-    if (d->allowed.count == 0)
-        log_warn("event=nobody_allowed folder=\"%s\" hint=\"put the sensors' .pub files there\"",
-                 d->conf.sensors);
-    return 0;
+    return err == 0 ? 0 : note_set(note, err, "collector.certificate: %s", why.text);
+}
+
+static struct guard_conf guard_of(const struct receive_conf *conf)
+{
+    return (struct guard_conf){.folder = conf->sensors,
+                               .key = "collector.sensors",
+                               .who = "sensor",
+                               .kind = ALLOWED_SENSORS};
 }
 
 int door_check(const struct receive_conf *conf, struct note *note)
 {
     struct door d = {.conf = *conf};
-    int err = read_certificates(&d, note);
+    const struct guard_conf guard = guard_of(&d.conf);
+    int err = read_own(&d, note);
+    if (err == 0)
+        err = guard_read(&d.guard, &guard, note);
     door_close(&d);
     return err;
 }
 
-static int guard_open(struct door *d, struct note *note)
+static int open_guard(struct door *d, struct note *note)
 {
-    int err = read_certificates(d, note);
-    if (err < 0)
-        return err;
-    err = zap_open(&d->zap);
-    return err == 0 ? 0
-                    : note_set(note, ERR_NETWORK, "ZeroMQ's door keeper cannot be opened: %s",
-                               zmq_strerror(-err));
+    const struct guard_conf guard = guard_of(&d->conf);
+    int err = read_own(d, note);
+    return err == 0 ? guard_open(&d->guard, &guard, zsys_init(), note) : err;
 }
 
 int door_open(struct door *d, const struct receive_conf *conf, struct counters *counters,
@@ -367,7 +197,7 @@ int door_open(struct door *d, const struct receive_conf *conf, struct counters *
                  "believed its name, and nothing is encrypted\"",
                  conf->listen);
     else
-        err = guard_open(d, note);
+        err = open_guard(d, note);
     if (err == 0 && (err = open_socket(d, conf->listen)) < 0)
         note_set(note, err, "collector.listen \"%s\" cannot be used: %s", conf->listen,
                  zmq_strerror(zmq_errno()));
@@ -382,8 +212,7 @@ int door_open(struct door *d, const struct receive_conf *conf, struct counters *
 void door_close(struct door *d)
 {
     close_socket(d);
-    zap_close(&d->zap);
-    allowed_clear(&d->allowed);
+    guard_close(&d->guard);
     zstr_free(&d->endpoint);
     curve_forget(&d->own);
     memset(d, 0, sizeof *d);

@@ -1,21 +1,18 @@
 /* The socket that sensors connect to, and who gets in.
  *
  * With CURVE (the normal case) a connection comes about only when the sensor knows the collector's
- * public key and its own key is in the list (allowed.h): ZeroMQ asks in the middle of the handshake
- * (zap.h), and of a stranger not one byte of a message is read. With insecure: true nothing is
- * asked and nothing encrypted.
+ * public key and its own key is in the list (shared/curve/guard.h), and of a stranger not one byte
+ * of a message is read. With insecure: true nothing is asked and nothing encrypted.
  *
- * ZeroMQ cannot end one connection of many. So when a key that was let in is revoked, or becomes
- * another sensor's, the socket is closed and opened again: everybody connects anew, and who is not
- * allowed any more does not. Nothing is lost by that, for what was not acknowledged is sent again;
- * it costs the others about a second. */
+ * When a key that was let in is revoked, or becomes another sensor's, the socket is closed and
+ * opened again: everybody connects anew, and who is not allowed any more does not. Nothing is lost
+ * by that, for what was not acknowledged is sent again; it costs the others about a second. */
 #pragma once
 
 #include <czmq.h>
 
-#include "collector/receive/allowed.h"
-#include "collector/receive/quiet.h"
 #include "collector/receive/receive.h"
+#include "shared/curve/guard.h"
 #include "shared/curve/handshake.h"
 
 struct door {
@@ -25,16 +22,10 @@ struct door {
     char *endpoint;  /* as bound */
     zsock_t *socket; /* NULL: closed, to be opened again */
     zsock_t *monitor;
-    zsock_t *zap; /* NULL: plain */
-
-    struct allowed allowed;
-    uint64_t print;            /* of the folder, when the list was read */
-    uint64_t complaints;       /* about its files: a hash of what was logged */
-    bool is_settled, is_blind; /* blind: the folder cannot be read, which was logged */
-    uint64_t looked_at;        /* mono ns of the last look at the folder */
-    uint64_t open_at;          /* of the next try to open */
+    struct guard guard; /* zeroed: plain */
+    uint64_t open_at;   /* of the next try to open */
     uint64_t closed_at;
-    struct quiet said_key, said_handshake[HANDSHAKE_FAILURES];
+    struct quiet said_handshake[HANDSHAKE_FAILURES];
 };
 
 /* conf is copied. ERR_CONF, ERR_NETWORK with a note. *d is cleared on failure. */

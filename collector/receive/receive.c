@@ -88,7 +88,7 @@ static void say_reason(struct receive *r, const struct peer_id *to, enum wire_ki
 /* Whose connection is it? NULL: it may come in no more (the door will close in a moment). */
 static const struct allowed_key *certified(struct receive *r)
 {
-    return r->from_key[0] != '\0' ? allowed_find(&r->door.allowed, r->from_key) : NULL;
+    return r->from_key[0] != '\0' ? allowed_find(&r->door.guard.allowed, r->from_key) : NULL;
 }
 
 /* What the certificate says stands in place of what hello claims. */

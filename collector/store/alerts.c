@@ -1,4 +1,4 @@
-/* What people said of alerts, windows of maintenance, and the past: read; what is old: deleted. */
+/* What people said of alerts, and windows of maintenance: read; what is old: deleted. */
 #include "collector/store/session.h"
 #include "collector/store/words.h"
 
@@ -42,16 +42,14 @@ int store_load_words(struct store *s, void (*each)(void *arg, const struct alert
 }
 
 struct window_load {
-    struct alert_window *windows;
-    size_t count, room;
+    int (*each)(void *arg, const struct alert_window *w);
+    void *arg;
 };
 
 static int load_window(void *arg, struct columns *c)
 {
-    struct window_load *load = arg;
+    const struct window_load *load = arg;
     struct alert_window w = {.id = column_bigint(c)};
-    if (load->count == load->room)
-        return 0;
     w.from = column_time(c);
     w.to = column_time(c);
     column_text(c, w.kind, sizeof w.kind);
@@ -61,14 +59,13 @@ static int load_window(void *arg, struct columns *c)
     column_text(c, w.sensor, sizeof w.sensor);
     w.peer_as = column_bigint(c);
     w.prefix = column_prefix(c);
-    load->windows[load->count++] = w;
-    return 0;
+    return load->each(load->arg, &w);
 }
 
-int store_load_windows(struct store *s, struct alert_window *windows, size_t room, size_t *count,
-                       struct note *note)
+int store_load_windows(struct store *s, int (*each)(void *arg, const struct alert_window *w),
+                       void *arg, struct note *note)
 {
-    struct window_load load = {.windows = windows, .room = room};
+    struct window_load load = {each, arg};
     int err = session_ready(s, note);
     if (err == 0)
         err = session_each(s,
@@ -76,36 +73,7 @@ int store_load_windows(struct store *s, struct alert_window *windows, size_t roo
                            " interface, sensor, peer_as, prefix FROM penstock.maintenance"
                            " WHERE ends_at > now() ORDER BY starts_at, maintenance_id",
                            "reading the windows of maintenance", load_window, &load, note);
-    *count = load.count;
     return err;
-}
-
-struct end_load {
-    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at);
-    void *arg;
-};
-
-static int load_end(void *arg, struct columns *c)
-{
-    const struct end_load *load = arg;
-    char fingerprint[33] = "";
-    column_text(c, fingerprint, sizeof fingerprint);
-    load->each(load->arg, fingerprint, column_time(c));
-    return 0;
-}
-
-int store_load_ends(struct store *s,
-                    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at),
-                    void *arg, struct note *note)
-{
-    struct end_load load = {each, arg};
-    int err = session_ready(s, note);
-    if (err != 0)
-        return err;
-    return session_each(s,
-                        "SELECT fingerprint, resolved_at FROM penstock.alert"
-                        " WHERE resolved_at > now() - interval '1 day' ORDER BY resolved_at",
-                        "reading how alerts ended", load_end, &load, note);
 }
 
 int store_forget_alerts(struct store *s, int64_t before, struct note *note)

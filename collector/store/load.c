@@ -191,6 +191,38 @@ static int load_open_alerts(struct store *s, struct alert_load *load, struct not
                         "reading the alerts", load_alert, load, note);
 }
 
+struct end_load {
+    void (*each)(void *arg, const struct alert_row *ended);
+    void *arg;
+};
+
+static int load_end(void *arg, struct columns *c)
+{
+    const struct end_load *load = arg;
+    struct alert_row ended = {.resolved_at = column_time(c)};
+    column_text(c, ended.kind, sizeof ended.kind);
+    ended.prefix = column_prefix(c);
+    column_text(c, ended.pop, sizeof ended.pop);
+    load_ingress_point(c, &ended.at);
+    column_text(c, ended.sensor, sizeof ended.sensor);
+    load->each(load->arg, &ended);
+    return 0;
+}
+
+int store_load_ends(struct store *s, void (*each)(void *arg, const struct alert_row *ended),
+                    void *arg, struct note *note)
+{
+    struct end_load load = {each, arg};
+    int err = session_ready(s, note);
+    if (err != 0)
+        return err;
+    return session_each(s,
+                        "SELECT resolved_at, kind, prefix, pop, router, interface, vlan, mac,"
+                        " peer_as, sensor FROM penstock.alert"
+                        " WHERE resolved_at > now() - interval '1 day' ORDER BY resolved_at",
+                        "reading how alerts ended", load_end, &load, note);
+}
+
 static int load_number(void *arg, struct columns *c)
 {
     *(uint64_t *)arg = column_bigint(c);

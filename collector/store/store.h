@@ -92,9 +92,8 @@ int store_load_expectation(struct store *s, int (*each)(void *arg, const struct 
                            void *arg, struct note *note);
 int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert_row *row),
                       void *arg, uint64_t *next_id, struct note *note);
-/* When alerts ended within the last day, oldest first. */
-int store_load_ends(struct store *s,
-                    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at),
+/* Alerts that ended within the last day, oldest first: what alert_load_end asks for. */
+int store_load_ends(struct store *s, void (*each)(void *arg, const struct alert_row *ended),
                     void *arg, struct note *note);
 /* Of alerts without an end those of which a person said something: the state that stands in the
  * database, who said it, and after how many words. */
@@ -105,9 +104,9 @@ struct alert_said {
 };
 int store_load_words(struct store *s, void (*each)(void *arg, const struct alert_said *said),
                      void *arg, struct note *note);
-/* Windows of maintenance that are not over, those that begin first; at most room of them. */
-int store_load_windows(struct store *s, struct alert_window *windows, size_t room, size_t *count,
-                       struct note *note);
+/* Windows of maintenance that are not over, those that begin first. */
+int store_load_windows(struct store *s, int (*each)(void *arg, const struct alert_window *w),
+                       void *arg, struct note *note);
 
 /* The map's cells, as the newest complete generation has them, and what was tallied since it began:
  * a cell was written in turn `turn`, and holds what was tallied until then, that turn's own

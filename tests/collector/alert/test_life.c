@@ -83,15 +83,92 @@ static void what_a_person_allows_ends_though_it_flapped(void **state)
     alert_free(a);
 }
 
+/* One place whose routing table flaps: 0 nothing, 1 unexpected, 2 hijack, 3 outside a cone. */
+static void look_like(struct alert *a, struct ingress_row *r, unsigned what, int64_t now)
+{
+    const struct alert_answer answer = {.outside_cone = what == 3, .cone_as = 64501};
+    r->state = what == 0 ? STATE_SPOOFED : STATE_GENUINE;
+    r->rpki = what == 2 ? RPKI_INVALID : RPKI_UNKNOWN;
+    r->last_seen = now;
+    assert_int_equal(alert_row_changed(a, r, &answer, now), 0);
+}
+
+struct places_alerts {
+    struct alert_row rows[64]; /* by alert_id: as it was taken last */
+    unsigned told, ends;
+};
+
+static void take_place(struct alert *a, struct places_alerts *p)
+{
+    struct alert_row taken;
+    bool announce;
+    while (alert_take(a, &taken, &announce)) {
+        assert_true(taken.alert_id < 64);
+        p->rows[taken.alert_id] = taken;
+        p->told += announce;
+        p->ends += announce && taken.state == ALERT_RESOLVED;
+    }
+}
+
+/* The kind that the rows without an end say holds now; NULL: none does. At most one may. */
+static const char *standing_kind(const struct places_alerts *p)
+{
+    const char *kind = NULL;
+    for (unsigned i = 0; i < 64; i++) {
+        const struct alert_row *one = &p->rows[i];
+        if (one->alert_id == 0 || one->state == ALERT_RESOLVED || !one->is_standing)
+            continue;
+        assert_null(kind);
+        kind = one->kind;
+    }
+    return kind;
+}
+
+static void a_place_whose_kind_of_alert_changes_all_the_time_is_told_of_a_few_times(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {NULL, KIND, "hijack_suspected", "policy_violation"};
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        struct alert *a = flapping(3);
+        struct prf coin = prf_init(seed, 9);
+        struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
+        static struct places_alerts p;
+        int64_t now = 10;
+        unsigned what = 0;
+        memset(&p, 0, sizeof p);
+        for (; now < WINDOW; now += 1 + prf_below(&coin, 100)) {
+            what = (unsigned)prf_below(&coin, 4);
+            look_like(a, &r, what, now);
+            alert_tick(a, now);
+            take_place(a, &p);
+            const char *says = standing_kind(&p);
+            assert_true(what == 0 ? says == NULL : says != NULL && strcmp(says, kinds[what]) == 0);
+        }
+        assert_int_equal(p.ends, 3); /* then each kind is told once more at most, and all stay */
+        assert_in_range(p.told, 2 * 3, 2 * 3 + 3);
+        /* it comes to rest: what holds stays, the others end, each once */
+        for (int64_t end = now + WINDOW + 200; now < end; now += 100) {
+            look_like(a, &r, what, now);
+            alert_tick(a, now);
+        }
+        take_place(a, &p);
+        assert_int_equal(alert_counts(a).live, what != 0);
+        assert_in_range(p.told, 2 * 3, 2 * (3 + 3));
+        alert_free(a);
+    }
+}
+
 static void flaps_are_known_after_a_restart(void **state)
 {
     (void)state;
     struct alert *a = flapping(2);
     struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
-    char fingerprint[33];
-    alert_fingerprint(KIND, &r.prefix, r.pop, &r.at, fingerprint);
-    alert_load_end(a, fingerprint, 3);
-    alert_load_end(a, fingerprint, 7);
+    struct alert_row ended = {.kind = KIND, .prefix = r.prefix, .at = r.at, .resolved_at = 3};
+    strcpy(ended.pop, r.pop);
+    alert_load_end(a, &ended);
+    ended.resolved_at = 7;
+    strcpy(ended.kind, "hijack_suspected"); /* the same matter: it is about the same place */
+    alert_load_end(a, &ended);
     set(a, &r, true, 10);
     set(a, &r, false, 20);
     take_all(a, KIND, &row);
@@ -125,7 +202,7 @@ static void an_alert_in_a_window_is_suppressed_and_comes_out_if_it_still_stands(
     assert_int_equal(prefix_parse("203.0.0.0/16", &w.prefix), 0);
     seen(a, &in, 10);
     seen(a, &out, 10);
-    alert_windows(a, &w, 1, 10);
+    assert_int_equal(alert_windows(a, &w, 1), 0);
     alert_tick(a, 200);
     bool announce;
     for (int i = 0; i < 2; i++) {
@@ -146,7 +223,7 @@ static void a_condition_that_goes_away_within_a_window_ends_there(void **state)
     struct alert *a = made();
     struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
     struct alert_window w = {.id = 4, .from = 5, .to = 500, .kind = KIND};
-    alert_windows(a, &w, 1, 5);
+    assert_int_equal(alert_windows(a, &w, 1), 0);
     seen(a, &r, 10);
     take_all(a, KIND, &row);
     assert_state(row, "suppressed"); /* never pending: nobody is told of it but by name */
@@ -156,15 +233,37 @@ static void a_condition_that_goes_away_within_a_window_ends_there(void **state)
     alert_free(a);
 }
 
+static void windows_are_as_many_as_there_are(void **state)
+{
+    (void)state;
+    struct alert *a = made();
+    struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
+    static struct alert_window all[1000];
+    for (uint64_t i = 0; i < 1000; i++)
+        all[i] = (struct alert_window){.id = i + 1, .from = (int64_t)(10 * i), .to = 100000};
+    for (size_t i = 0; i < 999; i++)
+        strcpy(all[i].pop, "AMS");
+    assert_int_equal(alert_windows(a, all, 1000), 0);
+    seen(a, &r, 9980);
+    alert_tick(a, 9985);
+    take_all(a, KIND, &row);
+    assert_state(row, "pending");
+    seen(a, &r, 9990); /* the last one begins, and nobody has read the list again */
+    alert_tick(a, 9990);
+    take_all(a, KIND, &row);
+    assert_string_equal(row.suppressed_by, "maintenance 1000");
+    alert_free(a);
+}
+
 static void a_window_that_is_taken_back_lets_alerts_out(void **state)
 {
     (void)state;
     struct alert *a = made();
     struct ingress_row r = made_row("FRA", STATE_GENUINE, EXPECTED_NO);
     struct alert_window w = {.id = 4, .from = 5, .to = 5000};
-    alert_windows(a, &w, 1, 5);
+    assert_int_equal(alert_windows(a, &w, 1), 0);
     seen(a, &r, 10);
-    alert_windows(a, NULL, 0, 50);
+    assert_int_equal(alert_windows(a, NULL, 0), 0);
     alert_tick(a, 50);
     take_all(a, KIND, &row);
     assert_state(row, "pending"); /* its hold-down is not over */
@@ -235,7 +334,7 @@ static void an_acknowledgement_outlives_a_window(void **state)
     struct ingress_row r;
     struct alert *a = firing(&r);
     struct alert_window w = {.id = 9, .from = 100, .to = 500};
-    alert_windows(a, &w, 1, 200);
+    assert_int_equal(alert_windows(a, &w, 1), 0);
     alert_tick(a, 200);
     alert_word(a, row.alert_id, ALERT_ACKNOWLEDGED, "ann", 1, 210);
     take_all(a, KIND, &row);
@@ -393,7 +492,7 @@ static void some_window(struct alert *a, struct prf *coin, int64_t now)
 {
     struct alert_window w = {.id = 1 + prf_below(coin, 9), .from = now, .to = now + 400};
     snprintf(w.pop, sizeof w.pop, "%s", prf_below(coin, 2) == 0 ? "P0" : "");
-    alert_windows(a, &w, prf_below(coin, 3) > 0, now);
+    assert_int_equal(alert_windows(a, &w, prf_below(coin, 3) > 0), 0);
 }
 
 static void one_step(struct alert *a, struct prf *coin, struct ingress_row *rows, uint64_t *words,
@@ -532,9 +631,11 @@ int main(void)
         cmocka_unit_test(a_matter_that_flaps_is_told_so_often_and_then_stays_one_alert),
         cmocka_unit_test(what_flapped_ends_when_it_stays_away),
         cmocka_unit_test(what_a_person_allows_ends_though_it_flapped),
+        cmocka_unit_test(a_place_whose_kind_of_alert_changes_all_the_time_is_told_of_a_few_times),
         cmocka_unit_test(flaps_are_known_after_a_restart),
         cmocka_unit_test(an_alert_in_a_window_is_suppressed_and_comes_out_if_it_still_stands),
         cmocka_unit_test(a_condition_that_goes_away_within_a_window_ends_there),
+        cmocka_unit_test(windows_are_as_many_as_there_are),
         cmocka_unit_test(a_window_that_is_taken_back_lets_alerts_out),
         cmocka_unit_test(a_word_is_told_and_taken_back_and_heard_once),
         cmocka_unit_test(what_a_person_suppressed_stays_so_until_its_end_and_names_who),

@@ -58,6 +58,9 @@ check "keys check lists whom the collector lets in" ends 0 "fra1.pub +fra1 +FRA"
 printf 'what"ever\n' >'sensors.d/a "b".pub'
 cp fra1.cert sensors.d
 check "keys check: status 1 and the reason for a file that allows nobody" ends 1 "fra1.cert +allows nobody: .*secret-key" "$ctl" keys check sensors.d
+mkdir subscribers.d && "$ctl" keys new noc >/dev/null && cp noc.pub subscribers.d
+check "a subscriber needs no pop" ends 0 "noc.pub +noc" "$ctl" keys check subscribers.d --subscribers
+check "a sensor does" ends 1 "noc.pub +allows nobody: .*pop" "$ctl" keys check subscribers.d
 check "keys check --json has both lists" is_json '(.allowed | length) == 2 and [.refused[].file] == ["a \"b\".pub", "fra1.cert"]' \
     "$ctl" keys check sensors.d --json
 check "keys check of no folder: status 1" ends 1 "/no/such" "$ctl" keys check /no/such

@@ -124,6 +124,26 @@ static void what_is_expected_apart_stays_apart(void **state)
     ingress_map_free(m);
 }
 
+/* While a new policy is taken up, rows still say what the old one did. */
+static void what_a_new_policy_tells_apart_does_not_join_before_it_is_judged(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    struct ingress_map *m = map_of(&conf);
+    struct prefix first = net(0);
+    ingress_map_expecting(m, judge, &first);
+    for (unsigned i = 0; i < 2; i++) {
+        struct prefix p = net(i);
+        fold_at(m, &p, "AMS", "a", 100000, T0);
+    }
+    ingress_map_tick(m, T0 + SECOND);
+    assert_int_equal(rows_of(m), 2);
+    first = prefix("10.0.0.0/8"); /* and joins when it does not */
+    ingress_map_tick(m, T0 + 2 * SECOND);
+    assert_int_equal(rows_of(m), 1);
+    ingress_map_free(m);
+}
+
 static void tested(struct ingress_row *row, enum ingress_state state, double fraction)
 {
     row->state = state;
@@ -404,6 +424,27 @@ static void in_a_crowd_what_only_trickles_is_gathered_and_may_come_out(void **st
     ingress_map_free(m);
 }
 
+/* Its row does not say so yet. */
+static void what_somebody_speaks_of_by_now_is_not_gathered(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    conf.crowd = 100;
+    struct ingress_map *m = map_of(&conf);
+    struct prefix wanted = net(7 * 5), other = net(7 * 6);
+    struct ingress at_b = place_at("b");
+    ingress_map_expecting(m, judge, &wanted);
+    for (unsigned i = 0; i < 300; i++) {
+        struct prefix p = net(7 * i);
+        fold_at(m, &p, "AMS", "b", 500000, T0); /* no trickle yet */
+    }
+    for (unsigned hour = 1; hour < 12; hour++)
+        ingress_map_tick(m, T0 + hour * 60 * MINUTE);
+    assert_null(ingress_map_find(m, &other, "AMS", &at_b));
+    assert_non_null(ingress_map_find(m, &wanted, "AMS", &at_b));
+    ingress_map_free(m);
+}
+
 static void counters_wait_for_their_interval_and_facts_do_not(void **state)
 {
     (void)state;
@@ -671,6 +712,7 @@ int main(void)
         cmocka_unit_test(half_of_the_leaves_beneath_must_be_seen),
         cmocka_unit_test(what_enters_elsewhere_does_not_join),
         cmocka_unit_test(what_is_expected_apart_stays_apart),
+        cmocka_unit_test(what_a_new_policy_tells_apart_does_not_join_before_it_is_judged),
         cmocka_unit_test(what_was_tested_with_another_result_stays_apart),
         cmocka_unit_test(a_lighter_leaf_that_nobody_tested_goes_with_what_was_tested),
         cmocka_unit_test(a_pinned_row_keeps_its_range),
@@ -683,6 +725,7 @@ int main(void)
         cmocka_unit_test(places_of_one_router_that_share_evenly_are_a_bundle),
         cmocka_unit_test(what_was_not_seen_for_long_is_forgotten_and_told),
         cmocka_unit_test(in_a_crowd_what_only_trickles_is_gathered_and_may_come_out),
+        cmocka_unit_test(what_somebody_speaks_of_by_now_is_not_gathered),
         cmocka_unit_test(counters_wait_for_their_interval_and_facts_do_not),
         cmocka_unit_test(a_split_and_a_join_add_no_tests),
         cmocka_unit_test(a_test_of_one_leaf_stands_by_itself),

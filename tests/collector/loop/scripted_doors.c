@@ -261,14 +261,13 @@ int store_load_alerts(struct store *s, int (*each)(void *arg, const struct alert
     return err;
 }
 
-int store_load_ends(struct store *s,
-                    void (*each)(void *arg, const char fingerprint[static 33], int64_t resolved_at),
+int store_load_ends(struct store *s, void (*each)(void *arg, const struct alert_row *ended),
                     void *arg, struct note *note)
 {
     (void)s;
     for (size_t i = 0; i < db.alert_count; i++)
         if (db.alerts[i].resolved_at != 0)
-            each(arg, db.alerts[i].fingerprint, db.alerts[i].resolved_at);
+            each(arg, &db.alerts[i]);
     return called(note);
 }
 
@@ -287,14 +286,12 @@ int store_load_words(struct store *s, void (*each)(void *arg, const struct alert
     return called(note);
 }
 
-int store_load_windows(struct store *s, struct alert_window *windows, size_t room, size_t *count,
-                       struct note *note)
+int store_load_windows(struct store *s, int (*each)(void *arg, const struct alert_window *w),
+                       void *arg, struct note *note)
 {
-    (void)s, (void)room;
-    assert(room >= 1);
-    *count = db_window.id != 0;
-    windows[0] = db_window;
-    return called(note);
+    (void)s;
+    int err = db_window.id != 0 ? each(arg, &db_window) : 0;
+    return err == 0 ? called(note) : err;
 }
 
 int store_put_event(struct store *s, const char *sensor, const char *pop, const struct event *e,

@@ -1,6 +1,7 @@
-/* ZeroMQ: publishing, noticing a gap, catching up; with CURVE. */
+/* ZeroMQ: publishing, noticing a gap, catching up; with CURVE, and a list of who may subscribe. */
 #include "tests/support/feed_lab.h"
 #include "tests/support/keyring.h"
+#include "tests/support/read_file.h"
 
 #include <zmq.h>
 
@@ -236,6 +237,146 @@ static void with_curve_only_who_knows_the_collector_hears(void **state)
     keyring_close(&ring);
 }
 
+/* ---- a list of who may subscribe ---- */
+
+static struct keyring ring;
+
+static struct feed_conf guarded(struct feed_lab *lab)
+{
+    struct feed_conf f = zeromq(lab);
+    keyring_open(&ring);
+    f.curve = true;
+    snprintf(f.certificate, sizeof f.certificate, "%s", ring.certificate);
+    snprintf(f.subscribers, sizeof f.subscribers, "%s", ring.sensors);
+    return f;
+}
+
+static void *with_key(int type, const struct curve_key *key, const char *endpoint)
+{
+    void *s = socket_of(type);
+    zmq_setsockopt(s, ZMQ_CURVE_SERVERKEY, ring.collector.public_key, CURVE_TEXT);
+    zmq_setsockopt(s, ZMQ_CURVE_PUBLICKEY, key->public_key, CURVE_TEXT);
+    zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, key->secret_key, CURVE_TEXT);
+    if (type == ZMQ_SUB)
+        zmq_setsockopt(s, ZMQ_SUBSCRIBE, "", 0);
+    assert_int_equal(zmq_connect(s, endpoint), 0);
+    return s;
+}
+
+/* Standard error into a file, from here until log_end(), when it has said that. */
+static int log_begin(struct feed_lab *lab)
+{
+    int before = dup(2), fd = open(temp_folder_file(&lab->folder, "log"), O_WRONLY | O_CREAT, 0600);
+    log_level_set(LOG_LEVEL_WARN);
+    assert_true(before >= 0 && dup2(fd, 2) == 2);
+    close(fd);
+    return before;
+}
+
+static char *log_end(struct feed_lab *lab, int before, const char *awaited)
+{
+    char *text = NULL;
+    for (int i = 0; i < 1000 && (text == NULL || strstr(text, awaited) == NULL); i++) {
+        free(text);
+        sleep_ms(10);
+        text = read_file(temp_folder_file(&lab->folder, "log"));
+    }
+    dup2(before, 2);
+    close(before);
+    assert_non_null(text);
+    return text;
+}
+
+static bool hears_nothing(void *s)
+{
+    char byte;
+    return zmq_recv(s, &byte, 1, ZMQ_DONTWAIT) == -1;
+}
+
+/* Until nothing has come for three heartbeats. */
+static void wait_for_silence(void *s)
+{
+    char text[2048];
+    int wait_ms = 300;
+    zmq_setsockopt(s, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
+    for (int i = 0; i < 1000 && zmq_recv(s, text, sizeof text, 0) >= 0; i++)
+        ;
+    assert_int_equal(zmq_recv(s, text, sizeof text, ZMQ_DONTWAIT), -1);
+}
+
+/* One that is published from now on: so it is connected (again). */
+static void wait_for_heartbeat(void *s)
+{
+    char text[2048];
+    while (zmq_recv(s, text, sizeof text, ZMQ_DONTWAIT) >= 0)
+        ;
+    assert_string_equal(frame(s), "heartbeat");
+    frame(s);
+}
+
+static void only_who_stands_in_the_folder_subscribes_and_asks(void **state)
+{
+    struct feed_lab *lab = *state;
+    struct feed_conf f = guarded(lab);
+    struct curve_key one = keyring_new_key("noc", ""), two = keyring_new_key("wall", "");
+    char topic[64];
+    keyring_allow(&ring, &one);
+    int before = log_begin(lab);
+    feed_lab_start(lab, &f, 1);
+    void *stranger = with_key(ZMQ_SUB, &two, f.listen);
+    void *asker = with_key(ZMQ_DEALER, &two, f.catch_up);
+    zmq_send(asker, "since 0", 7, 0);
+    void *good = with_key(ZMQ_SUB, &one, f.listen);
+    void *past = with_key(ZMQ_REQ, &one, f.catch_up);
+    assert_string_equal(frame(good), "heartbeat");
+    frame(good);
+    list_journal_add(&lab->list, 1, "firing", NULL);
+    json_decref(next_state(good, topic));
+    json_decref(asked(past, "since 0", 1, 1));
+    assert_true(hears_nothing(stranger) && hears_nothing(asker));
+    char *said = log_end(lab, before, "event=key_refused"),
+         *refusal = strstr(said, "event=key_refused");
+    assert_non_null(refusal); /* once for both sockets, and all their attempts */
+    assert_non_null(strstr(refusal, two.public_key));
+    assert_non_null(strstr(refusal, "subscribers does not allow it"));
+    assert_null(strstr(refusal + 1, "event=key_refused"));
+    free(said);
+    /* without a restart: who comes into the folder, and who is taken out of it */
+    keyring_allow(&ring, &two);
+    void *late = with_key(ZMQ_SUB, &two, f.listen);
+    wait_for_heartbeat(late);
+    keyring_forbid(&ring, "noc");
+    wait_for_silence(good);
+    wait_for_heartbeat(late);
+    list_journal_add(&lab->list, 2, "firing", NULL);
+    json_t *last = next_state(late, topic);
+    assert_int_equal(number(last, "event_id"), 2); /* it came back by itself */
+    assert_true(hears_nothing(good));
+    json_decref(last);
+    void *all[] = {stranger, asker, good, past, late};
+    for (size_t i = 0; i < 5; i++)
+        zmq_close(all[i]);
+    notify_stop(lab->notify);
+    keyring_close(&ring);
+}
+
+static void while_the_folder_is_not_there_nobody_subscribes(void **state)
+{
+    struct feed_lab *lab = *state;
+    struct feed_conf f = guarded(lab);
+    struct curve_key own = keyring_new_key("noc", "");
+    assert_int_equal(rmdir(ring.sensors), 0);
+    feed_lab_start(lab, &f, 1);
+    WAIT_UNTIL(strstr(list_journal_saved(&lab->list, "z").failure, "subscribers: ") != NULL);
+    void *s = with_key(ZMQ_SUB, &own, f.listen);
+    assert_int_equal(mkdir(ring.sensors, 0700), 0);
+    keyring_allow(&ring, &own);
+    assert_string_equal(frame(s), "heartbeat");
+    zmq_close(s);
+    notify_stop(lab->notify);
+    keyring_close(&ring);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -247,6 +388,8 @@ int main(void)
         TEST(a_dealer_may_ask_many_times_at_once_and_nonsense_is_answered_too),
         TEST(a_subscriber_that_was_away_notices_and_catches_up),
         TEST(with_curve_only_who_knows_the_collector_hears),
+        TEST(only_who_stands_in_the_folder_subscribes_and_asks),
+        TEST(while_the_folder_is_not_there_nobody_subscribes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

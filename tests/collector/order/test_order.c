@@ -17,7 +17,7 @@
 
 static struct order_conf conf;
 static struct orders *o;
-static int64_t now;
+static int64_t now, clock_ahead; /* of the sensors' clocks */
 static struct order_row rows[64];
 static uint64_t last;
 
@@ -27,6 +27,7 @@ static int setup(void **state)
     conf = usual_orders(ORDERS_AUTO);
     conf.min_rate = 10;
     now = T0;
+    clock_ahead = 0;
     last = 0;
     return orders_new(&conf, &o);
 }
@@ -47,7 +48,8 @@ static struct prefix prefix(const char *text)
 
 static void hello_of(const char *sensor, const char *pop, uint64_t process)
 {
-    struct wire_message m = {.kind = WIRE_HELLO, .orders = process, .stamp = 1000};
+    struct wire_message m = {.kind = WIRE_HELLO, .orders = process};
+    m.stamp = (uint64_t)(1000 * S + now + clock_ahead - T0);
     orders_heard(o, sensor, pop, &m, now);
 }
 
@@ -153,7 +155,8 @@ static void what_is_new_and_carries_enough_is_ordered_where_it_enters(void **sta
     assert_true(row->started_at == now && row->lease_until == now + 190 * S);
     assert_true(sent(&m, "ams1"));
     assert_int_equal(m.kind, WIRE_ORDER);
-    assert_true(m.order_id == 1 && m.stamp == 1000 && m.lease == 180 * NS_PER_S && m.drops == 60);
+    assert_true(m.order_id == 1 && m.stamp == 1000 * NS_PER_S && m.lease == 180 * NS_PER_S &&
+                m.drops == 60);
     assert_silent();
     now += 5 * S;
     assert_true(sent(&m, "ams1")); /* again: by what is left, from when the stamp was heard */
@@ -599,7 +602,8 @@ static void of_two_sensors_own_tests_the_later_is_held_until_it_ended(void **sta
     assert_int_equal(overlaps(), 2);
     assert_true(sent(&m, "fra1")); /* one for both */
     struct prefix half = prefix("203.0.113.128/25");
-    assert_true(m.kind == WIRE_HOLD && prefix_equal(&m.prefix, &half) && m.stamp == 1000);
+    assert_true(m.kind == WIRE_HOLD && prefix_equal(&m.prefix, &half) &&
+                m.stamp >= 1000 * NS_PER_S);
     assert_true(m.lease == 190 * NS_PER_S); /* from the stamp, as long as the first may take */
     assert_silent();
     now += 5 * S;
@@ -993,6 +997,31 @@ static void what_ran_before_a_start_and_must_never_be_tested_now_is_stopped(void
     assert_true(sent(&m, "ams1") && m.kind == WIRE_STOP);
 }
 
+/* It would end every lease early, or keep it when it is another's. */
+static void a_sensor_whose_clock_runs_apart_gets_no_order_until_it_keeps_pace(void **state)
+{
+    (void)state;
+    struct orders_stats stats;
+    for (int second = 0; second < 800; second += 10) {
+        now += 10 * S;
+        clock_ahead += S; /* a tenth too fast */
+        hello_of("ams1", "AMS", 7);
+    }
+    order(1, "203.0.113.0/24", "AMS");
+    struct order_row row = *tick();
+    assert_true(row.state == STATUS_REQUESTED && strstr(row.detail, "clock") != NULL);
+    assert_silent();
+    orders_stats(o, &stats);
+    assert_true(stats.clocks_off == 1 && stats.clock_off.ahead > 17 * S);
+    assert_string_equal(stats.clock_off.sensor, "ams1");
+    for (int second = 0; second < 800 && rows[1].state == STATUS_REQUESTED; second += 10) {
+        now += 10 * S;
+        hello_of("ams1", "AMS", 7);
+        tick();
+    }
+    assert_int_equal(rows[1].state, STATUS_RUNNING);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1028,6 +1057,7 @@ int main(void)
         test(a_range_with_a_part_that_must_not_be_tested_is_tested_by_its_busiest_leaf),
         test(what_must_never_be_tested_from_now_on_is_stopped_and_given_up),
         test(what_ran_before_a_start_and_must_never_be_tested_now_is_stopped),
+        test(a_sensor_whose_clock_runs_apart_gets_no_order_until_it_keeps_pace),
         test(who_waits_costs_nothing_while_nothing_happens),
         test(of_thousands_that_wait_for_one_prefix_a_tick_looks_at_some),
         test(of_those_who_wait_for_a_sensor_the_one_that_waits_longest_begins),

@@ -366,7 +366,7 @@ static void open_settled_door(struct door *d)
     receive_close(r);
     r = NULL;
     assert_int_equal(door_open(d, &conf, &counters, &note), 0);
-    d->is_settled = true;
+    d->guard.is_settled = true;
 }
 
 static void a_folder_that_comes_back_as_it_was_lets_its_sensors_in_again(void **state)
@@ -378,10 +378,10 @@ static void a_folder_that_comes_back_as_it_was_lets_its_sensors_in_again(void **
     snprintf(to, sizeof to, "%s/away", ring.folder.path);
     assert_int_equal(rename(conf.sensors, to), 0);
     door_tend(&d, 10 * NS_PER_S);
-    assert_int_equal(d.allowed.count, 0);
+    assert_int_equal(d.guard.allowed.count, 0);
     assert_int_equal(rename(to, conf.sensors), 0);
     door_tend(&d, 20 * NS_PER_S);
-    assert_int_equal(d.allowed.count, 2);
+    assert_int_equal(d.guard.allowed.count, 2);
     door_close(&d);
 }
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "collector/receive/allowed.h"
+#include "shared/curve/allowed.h"
 #include "tests/support/temp_folder.h"
 
 static struct temp_folder folder;
@@ -51,7 +51,7 @@ static int read_folder(void)
 {
     complaints[0] = '\0';
     allowed_clear(&allowed);
-    return allowed_read(&allowed, folder.path, complain, NULL, &note);
+    return allowed_read(&allowed, folder.path, ALLOWED_SENSORS, complain, NULL, &note);
 }
 
 static void each_file_allows_its_key_to_be_the_sensor_that_it_names(void **state)
@@ -118,9 +118,11 @@ static void hidden_files_and_folders_are_no_certificates(void **state)
 static void a_folder_that_is_gone_is_told_from_one_that_cannot_be_read(void **state)
 {
     (void)state;
-    assert_int_equal(allowed_read(&allowed, "/no/such/folder", NULL, NULL, &note), ERR_CONF);
+    assert_int_equal(allowed_read(&allowed, "/no/such/folder", ALLOWED_SENSORS, NULL, NULL, &note),
+                     ERR_CONF);
     assert_non_null(strstr(note.text, "/no/such/folder"));
-    assert_int_equal(allowed_read(&allowed, "/dev/null", NULL, NULL, &note), ERR_CONF);
+    assert_int_equal(allowed_read(&allowed, "/dev/null", ALLOWED_SENSORS, NULL, NULL, &note),
+                     ERR_CONF);
 }
 
 static void every_change_of_the_folder_shows_in_its_print(void **state)

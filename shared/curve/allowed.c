@@ -1,4 +1,4 @@
-#include "collector/receive/allowed.h"
+#include "shared/curve/allowed.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -74,13 +74,15 @@ static int grow(struct allowed *a)
 }
 
 /* "" when the key may be used. */
-static void why_not(const struct allowed *a, const struct curve_key *key, struct note *why)
+static void why_not(const struct allowed *a, enum allowed_who kind, const struct curve_key *key,
+                    struct note *why)
 {
     const struct allowed_key *same;
+    bool is_sensor = kind == ALLOWED_SENSORS;
     why->text[0] = '\0';
     if (!wire_name_is_sound(key->name))
         note_set(why, 0, "its metadata need a name, without spaces, quotes and control characters");
-    else if (!wire_name_is_sound(key->pop) || strlen(key->pop) > ALLOWED_POP)
+    else if (is_sensor && (!wire_name_is_sound(key->pop) || strlen(key->pop) > ALLOWED_POP))
         note_set(why, 0,
                  "its metadata need a pop of at most %d bytes, without spaces, quotes and control "
                  "characters (penstockctl keys new %s --pop POP)",
@@ -111,7 +113,7 @@ static bool is_ours(int err)
     return err == -EMFILE || err == -ENFILE || err == -ENOMEM;
 }
 
-static int read_one(struct allowed *a, const char *folder, const char *file,
+static int read_one(struct allowed *a, const char *folder, const char *file, enum allowed_who kind,
                     allowed_complain *complain, void *ctx, struct note *note)
 {
     char path[PATH_MAX];
@@ -126,7 +128,7 @@ static int read_one(struct allowed *a, const char *folder, const char *file,
     if (is_ours(err))
         return note_set(note, err, "%s", why.text);
     if (err == 0)
-        why_not(a, &key, &why);
+        why_not(a, kind, &key, &why);
     if (err == 0 && why.text[0] == '\0')
         return add(a, file, &key);
     if (complain != NULL)
@@ -134,8 +136,8 @@ static int read_one(struct allowed *a, const char *folder, const char *file,
     return 0;
 }
 
-int allowed_read(struct allowed *a, const char *folder, allowed_complain *complain, void *ctx,
-                 struct note *note)
+int allowed_read(struct allowed *a, const char *folder, enum allowed_who kind,
+                 allowed_complain *complain, void *ctx, struct note *note)
 {
     struct dirent **names = NULL;
     int n = scandir(folder, &names, is_visible, by_name), err = 0;
@@ -143,10 +145,10 @@ int allowed_read(struct allowed *a, const char *folder, allowed_complain *compla
         return note_set(note, errno == ENOENT || errno == ENOTDIR ? ERR_CONF : -errno, "%s: %s",
                         folder, strerror(errno));
     for (int i = 0; err == 0 && i < n; i++)
-        err = read_one(a, folder, names[i]->d_name, complain, ctx, note);
+        err = read_one(a, folder, names[i]->d_name, kind, complain, ctx, note);
     free_names(names, n);
     if (err == ERR_FULL)
-        note_set(note, err, "%s: more than %d sensors", folder, ALLOWED_MAX);
+        note_set(note, err, "%s: more than %d keys", folder, ALLOWED_MAX);
     if (err < 0)
         allowed_clear(a);
     return err;

@@ -6,10 +6,12 @@
  * receiver what the certificate said when the connection was made. We ask who may connect in the
  * thread that receives, from the list that is used for all else.
  *
- * ZeroMQ asks whoever holds one name in a process, so there can be one secured door per process. */
+ * ZeroMQ asks whoever holds one name in a context: one list for all secured sockets of a context.
+ */
 #pragma once
 
-#include <czmq.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "shared/base/err.h"
 #include "shared/curve/curve.h"
@@ -23,11 +25,11 @@ struct zap_question {
 
 /* Takes the name. -errno: somebody has it. To be done before the door is opened: while nobody has
  * it ZeroMQ lets everybody in. */
-int zap_open(zsock_t **out);
-void zap_close(zsock_t **zap);
+int zap_open(void *context, void **out);
+void zap_close(void *zap); /* NULL is fine */
 
 /* The next question, without waiting. Each must be answered before the next one is taken. */
-bool zap_next(zsock_t *zap, struct zap_question *q);
+bool zap_next(void *zap, struct zap_question *q);
 
 /* yes: every message of that connection has its key as the property "User-Id". */
-void zap_answer(zsock_t *zap, const struct zap_question *q, bool yes);
+void zap_answer(void *zap, const struct zap_question *q, bool yes);

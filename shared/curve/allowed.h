@@ -1,9 +1,10 @@
-/* Who may connect: the certificates in collector.sensors, one file per sensor.
+/* Who may connect: the certificates in a folder (collector.sensors, alerts.feeds: subscribers), one
+ * file each.
  *
- * A file allows the key that is in it to be the sensor that its metadata name, at the pop that they
- * name. Names and keys are unique; of two files that claim the same one the first in the order of
- * their names stands. A file that is not usable allows nobody, is told with its reason, and harms
- * no other. Hidden files are skipped (that is how a file is written before it has its name).
+ * A file allows the key that is in it to be who its metadata name; a sensor at the pop that they
+ * name, too. Names and keys are unique; of two files that claim the same one the first in the order
+ * of their names stands. A file that is not usable allows nobody, is told with its reason, and
+ * harms no other. Hidden files are skipped (that is how a file is written before it has its name).
  *
  * The folder is looked at, not watched: a stat of each file, a millisecond for five hundred, finds
  * every change, also those that a descriptor of inotify would lose (another file system, a folder
@@ -17,6 +18,8 @@
 
 #define ALLOWED_MAX 4096
 #define ALLOWED_POP 31 /* as in sensor_started */
+
+enum allowed_who { ALLOWED_SENSORS, ALLOWED_SUBSCRIBERS };
 
 struct allowed_key {
     char key[CURVE_TEXT]; /* public */
@@ -40,8 +43,8 @@ typedef void allowed_complain(void *ctx, const char *file, const char *reason);
 
 /* Reads the folder into *a, which is empty. ERR_CONF: there is no such folder; else -errno, -ENOMEM
  * or ERR_FULL: nothing can be said about who may connect, *a is empty. complain may be NULL. */
-int allowed_read(struct allowed *a, const char *folder, allowed_complain *complain, void *ctx,
-                 struct note *note);
+int allowed_read(struct allowed *a, const char *folder, enum allowed_who kind,
+                 allowed_complain *complain, void *ctx, struct note *note);
 
 /* A number that differs when any file of the folder was written, replaced, added or taken away.
  * *is_settled: false when the last change is so young that another one within the same tick of the
