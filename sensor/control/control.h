@@ -85,8 +85,8 @@ bool control_take(struct control *c, struct event *out);
 /* A prefix to watch. Whoever watches must let go at until_ns by himself, too. */
 struct control_watch {
     struct prefix prefix;
-    uint64_t until_ns;
-    uint64_t drops; /* most that may be withheld for it, over all queues */
+    uint64_t until_ns; /* by the clock of control's caller */
+    uint64_t drops;    /* most that may be withheld for it, over all queues */
 };
 
 /* Its part of one of so many queues, which share nothing: all parts together are no more than

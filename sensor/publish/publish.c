@@ -63,13 +63,13 @@ static void spool_event(struct publish *p, const struct event *e, uint64_t now)
 
 /* Tests of ordered prefixes get their order's number. The many other events need no lock. */
 static const struct event *ordered_event(struct publish *p, const struct event *e,
-                                         struct event *copy, uint64_t now)
+                                         struct event *copy)
 {
     if (p->control == NULL || (e->type != EVENT_test_started && e->type != EVENT_test_ended))
         return e;
     *copy = *e;
     pthread_mutex_lock(&p->ordering);
-    control_event(p->control, copy, now);
+    control_event(p->control, copy, clock_boot_ns());
     pthread_mutex_unlock(&p->ordering);
     return copy;
 }
@@ -83,7 +83,7 @@ static void tend_orders(struct publish *p, bool is_end, uint64_t now)
     struct control_watch list[CONTROL_ORDERS_MAX];
     uint64_t version;
     pthread_mutex_lock(&p->ordering);
-    control_tick(p->control, now);
+    control_tick(p->control, clock_boot_ns());
     counter_set(p->counters, COUNTER_orders, control_watch(p->control, list, &version));
     if (is_end)
         control_finish(p->control);
@@ -97,7 +97,7 @@ static void tend_orders(struct publish *p, bool is_end, uint64_t now)
     pthread_mutex_unlock(&p->ordering);
 }
 
-static void take_order(struct publish *p, const struct wire_message *m, uint64_t now)
+static void take_order(struct publish *p, const struct wire_message *m)
 {
     char prefix[PREFIX_TEXT] = "-";
     if (p->control == NULL || p->said_goodbye)
@@ -110,14 +110,14 @@ static void take_order(struct publish *p, const struct wire_message *m, uint64_t
                                      : "hold",
               m->order_id, prefix);
     pthread_mutex_lock(&p->ordering);
-    control_message(p->control, m, now);
+    control_message(p->control, m, clock_boot_ns());
     pthread_mutex_unlock(&p->ordering);
 }
 
 /* Fixed after publish_open, as the scale of the stamps is: no lock. */
-static uint64_t stamp(const struct publish *p, uint64_t now)
+static uint64_t stamp(const struct publish *p)
 {
-    return p->control == NULL ? 0 : control_stamp(p->control, now);
+    return p->control == NULL ? 0 : control_stamp(p->control, clock_boot_ns());
 }
 
 static bool take_from(struct publish *p, struct ring *ring, uint64_t now)
@@ -126,7 +126,7 @@ static bool take_from(struct publish *p, struct ring *ring, uint64_t now)
     struct event copy;
     unsigned taken = 0;
     while (taken < TAKE_AT_ONCE && spool_has_room(p->spool) && (e = ring_front(ring)) != NULL) {
-        spool_event(p, ordered_event(p, e, &copy, now), now);
+        spool_event(p, ordered_event(p, e, &copy), now);
         ring_release(ring);
         taken++;
     }
@@ -303,7 +303,7 @@ static void take_message(struct publish *p, const struct wire_message *m, uint64
     case WIRE_ORDER:
     case WIRE_STOP:
     case WIRE_HOLD:
-        take_order(p, m, now);
+        take_order(p, m);
         return;
     case WIRE_HELLO:
     case WIRE_BATCH:
@@ -336,7 +336,7 @@ static void say_hello(struct publish *p, uint64_t now)
                              .epoch = spool_epoch(p->spool),
                              .next_seq = spool_next(p->spool),
                              .orders = p->control == NULL ? 0 : control_number(p->control),
-                             .stamp = stamp(p, now)};
+                             .stamp = stamp(p)};
     if (spool_first(p->spool, &m.first_seq) < 0)
         return;
     snprintf(m.name, sizeof m.name, "%s", p->conf.sensor);
@@ -386,7 +386,7 @@ static bool send_batch(struct publish *p, const struct record *r)
                              .epoch = spool_epoch(p->spool),
                              .first_seq = r->first,
                              .count = r->count,
-                             .stamp = stamp(p, clock_mono_ns()),
+                             .stamp = stamp(p),
                              .events = r->events,
                              .events_len = r->len};
     if (p->may_zip)
@@ -541,7 +541,7 @@ int publish_open(const struct publish_conf *conf, struct ring *const *rings, siz
     if (err < 0)
         return note_set(note, err, "no memory for the publisher");
     if (conf->control != NULL)
-        err = control_new(conf->control, conf->seed, clock_mono_ns(), &p->control);
+        err = control_new(conf->control, conf->seed, clock_boot_ns(), &p->control);
     if (err < 0) {
         publish_free(p);
         return note_set(note, err, "no memory for orders");
@@ -620,7 +620,7 @@ int publish_home(struct publish *p, const struct prefix *prefixes, size_t n)
     if (p->control == NULL)
         return 0;
     pthread_mutex_lock(&p->ordering);
-    int err = control_home(p->control, prefixes, n, clock_mono_ns());
+    int err = control_home(p->control, prefixes, n, clock_boot_ns());
     pthread_mutex_unlock(&p->ordering);
     return err;
 }
@@ -635,6 +635,12 @@ size_t publish_home_free(struct publish *p, struct prefix *out, size_t room)
     return n;
 }
 
+/* Leases go by the boot clock, which the collector's agrees with; who watches has the mono one. */
+static uint64_t mono_of(uint64_t until, uint64_t boot, uint64_t mono)
+{
+    return until > boot ? mono + (until - boot) : mono;
+}
+
 size_t publish_ordered(struct publish *p, struct control_watch out[static CONTROL_ORDERS_MAX],
                        uint64_t *version)
 {
@@ -644,6 +650,9 @@ size_t publish_ordered(struct publish *p, struct control_watch out[static CONTRO
     pthread_mutex_lock(&p->ordering);
     size_t n = control_watch(p->control, out, version);
     pthread_mutex_unlock(&p->ordering);
+    uint64_t boot = clock_boot_ns(), mono = clock_mono_ns();
+    for (size_t i = 0; i < n; i++)
+        out[i].until_ns = mono_of(out[i].until_ns, boot, mono);
     return n;
 }
 
@@ -652,7 +661,7 @@ void publish_watched(struct publish *p, uint64_t version)
     if (p->control == NULL)
         return;
     pthread_mutex_lock(&p->ordering);
-    control_watched(p->control, version, clock_mono_ns());
+    control_watched(p->control, version, clock_boot_ns());
     pthread_mutex_unlock(&p->ordering);
 }
 
@@ -661,6 +670,6 @@ void publish_not_watched(struct publish *p, uint64_t version)
     if (p->control == NULL)
         return;
     pthread_mutex_lock(&p->ordering);
-    control_not_watched(p->control, version, clock_mono_ns());
+    control_not_watched(p->control, version, clock_boot_ns());
     pthread_mutex_unlock(&p->ordering);
 }

@@ -47,9 +47,9 @@ int publish_open(const struct publish_conf *conf, struct ring *const *rings, siz
 
 /* The collector's orders (sensor/control/). Any thread; none of these waits for the network.
  * publish_home: the configuration's prefixes changed. publish_ordered: what is to be watched
- * besides; *version tells whether that changed, or publish_home_free: those of the configuration's
- * prefixes that may be tested now. publish_watched: these lists are in force;
- * publish_not_watched: they cannot be. */
+ * besides, until_ns by the mono clock; *version tells whether that changed, or publish_home_free:
+ * those of the configuration's prefixes that may be tested now. publish_watched: these lists are in
+ * force; publish_not_watched: they cannot be. */
 int publish_home(struct publish *p, const struct prefix *prefixes, size_t n);
 size_t publish_home_free(struct publish *p, struct prefix *out, size_t room);
 size_t publish_ordered(struct publish *p, struct control_watch out[static CONTROL_ORDERS_MAX],

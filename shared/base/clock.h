@@ -1,5 +1,7 @@
-/* The two clocks. Only loops and main() read them; cores take time as an argument.
+/* The clocks. Only loops and main() read them; cores take time as an argument.
  *   mono  steady nanoseconds, for distances
+ *   boot  the same, and goes on while the machine sleeps or its VM is suspended: for what
+ *         another machine's clock counts, too
  *   wall  nanoseconds since 1970-01-01 UTC, for what leaves the process */
 #pragma once
 
@@ -14,6 +16,13 @@ static inline uint64_t clock_mono_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static inline uint64_t clock_boot_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <czmq.h>
+#include <stdatomic.h>
 
 #include "sensor/publish/publish.h"
 #include "shared/base/clock.h"
@@ -20,6 +21,18 @@ static size_t id_len;
 static uint64_t process, stamp, hellos, mark;
 static struct event events[64];
 static unsigned event_count;
+
+/* The machine slept so long: CLOCK_MONOTONIC stood still meanwhile, CLOCK_BOOTTIME did not. */
+static atomic_ulong slept_s;
+int __real_clock_gettime(clockid_t clock, struct timespec *t);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
+{
+    int err = __real_clock_gettime(clock, t);
+    if (clock == CLOCK_BOOTTIME)
+        t->tv_sec += (time_t)atomic_load(&slept_s);
+    return err;
+}
 
 static void say(const struct wire_message *m)
 {
@@ -123,6 +136,9 @@ static void an_order_comes_in_is_watched_for_and_its_end_goes_out(void **state)
     struct counters counters = {0};
     struct publish *p;
     struct note note = {0};
+    struct control_watch watched[CONTROL_ORDERS_MAX];
+    uint64_t version;
+    atomic_store(&slept_s, 3600);
     router = zsock_new(ZMQ_ROUTER);
     assert_true(zsock_bind(router, "tcp://127.0.0.1:*") > 0);
     char *endpoint = zsock_last_endpoint(router);
@@ -170,7 +186,21 @@ static void an_order_comes_in_is_watched_for_and_its_end_goes_out(void **state)
     assert_int_equal(find(EVENT_order_ended)->order_ended.reason, REASON_ENDED);
     assert_true(find(EVENT_order_ended) > find(EVENT_test_ended));
 
-    order.order_id = 6; /* one that the sensor's end ends */
+    order.order_id = 6; /* one that runs out while the machine sleeps */
+    order.stamp = stamp;
+    order.lease = order.wait = 600 * NS_PER_S;
+    event_count = 0;
+    say(&order);
+    publish_watched(p, wait_for_list(p, 1));
+    assert_true(publish_ordered(p, watched, &version) == 1 &&
+                watched[0].until_ns <= clock_mono_ns() + order.lease); /* slept before, or not */
+    atomic_fetch_add(&slept_s, 601);
+    publish_watched(p, wait_for_list(p, 0));
+    for (unsigned i = 0; i < 3000 && find(EVENT_order_ended) == NULL; i++)
+        listen_for(20);
+    assert_int_equal(find(EVENT_order_ended)->order_ended.reason, REASON_LEASE_OVER);
+
+    order.order_id = 7; /* one that the sensor's end ends */
     order.stamp = stamp;
     event_count = 0;
     say(&order);
