@@ -57,9 +57,9 @@ static int64_t due_of(const struct orders *o, const struct order *x)
     if (x->is_counted)
         due = least(due, x->counted_until);
     if (r->state == STATUS_PROPOSED)
-        due = least(due, r->requested_at + DAY_NS);
+        due = least(due, x->waits_since + DAY_NS);
     if (r->state == STATUS_REQUESTED && x->bell != BELL_LOOK)
-        due = least(due, least(x->look_at, r->requested_at + (int64_t)o->conf->expire_ns));
+        due = least(due, least(x->look_at, x->waits_since + (int64_t)o->conf->expire_ns));
     return is_over(x) ? least(due, forget_at(o, x)) : due;
 }
 
@@ -180,7 +180,7 @@ struct order *orders_add(struct orders *o, const struct order_row *row)
         return NULL;
     }
     struct order *x = take_slot(o);
-    *x = (struct order){.row = *row, .is_used = true};
+    *x = (struct order){.row = *row, .is_used = true, .waits_since = row->requested_at};
     order_file(o, x);
     return x;
 }

@@ -175,7 +175,7 @@ int orders_told(struct orders *o, const struct order_row *row, int64_t now)
     make_sense(o, x, now);
     if (row->state == STATUS_REQUESTED && x->row.state == STATUS_PROPOSED) {
         x->row.state = STATUS_REQUESTED;
-        x->row.requested_at = now;
+        x->row.requested_at = x->waits_since = now;
         x->is_changed = true;
     } else if (row->state == STATUS_CANCELLED && (order_is_open(&x->row) || x->row.ended_at == 0)) {
         x->row.state = STATUS_CANCELLED;
@@ -189,10 +189,12 @@ int orders_told(struct orders *o, const struct order_row *row, int64_t now)
 
 /* ---- time ---- */
 
-/* An hour's segments are an hour's, whatever a clock says; what is told in SQL stays as it was. */
+/* An hour's segments are an hour's, and who waits did not wait longer, whatever a clock says; what
+ * is told in SQL stays as it was. */
 static void order_moved(struct orders *o, struct order *x, int64_t by)
 {
     x->counted_until += by;
+    x->waits_since += by;
     if (x->row.lease_until != 0) {
         x->row.lease_until += by;
         x->sent_at = 0;
@@ -239,7 +241,7 @@ static void on_time(struct orders *o, struct order *x, int64_t now)
     bool is_waiting = x->row.state == STATUS_REQUESTED;
     if (x->row.lease_until != 0 && now >= x->row.lease_until)
         lease_over(o, x, now);
-    else if (x->row.state == STATUS_PROPOSED && now - x->row.requested_at >= DAY_NS)
+    else if (x->row.state == STATUS_PROPOSED && now - x->waits_since >= DAY_NS)
         order_over(o, x, STATUS_FAILED, "expired", "nobody approved it for a day", now);
     else if (is_waiting)
         x->bell = BELL_LOOK;

@@ -82,6 +82,7 @@ struct order {
     bool is_used, is_changed, is_put_off;
     bool is_counted;          /* begun in this hour: its segments count */
     int64_t counted_until;    /* by our clock, wherever that jumped since */
+    int64_t waits_since;      /* the same: when it was asked for, or proposed */
     bool is_harmless;         /* its sensor said that no test of it began */
     uint64_t bell, called_by; /* requested: waits for it; was called by it to be looked at */
     int64_t look_at;          /* requested, and waits: again then, whatever rings */

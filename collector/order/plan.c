@@ -167,7 +167,7 @@ static void begin(struct orders *o, struct order *x, const struct order_sensor *
 
 static void wait_on(struct orders *o, struct order *x, const char *why, uint64_t bell, int64_t now)
 {
-    if (now - x->row.requested_at >= (int64_t)o->conf->expire_ns) {
+    if (now - x->waits_since >= (int64_t)o->conf->expire_ns) {
         order_over(o, x, STATUS_FAILED, "expired", why, now);
         return;
     }

@@ -528,6 +528,26 @@ static void an_hour_s_segments_count_for_an_hour_wherever_the_clock_jumps(void *
     }
 }
 
+static void nobody_s_request_expires_by_a_clock_that_is_set_ahead(void **state)
+{
+    (void)state;
+    conf.mode = ORDERS_APPROVE;
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "203.0.113.0/24");
+    assert_int_equal(tick()->state, STATUS_PROPOSED);
+    order(2, "192.0.2.0/24", "FRA"); /* no sensor is there */
+    tick();
+    now += 2 * 86400 * S;
+    orders_clock_jumped(o, 2 * 86400 * S);
+    tick();
+    assert_int_equal(rows[1].state, STATUS_PROPOSED);
+    assert_int_equal(rows[2].state, STATUS_REQUESTED);
+    now += 86400 * S;
+    tick();
+    assert_string_equal(rows[1].result, "expired");
+    assert_string_equal(rows[2].result, "expired");
+}
+
 static void what_the_rules_may_ask_for_rests_no_longer_by_a_clock_that_is_set_back(void **state)
 {
     (void)state;
@@ -1096,6 +1116,7 @@ int main(void)
         test(a_full_table_refuses_and_counts),
         test(a_clock_that_jumps_leaves_leases_as_long_as_they_were),
         test(an_hour_s_segments_count_for_an_hour_wherever_the_clock_jumps),
+        test(nobody_s_request_expires_by_a_clock_that_is_set_ahead),
         test(what_the_rules_may_ask_for_rests_no_longer_by_a_clock_that_is_set_back),
         test(a_lease_that_a_person_wrote_is_no_lease),
         test(what_finds_no_room_at_a_load_waits_in_the_database_but_a_lease_must_not),
