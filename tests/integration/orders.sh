@@ -37,7 +37,7 @@ watched() { # prefixes in the kernel's tries
     local map n=''
     while read -r map; do
         n=$((n + $(bpftool -j map dump pinned "$map" | grep -o '"key"' | wc -l)))
-    done < <(find "$lab/bpf" -name 'watched[46]')
+    done < <(find "$lab/bpf" -name 'map-watched[46]')
     echo "${n:-no tries}"
 }
 nothing_is_watched() {
