@@ -39,7 +39,7 @@ in_manual() { # PAGE WORD…
     page=$(sed 's/\\f[BIR]//g; s/[\\"]//g; s/^\.[BIR]* //' "$lab_root/docs/man/$1")
     shift
     for word in "$@"; do
-        grep -qE -- "(^|[ ,])$word([ ,]|\$)" <<<"$page" || { echo "not in the manual page: $word"; missing=1; }
+        grep -qE -- "(^|[][ ,])$word([][ ,]|\$)" <<<"$page" || { echo "not in the manual page: $word"; missing=1; }
     done
     return $missing
 }
