@@ -246,8 +246,10 @@ const struct ingress_row *ingress_map_cover(const struct ingress_map *m, const s
 
 /* Rows that changed since they were last taken; each once, in the order in which they first
  * changed. Shares of a prefix's other rows change with it and are taken too. Rows that only counted
- * wait until write_interval_ns after they were last taken, by the time of the last tick. A row with
- * is_gone is no more: it may be that it was never taken before. */
+ * wait for write_interval_ns, at most twice that, by the time of the last tick; but with one row
+ * of a range all others of it are handed out that wait, so that shares are of one moment (not of
+ * ranges of more than 64 places). A row with is_gone is no more: it may be that it was never taken
+ * before. */
 bool ingress_map_take(struct ingress_map *m, struct ingress_row *out);
 
 /* Rows that wait are handed out now, too: before a clean end. */

@@ -52,7 +52,7 @@
 #define EAGER_ROWS   8   /* ranges with more rows get their shares once a second */
 #define PROFILE_MAX  16  /* places that a profile compares: at most 1 / PROFILE_FLOOR, and less */
 #define EVENLY       1.5 /* members of a bundle differ by less than this factor */
-#define BUNDLE_ROWS  64  /* ranges with more places are no bundles' */
+#define BUNDLE_ROWS  64  /* ranges with more places are no bundles', nor written as one */
 #define CHANGES_MAX  16384
 
 struct place {
@@ -108,8 +108,9 @@ struct node {
     uint32_t cells; /* that it is the sum of */
     double half[2]; /* genuine bytes of its range's two halves, while these are compared */
     uint8_t pins;
-    int64_t judged_at; /* its last_test_at when somebody last changed it */
-    bool is_even;      /* its verdict of spoofed is of no more than the background */
+    int64_t judged_at;   /* its last_test_at when somebody last changed it */
+    int64_t waits_since; /* while is_waiting */
+    bool is_even;        /* its verdict of spoofed is of no more than the background */
     bool is_used, is_present, has_told; /* present: told that it appeared */
     bool is_ready, is_waiting, is_gone; /* what it waits for in the queues below */
     bool in_ready, in_waiting;          /* its name stands there */

@@ -372,8 +372,12 @@ static void refuse(struct ingress_map *m, struct range *r, const struct paces *a
 {
     unsigned at = 0;
     uint32_t row = loudest(m, r, all, &at);
-    if (row != NONE && row == r->refused && all->weight[at].bytes > all->weight[main].bytes)
-        return;
+    if (row != NONE && r->refused != NONE) { /* of two that are as loud, it stays the first */
+        unsigned was = number_of(m, r, r->refused);
+        if (all->weight[was].bytes > all->weight[main].bytes &&
+            (was == at || !is_louder(all, was, at)))
+            return;
+    }
     r->refused = NONE;
     if (row == NONE || !all->is_told || !is_old(all) || !is_louder(all, main, at) ||
         all->weight[at].bytes < (double)m->conf.trickle)

@@ -121,6 +121,14 @@ void row_touched(struct ingress_map *m, struct node *n)
     n->in_ready = true;
 }
 
+static void wait_for(struct ingress_map *m, struct node *n)
+{
+    m->due[(m->waiting.at + (uint64_t)m->waiting.len) % m->conf.max_rows] =
+        m->now + (int64_t)m->conf.write_interval_ns;
+    push(m, &m->waiting, n->row.id);
+    n->in_waiting = true;
+}
+
 void row_counted(struct ingress_map *m, struct node *n)
 {
     if (m->is_loading)
@@ -132,12 +140,15 @@ void row_counted(struct ingress_map *m, struct node *n)
     if (n->is_waiting)
         return;
     n->is_waiting = true;
-    if (n->in_waiting)
-        return;
-    m->due[(m->waiting.at + (uint64_t)m->waiting.len) % m->conf.max_rows] =
-        m->now + (int64_t)m->conf.write_interval_ns;
-    push(m, &m->waiting, n->row.id);
-    n->in_waiting = true;
+    n->waits_since = m->now;
+    if (!n->in_waiting)
+        wait_for(m, n);
+}
+
+/* Its name may have stood there since before it was last taken: then it waits on, once. */
+static bool is_due(const struct ingress_map *m, const struct node *n)
+{
+    return m->now - n->waits_since >= (int64_t)m->conf.write_interval_ns;
 }
 
 void rows_due(struct ingress_map *m, bool all)
@@ -146,10 +157,22 @@ void rows_due(struct ingress_map *m, bool all)
         uint32_t id = pop(m, &m->waiting);
         struct node *n = &m->nodes[id];
         n->in_waiting = false;
-        if (n->is_waiting)
+        if (n->is_waiting && (all || is_due(m, n)))
             row_touched(m, n);
+        else if (n->is_waiting)
+            wait_for(m, n);
         free_if_out(m, id);
     }
+}
+
+/* Shares of one range change together: with one of its rows go those that wait, so that who reads
+ * SQL meets shares of one moment. */
+static void rows_with(struct ingress_map *m, const struct node *n)
+{
+    const struct range *r = &m->ranges[n->range];
+    for (uint32_t i = r->rows <= BUNDLE_ROWS ? r->row : NONE; i != NONE; i = m->nodes[i].next)
+        if (m->nodes[i].is_waiting)
+            row_touched(m, &m->nodes[i]);
 }
 
 void ingress_map_hurry(struct ingress_map *m)
@@ -184,8 +207,10 @@ bool ingress_map_take(struct ingress_map *m, struct ingress_row *out)
         out->is_present = n->is_present;
         out->is_main = is_ready && m->ranges[n->range].main == id;
         free_if_out(m, id);
-        if (is_ready)
-            return true;
+        if (!is_ready)
+            continue;
+        rows_with(m, n);
+        return true;
     }
     return false;
 }

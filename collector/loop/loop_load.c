@@ -34,6 +34,7 @@ int loop_load(struct loop *l, struct note *note)
         err = start_clock(l, note);
     if (err == 0)
         err = fold_load(&l->fold, &l->conf, l->expect, l->store, loop_now(l), note);
+    l->heard |= HEARD_ORDER; /* a transaction that failed may have had words of people */
     atomic_store(&l->is_loaded, err == 0);
     counter_add(l->counters, COUNTER_map_loads, err == 0);
     return err;

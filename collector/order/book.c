@@ -37,11 +37,16 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* A row that is over is remembered for its pause, and for the hour of its segments. */
 static int64_t forget_at(const struct orders *o, const struct order *x)
 {
-    int64_t pause = (int64_t)o->conf->cool_down_ns;
-    return x->row.ended_at + (pause > HOUR_NS ? pause : HOUR_NS);
+    int64_t at = x->row.ended_at + most((int64_t)o->conf->cool_down_ns, HOUR_NS);
+    return x->is_counted ? most(at, x->counted_until) : at;
 }
 
 /* When time does something to it. */
@@ -50,11 +55,11 @@ static int64_t due_of(const struct orders *o, const struct order *x)
     const struct order_row *r = &x->row;
     int64_t due = r->lease_until != 0 ? r->lease_until : INT64_MAX;
     if (x->is_counted)
-        due = least(due, r->started_at + HOUR_NS);
+        due = least(due, x->counted_until);
     if (r->state == STATUS_PROPOSED)
-        due = least(due, r->requested_at + DAY_NS);
+        due = least(due, x->waits_since + DAY_NS);
     if (r->state == STATUS_REQUESTED && x->bell != BELL_LOOK)
-        due = least(due, least(x->look_at, r->requested_at + (int64_t)o->conf->expire_ns));
+        due = least(due, least(x->look_at, x->waits_since + (int64_t)o->conf->expire_ns));
     return is_over(x) ? least(due, forget_at(o, x)) : due;
 }
 
@@ -175,7 +180,7 @@ struct order *orders_add(struct orders *o, const struct order_row *row)
         return NULL;
     }
     struct order *x = take_slot(o);
-    *x = (struct order){.row = *row, .is_used = true};
+    *x = (struct order){.row = *row, .is_used = true, .waits_since = row->requested_at};
     order_file(o, x);
     return x;
 }

@@ -129,6 +129,18 @@ void candidate_add(struct orders *o, const char *sensor, const struct ingress_ro
         tree_put(&o->candidates_by_prefix, &c->by_prefix, &key);
 }
 
+void candidates_moved(struct orders *o, int64_t by)
+{
+    for (unsigned i = 0; i < CANDIDATE_BUCKETS * CANDIDATE_WAYS; i++) {
+        struct candidate *c = &o->candidates[i / CANDIDATE_WAYS][i % CANDIDATE_WAYS];
+        if (c->seen_at == 0)
+            continue;
+        c->seen_at += by;
+        c->fresh_until += by;
+        c->rests_until += by;
+    }
+}
+
 struct prefix candidate_prefix(struct orders *o, const struct candidate *c)
 {
     unsigned least = c->prefix.addr.family == ADDR_V4 ? o->conf->min_v4 : o->conf->min_v6;

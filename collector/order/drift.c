@@ -7,18 +7,26 @@ static void begin(struct drift *d, int64_t offset, int64_t now)
     d->best = offset;
 }
 
-/* A window that ended long ago is told by what it would have been in the time of one. */
+/* A window that ended long ago is told by what it would have been in the time of one. A sensor may
+ * say any stamp: nothing overflows. */
 static void compare(struct drift *d, uint64_t window_ns)
 {
-    double apart = (double)(d->best - d->before_best);
-    d->ahead = (int64_t)(apart * (double)window_ns / (double)(d->from - d->before_from));
+    const double most = (double)(INT64_MAX / 2);
+    double apart = (double)d->best - (double)d->before_best;
+    double ahead = apart * (double)window_ns / (double)(d->from - d->before_from);
+    d->ahead = (int64_t)(ahead > most ? most : ahead < -most ? -most : ahead);
+}
+
+void drift_jumped(struct drift *d)
+{
+    *d = (struct drift){.ahead = d->ahead};
 }
 
 void drift_heard(struct drift *d, uint64_t stamp, int64_t now, uint64_t window_ns)
 {
-    int64_t offset = (int64_t)stamp - now;
+    int64_t offset = (int64_t)(stamp - (uint64_t)now);
     if (!d->is_begun || now < d->from) {
-        *d = (struct drift){0};
+        drift_jumped(d);
         begin(d, offset, now);
     } else if ((uint64_t)(now - d->from) >= window_ns) {
         if (d->has_before && d->from > d->before_from)
@@ -30,14 +38,6 @@ void drift_heard(struct drift *d, uint64_t stamp, int64_t now, uint64_t window_n
     } else if (offset > d->best) {
         d->best = offset;
     }
-}
-
-void drift_jumped(struct drift *d, int64_t by)
-{
-    d->from += by;
-    d->before_from += by;
-    d->best -= by;
-    d->before_best -= by;
 }
 
 bool drift_is_off(const struct drift *d, uint64_t margin_ns)

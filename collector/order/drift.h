@@ -20,7 +20,8 @@ struct drift {
 
 /* A stamp that came now; windows are as long as a lease. Zeroed begins. */
 void drift_heard(struct drift *d, uint64_t stamp, int64_t now, uint64_t window_ns);
-/* Our clock jumped by so much. */
-void drift_jumped(struct drift *d, int64_t by);
+/* Our clock jumped, or our machine slept while the sensor's did not: it is measured anew. What was
+ * found stands until then. */
+void drift_jumped(struct drift *d);
 /* Did it run apart by more than margin in a lease's time? */
 bool drift_is_off(const struct drift *d, uint64_t margin_ns);

@@ -70,17 +70,19 @@ static bool is_harmless(const struct order_row *r)
             strcmp(r->result, "no_traffic") == 0);
 }
 
-static bool is_counted(const struct order_row *r, int64_t now)
+/* One that began in the future, by a clock that was wrong, counts for an hour, too. */
+static int64_t counted_until(const struct order_row *r, int64_t now)
 {
-    return r->started_at != 0 && now - r->started_at < HOUR_NS;
+    int64_t until = (r->started_at < now ? r->started_at : now) + HOUR_NS;
+    return r->started_at != 0 && until > now ? until : 0;
 }
 
 /* What may have been withheld, and finds no room to be remembered, is waited for instead. */
 static int load_behind(struct orders *o, const struct order_row *row, int64_t now)
 {
-    int64_t until = row->started_at + HOUR_NS;
+    int64_t until = counted_until(row, now);
     o->is_behind = true;
-    if (is_counted(row, now) && !is_harmless(row) && until > o->unknown_until)
+    if (!is_harmless(row) && until > o->unknown_until)
         o->unknown_until = until;
     return row->lease_until == 0 ? 0 : ERR_FULL;
 }
@@ -95,7 +97,8 @@ int orders_load(struct orders *o, const struct order_row *row, int64_t now)
     struct order *x = orders_add(o, &r);
     if (x == NULL)
         return load_behind(o, &r, now);
-    x->is_counted = is_counted(&r, now);
+    x->counted_until = counted_until(&r, now);
+    x->is_counted = x->counted_until != 0;
     x->is_harmless = is_harmless(&r);
     order_file(o, x);
     return 0;
@@ -172,7 +175,7 @@ int orders_told(struct orders *o, const struct order_row *row, int64_t now)
     make_sense(o, x, now);
     if (row->state == STATUS_REQUESTED && x->row.state == STATUS_PROPOSED) {
         x->row.state = STATUS_REQUESTED;
-        x->row.requested_at = now;
+        x->row.requested_at = x->waits_since = now;
         x->is_changed = true;
     } else if (row->state == STATUS_CANCELLED && (order_is_open(&x->row) || x->row.ended_at == 0)) {
         x->row.state = STATUS_CANCELLED;
@@ -186,23 +189,34 @@ int orders_told(struct orders *o, const struct order_row *row, int64_t now)
 
 /* ---- time ---- */
 
-void orders_clock_jumped(struct orders *o, int64_t by)
+/* An hour's segments are an hour's, and who waits did not wait longer, whatever a clock says; what
+ * is told in SQL stays as it was. */
+static void order_moved(struct orders *o, struct order *x, int64_t by)
 {
-    for (unsigned i = 0; i < o->used; i++) {
-        struct order *x = &o->list[i];
-        if (!x->is_used || x->row.lease_until == 0)
-            continue;
+    x->counted_until += by;
+    x->waits_since += by;
+    if (x->row.lease_until != 0) {
         x->row.lease_until += by;
         x->sent_at = 0;
         x->is_changed = true;
-        order_file(o, x);
     }
+    order_file(o, x);
+}
+
+void orders_clock_jumped(struct orders *o, int64_t by)
+{
+    for (unsigned i = 0; i < o->used; i++)
+        if (o->list[i].is_used)
+            order_moved(o, &o->list[i], by);
+    if (o->unknown_until != 0)
+        o->unknown_until += by;
     for (unsigned i = 0; i < o->sensor_count; i++) {
         o->sensors[i].heard_at += by;
-        drift_jumped(&o->sensors[i].drift, by);
+        drift_jumped(&o->sensors[i].drift);
         o->sensors[i].asked_at = 0;
     }
     own_tests_moved(o, by);
+    candidates_moved(o, by);
     orders_ring_all(o, BELL_LOOK);
 }
 
@@ -227,11 +241,11 @@ static void on_time(struct orders *o, struct order *x, int64_t now)
     bool is_waiting = x->row.state == STATUS_REQUESTED;
     if (x->row.lease_until != 0 && now >= x->row.lease_until)
         lease_over(o, x, now);
-    else if (x->row.state == STATUS_PROPOSED && now - x->row.requested_at >= DAY_NS)
+    else if (x->row.state == STATUS_PROPOSED && now - x->waits_since >= DAY_NS)
         order_over(o, x, STATUS_FAILED, "expired", "nobody approved it for a day", now);
     else if (is_waiting)
         x->bell = BELL_LOOK;
-    x->is_counted = is_counted(&x->row, now);
+    x->is_counted &= now < x->counted_until;
     if (order_is_past(o, x, now))
         orders_forget(o, x);
     else

@@ -81,6 +81,8 @@ struct order {
     struct order_row row;
     bool is_used, is_changed, is_put_off;
     bool is_counted;          /* begun in this hour: its segments count */
+    int64_t counted_until;    /* by our clock, wherever that jumped since */
+    int64_t waits_since;      /* the same: when it was asked for, or proposed */
     bool is_harmless;         /* its sensor said that no test of it began */
     uint64_t bell, called_by; /* requested: waits for it; was called by it to be looked at */
     int64_t look_at;          /* requested, and waits: again then, whatever rings */
@@ -167,6 +169,7 @@ void orders_ask(struct orders *o, int64_t now);
 
 void candidate_add(struct orders *o, const char *sensor, const struct ingress_row *row,
                    const struct event_tally *t, int64_t now);
+void candidates_moved(struct orders *o, int64_t by);
 /* What the rules say may be asked for, best first: at most max. */
 unsigned candidates_best(struct orders *o, struct candidate **out, unsigned max, int64_t now);
 /* The sensor of that pop ("": any) that saw most of the prefix lately; NULL. */

@@ -76,7 +76,7 @@ static bool is_too_much(struct orders *o, const struct prefix *p, uint64_t drops
     struct tree_overlap over = tree_overlapping(&o->book[BOOK_COUNTED], 0, p);
     int64_t at;
     while (drops <= o->conf->drops_per_prefix_hour && (at = tree_overlap_next(&over)) >= 0)
-        if (now - o->list[at].row.started_at < HOUR_NS)
+        if (now < o->list[at].counted_until)
             drops += order_drops(o, &o->list[at].row);
     return drops > o->conf->drops_per_prefix_hour;
 }
@@ -161,12 +161,13 @@ static void begin(struct orders *o, struct order *x, const struct order_sensor *
     memcpy(r->pop, s->pop, sizeof r->pop);
     x->sent_at = 0;
     x->is_changed = x->is_counted = true;
+    x->counted_until = now + HOUR_NS;
     order_file(o, x);
 }
 
 static void wait_on(struct orders *o, struct order *x, const char *why, uint64_t bell, int64_t now)
 {
-    if (now - x->row.requested_at >= (int64_t)o->conf->expire_ns) {
+    if (now - x->waits_since >= (int64_t)o->conf->expire_ns) {
         order_over(o, x, STATUS_FAILED, "expired", why, now);
         return;
     }

@@ -27,6 +27,7 @@ scenario_run() {
     scenario_since=$(lab_value 'SELECT now()')
     # shellcheck source=/dev/null
     . "$scenario_folder/$scenario.sh"
+    [ $((scenario_passed + scenario_failed)) -gt 0 ] || scenario_check f "it has checks" "$scenario_folder/$scenario.sh"
     scenario_show
     traffic_ends
     [ $scenario_failed -eq 0 ]

@@ -297,13 +297,22 @@ static bool take_openings(struct worker *w)
 
 /* ---- tick ---- */
 
+/* Both sides fail: the caller at a list, the worker at the one before it. The last counts. */
+static void has_failed(struct worker *w, unsigned number)
+{
+    unsigned last = atomic_load(&w->watches_failed);
+    while ((int)(number - last) > 0 &&
+           !atomic_compare_exchange_weak(&w->watches_failed, &last, number)) {
+    }
+}
+
 static void take_watch(struct worker *w)
 {
     struct watch *next = atomic_exchange(&w->watch, NULL);
     if (next == NULL)
         return;
     if (w->penny != NULL && penny_watch(w->penny, next->prefixes, next->count) != 0) {
-        atomic_store(&w->watches_failed, next->number);
+        has_failed(w, next->number);
         free(next);
         return;
     }
@@ -627,7 +636,7 @@ int worker_watch(struct worker *w, const struct prefix *prefixes, const struct p
     unsigned number = atomic_fetch_add(&w->watches_given, 1) + 1;
     struct watch *next = calloc(1, sizeof *next + n * (sizeof *prefixes + sizeof *limits));
     if (next == NULL) {
-        atomic_store(&w->watches_failed, number);
+        has_failed(w, number);
         return -ENOMEM;
     }
     next->count = n;

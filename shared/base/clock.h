@@ -1,7 +1,7 @@
 /* The clocks. Only loops and main() read them; cores take time as an argument.
  *   mono  steady nanoseconds, for distances
- *   boot  the same, and goes on while the machine sleeps or its VM is suspended: for what
- *         another machine's clock counts, too
+ *   boot  the same, and goes on while the machine sleeps (not always while a VM is halted by its
+ *         host): for what another machine's clock counts, too
  *   wall  nanoseconds since 1970-01-01 UTC, for what leaves the process */
 #pragma once
 

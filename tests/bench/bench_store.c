@@ -76,6 +76,7 @@ static struct ingress_map *map_new(void)
     const struct ingress_conf conf = {.half_life_ns = 3600 * NS_PER_S,
                                       .max_rows = prefixes * places + 1000,
                                       .max_cells = prefixes * places + 1000,
+                                      .crowd = prefixes * places + 1000, /* nothing is gathered */
                                       .seed = 1};
     struct ingress_map *m;
     check(ingress_map_new(&conf, &m), "the map");
@@ -110,6 +111,11 @@ static void put_rows(struct ingress_map *m)
         for (unsigned i = 0; i < GROUP && (is_left = ingress_map_take(m, &row)); i++, count++)
             check(store_put_ingress(store, &row, &note), "an entry");
         check(store_commit(store, &note), "commit");
+    }
+    if (count != (uint64_t)prefixes * places) {
+        fprintf(stderr, "bench_store: %" PRIu64 " entries, not one for each prefix and place\n",
+                count);
+        exit(1);
     }
     printf("rows %.0f\ninserts %.0f\n", (double)count, (double)count / since(began));
 }

@@ -42,19 +42,28 @@ static void expect(const struct lab *lab, unsigned handed, unsigned passed)
     assert_int_equal(stat(lab, XDP_STAT_stalled) + stat(lab, XDP_STAT_unserved), passed);
 }
 
+/* A worker that beat so long ago gets its frame. This process may itself have been kept waiting
+ * until the beat was too late: then that try says nothing. */
+static void expect_handed(uint64_t ago_ns)
+{
+    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
+    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
+    uint64_t beat = now_ns() - ago_ns;
+    set_beat(&lab, 0, beat);
+    assert_int_equal(run(&lab, &f), XDP_REDIRECT);
+    bool is_in_time = now_ns() - beat < 200 * MS;
+    if (is_in_time)
+        expect(&lab, 1, 0);
+    lab_close(&lab);
+    if (!is_in_time)
+        expect_handed(ago_ns);
+}
+
 static void a_worker_that_beats_gets_its_frames(void **state)
 {
     (void)state;
-    struct lab lab = lab_open((struct options){.is_wire = true, .has_socket = true});
-    struct bytes f = tcp4(WATCHED, 1000, 80, FLAG_ACK);
-    set_beat(&lab, 0, now_ns());
-    assert_int_equal(run(&lab, &f), XDP_REDIRECT);
-    expect(&lab, 1, 0);
-    set_beat(&lab, 0, now_ns() - 100 * MS); /* late, but not too late */
-    assert_int_equal(run(&lab, &f), XDP_REDIRECT);
-    assert_int_equal(stat(&lab, XDP_STAT_handed), 2);
-    assert_int_equal(stat(&lab, XDP_STAT_stalled), 0);
-    lab_close(&lab);
+    expect_handed(0);
+    expect_handed(100 * MS); /* late, but not too late */
 }
 
 static void past_a_worker_that_stands_still_frames_go_on(void **state)

@@ -38,6 +38,7 @@ in_manual() { # PAGE WORD…
     local page word missing=0
     page=$(sed 's/\\f[BIR]//g; s/[\\"]//g; s/^\.[BIR]* //' "$lab_root/docs/man/$1")
     shift
+    [ $# -gt 0 ] || { echo "--help lists nothing"; missing=1; }
     for word in "$@"; do
         grep -qE -- "(^|[][ ,])$word([][ ,]|\$)" <<<"$page" || { echo "not in the manual page: $word"; missing=1; }
     done

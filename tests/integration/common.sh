@@ -29,6 +29,15 @@ check() { # check SENTENCE COMMAND…: the command must succeed
 same() { # same EXPECTED ACTUAL
     [ "$1" = "$2" ] || { echo "expected «$1», got «$2»"; return 1; }
 }
+# ends_with STATUS PID SIGNAL: it lives until that signal, and ends with that status. (lab_kill succeeds whatever was.)
+ends_with() {
+    local status
+    kill "-$3" "$2" || return 1
+    wait "$2" 2>/dev/null
+    status=$?
+    lab_forget "$2"
+    same "$1" $status
+}
 finish() {
     local status=$?
     trap - EXIT INT TERM

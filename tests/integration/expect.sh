@@ -142,4 +142,4 @@ check "expect add" ctl expect add 192.0.2.0/24 pop=AMS router=r1 --reason "they 
 check "is heard" says 192.0.2.0/24 64501 true policy none not_found 64502
 check "expect remove" ctl expect remove 192.0.2.0/24 pop=AMS router=r1
 check "is heard, too" says 192.0.2.0/24 64501 false policy none not_found 64502
-check "the collector ends cleanly" lab_kill "$lab_collector_pid"
+check "the collector ends cleanly" ends_with 0 "$lab_collector_pid" TERM

@@ -99,15 +99,6 @@ start_transfer() { # PORT SECONDS
 never_stalled() {
     awk '/sec.*Bytes/ && !/sender|receiver/ { n++; if ($5 == 0) zero++ } END { exit !(n >= 3 && zero == 0) }' "$lab/log/iperf-$1.log"
 }
-# how many segments the sender had to send again
-retransmissions() {
-    awk '/sender/ { print $(NF - 1) }' "$lab/log/iperf-$1.log"
-}
-retransmits_at_most() { # PORT COUNT
-    local count
-    count=$(retransmissions "$1")
-    [ "${count:-9999}" -le "$2" ] || { echo "${count:-no} retransmissions, expected at most $2"; return 1; }
-}
 at_most() { # COUNT ACTUAL
     [ "${2:-999999999}" -le "$1" ] || { echo "expected at most $1, got «${2:-}»"; return 1; }
 }
@@ -122,7 +113,7 @@ more_than() { # COUNT NAME: the metric is
 }
 start_transfer 5301 6
 sleep 2
-check "kill -9 in the middle of a transfer: the sensor is gone" lab_kill "$pid" KILL
+check "kill -9 in the middle of a transfer ends the sensor" ends_with 137 "$pid" KILL
 check "kill -9: the transfer ends well" ends_well
 check "kill -9: no second without data" never_stalled 5301
 check "both ports take frames for every address, also while no sensor runs" sh -c \
@@ -138,17 +129,17 @@ check "the new sensor sees the transfer's packets" lab_wait 60 "a hundred packet
 check "taking over: the transfer ends well" ends_well
 check "taking over: no second without data" never_stalled 5302
 
-before=$(metric dropped)
+# A worker that is kept waiting has 200 ms of frames in its ring at most, a thousand of 2048: none is lost on a busy
+# machine either. A sensor that just dies costs some 13 ms of them, 65.
 start_transfer 5303 5
-sleep 2
-withheld=$(($(metric dropped) - before)) # the Penny test of this prefix may not be over yet
-kill -TERM "$pid"
-wait "$pid"
-check "SIGTERM ends the sensor with status 0" same 0 $?
+sleep 1
+event_sigterm_alone() { check "SIGTERM ends the sensor with status 0" ends_with 0 "$pid" TERM; }
+measure 5000 3 sigterm_alone
+cat "$lab/wire"
+check "SIGTERM: not one frame is lost" at_most "$(measured unseen)" "$(measured lost)"
+check "SIGTERM: no frame arrives twice" same 0 "$(measured doubled)"
 check "SIGTERM: the transfer ends well" ends_well
 check "SIGTERM: no second without data" never_stalled 5303
-check "SIGTERM: the transfer hardly notices, but for $withheld segments that a test withheld" \
-    retransmits_at_most 5303 $((100 + withheld))
 
 # what stands still does no harm
 lab_sensor AMS 1 --set publish.stop_wait=100ms || exit 1

@@ -34,11 +34,11 @@ handed() {
     lab_in AMS-box curl -s http://127.0.0.1:9559/metrics | awk 'index($0, "penstock_kernel_handed_total{") == 1 { n += $2 } END { print n }'
 }
 watched() { # prefixes in the kernel's tries
-    local map n=0
+    local map n=''
     while read -r map; do
         n=$((n + $(bpftool -j map dump pinned "$map" | grep -o '"key"' | wc -l)))
-    done < <(find "$lab/bpf" -name 'watched[46]')
-    echo $n
+    done < <(find "$lab/bpf" -name 'map-watched[46]')
+    echo "${n:-no tries}"
 }
 nothing_is_watched() {
     same 0 "$(watched)"
@@ -75,7 +75,7 @@ check "the map has both verdicts" same "genuine spoofed" "$(lab_value "SELECT st
 check "afterwards nothing is watched" lab_wait 60 "empty tries" nothing_is_watched
 before=$(handed)
 sleep 1
-check "and traffic does not pass the workers any more" same "$before" "$(handed)"
+check "and traffic does not pass the workers any more" same "${before:-a number}" "$(handed)"
 check "no lease is left" same 0 "$(lab_value 'SELECT count(*) FROM penstock.test_order WHERE lease_until IS NOT NULL')"
 
 # ---- what may go wrong

@@ -86,6 +86,25 @@ static void what_adds_to_a_prefix_at_home_is_no_move_and_refused_once(void **sta
     ingress_map_free(s.m);
 }
 
+/* Now the one is louder, now the other: that is no news, and patience goes on. */
+static void two_floods_that_are_as_loud_are_refused_once(void **state)
+{
+    (void)state;
+    struct scene s = at_home();
+    struct ingress_change c;
+    flow(&s, 60, USUAL, FLOOD, 0);
+    assert_int_equal(told(&s, CHANGE_REFUSED, &c), 1);
+    for (unsigned i = 0; i < 30; i++) {
+        flow(&s, 5, USUAL, FLOOD, FLOOD * 2);
+        flow(&s, 5, USUAL, FLOOD * 2, FLOOD);
+    }
+    assert_int_equal(told(&s, CHANGE_REFUSED, &c), 0);
+    flow(&s, 120, USUAL, FLOOD, FLOOD * 4);
+    assert_int_equal(told(&s, CHANGE_REFUSED, &c), 1); /* but this is */
+    assert_string_equal(c.to.at.interface, "c");
+    ingress_map_free(s.m);
+}
+
 static void a_move_beneath_a_flood_goes_where_the_traffic_went(void **state)
 {
     (void)state;
@@ -162,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_adds_to_a_prefix_at_home_is_no_move_and_refused_once),
+        cmocka_unit_test(two_floods_that_are_as_loud_are_refused_once),
         cmocka_unit_test(a_move_beneath_a_flood_goes_where_the_traffic_went),
         cmocka_unit_test(a_proof_lets_the_louder_one_take_over),
         cmocka_unit_test(what_was_proven_spoofed_is_refused_with_its_state),

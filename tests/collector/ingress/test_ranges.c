@@ -468,6 +468,46 @@ static void counters_wait_for_their_interval_and_facts_do_not(void **state)
     ingress_map_free(m);
 }
 
+/* What SQL would have: the last that was taken of each place. */
+struct stored {
+    double share[2];
+    unsigned writes[2];
+};
+
+static void store_taken(struct ingress_map *m, struct stored *s)
+{
+    struct ingress_row out;
+    while (ingress_map_take(m, &out)) {
+        unsigned k = out.at.interface[0] == 'b';
+        s->share[k] = out.share;
+        s->writes[k]++;
+    }
+}
+
+/* A place that is new is a fact, what the others lose by it are counts: both are told at once. */
+static void shares_of_a_prefix_that_are_taken_sum_to_one_at_any_time(void **state)
+{
+    (void)state;
+    struct ingress_conf conf = usual_conf();
+    conf.write_interval_ns = 5 * NS_PER_S;
+    struct ingress_map *m = map_of(&conf);
+    struct prefix p = net(1);
+    struct stored s = {0};
+    for (unsigned i = 0; i < 60; i++) { /* b begins, later it is silent, and a begins again */
+        int64_t at = T0 + i * SECOND;
+        if (i < 30 || i % 3 == 0)
+            fold_at(m, &p, "AMS", "a", 1000, at);
+        if (i >= 8 && i < 40)
+            fold_at(m, &p, "AMS", "b", 5000, at);
+        ingress_map_tick(m, at);
+        store_taken(m, &s);
+        assert_true(fabs(s.share[0] + s.share[1] - 1) < 1e-9);
+    }
+    assert_true(s.writes[0] >= 6 && s.writes[0] <= 14);
+    assert_true(s.writes[1] >= 5 && s.writes[1] <= 13);
+    ingress_map_free(m);
+}
+
 /* Both halves of a range that split tell of its tests; together again they are not twice as many.
  */
 static void a_split_and_a_join_add_no_tests(void **state)
@@ -727,6 +767,7 @@ int main(void)
         cmocka_unit_test(in_a_crowd_what_only_trickles_is_gathered_and_may_come_out),
         cmocka_unit_test(what_somebody_speaks_of_by_now_is_not_gathered),
         cmocka_unit_test(counters_wait_for_their_interval_and_facts_do_not),
+        cmocka_unit_test(shares_of_a_prefix_that_are_taken_sum_to_one_at_any_time),
         cmocka_unit_test(a_split_and_a_join_add_no_tests),
         cmocka_unit_test(a_test_of_one_leaf_stands_by_itself),
         cmocka_unit_test(a_thousand_prefixes_that_come_and_go_leave_nothing_behind),

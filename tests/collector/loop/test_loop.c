@@ -539,6 +539,37 @@ static void a_tail_that_cannot_be_read_blocks_nothing(void **state)
     assert_true(db.event_count == 2);
 }
 
+/* ---- what is said of it ---- */
+
+struct said {
+    FILE *file;
+    int before;
+};
+
+static struct said listen_from(enum log_level level)
+{
+    struct said s = {.file = tmpfile(), .before = dup(STDERR_FILENO)};
+    assert_non_null(s.file);
+    dup2(fileno(s.file), STDERR_FILENO);
+    log_level_set(level);
+    return s;
+}
+
+/* Lines with that text in them; *others: without. */
+static unsigned heard(struct said *s, const char *text, unsigned *others)
+{
+    char line[512];
+    unsigned n = 0;
+    *others = 0;
+    dup2(s->before, STDERR_FILENO);
+    close(s->before);
+    rewind(s->file);
+    while (fgets(line, sizeof line, s->file) != NULL)
+        *(strstr(line, text) != NULL ? &n : others) += 1;
+    fclose(s->file);
+    return n;
+}
+
 /* Else whoever sends rubbish writes the operator's log full. */
 static void a_batch_of_rubbish_is_one_line_in_the_log(void **state)
 {
@@ -549,23 +580,40 @@ static void a_batch_of_rubbish_is_one_line_in_the_log(void **state)
     for (; b.count < DB_GAPS; b.count++)
         b.data[b.len++] = 0x80;
     queue_bytes(&b, 1);
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    int before = dup(STDERR_FILENO);
-    dup2(fileno(file), STDERR_FILENO);
-    log_level_set(LOG_LEVEL_WARN);
+    unsigned others;
+    struct said said = listen_from(LOG_LEVEL_WARN);
     loop_turn(&loop, 0);
-    dup2(before, STDERR_FILENO);
-    close(before);
-    rewind(file);
-    char line[512];
-    unsigned lines = 0;
-    for (; fgets(line, sizeof line, file) != NULL; lines++)
-        assert_non_null(strstr(line, "event=set_aside sensor=ams1 seq=1 "));
-    fclose(file);
-    assert_int_equal(lines, 1);
+    assert_int_equal(heard(&said, "event=set_aside sensor=ams1 seq=1 ", &others), 1);
+    assert_int_equal(others, 0);
     assert_acked(DB_GAPS);
     assert_int_equal(db.malformed_count, DB_GAPS);
+}
+
+/* Of traffic that only adds to that of a prefix at home. */
+static void a_move_that_is_refused_is_told_and_counted_once_and_is_no_history(void **state)
+{
+    (void)state;
+    hello();
+    uint64_t seq = 0;
+    unsigned others, changes = 0;
+    struct said said = listen_from(LOG_LEVEL_INFO);
+    for (unsigned minute = 0; minute < 360; minute++) {
+        struct event usual = tally("192.0.2.0/24", 100000), flood = tally("192.0.2.0/24", 500000);
+        snprintf(flood.tally.ingress.router, sizeof flood.tally.ingress.router, "r 2");
+        send_one(&usual, ++seq);
+        if (minute == 125) /* that both places appeared is history */
+            changes = db.changes;
+        if (minute >= 120)
+            send_one(&flood, ++seq);
+        now += 60 * (int64_t)NS_PER_S;
+    }
+    assert_int_equal(heard(&said,
+                           "event=move_refused prefix=192.0.2.0/24 from=\"AMS/r1/\" "
+                           "to=\"AMS/r 2/\" state=unverified share=0.",
+                           &others),
+                     1);
+    assert_int_equal(counter_get(&counters, COUNTER_map_moves_refused), 1);
+    assert_int_equal(db.changes, changes);
 }
 
 static void bytes_behind_the_last_event_are_set_aside(void **state)
@@ -1346,6 +1394,7 @@ int main(void)
         PROMISE(what_a_failover_lost_is_sent_again_or_becomes_a_gap),
         PROMISE(one_bad_event_is_set_aside_and_the_rest_goes_on),
         PROMISE(a_batch_of_rubbish_is_one_line_in_the_log),
+        PROMISE(a_move_that_is_refused_is_told_and_counted_once_and_is_no_history),
         PROMISE(a_tail_that_cannot_be_read_blocks_nothing),
         PROMISE(bytes_behind_the_last_event_are_set_aside),
         PROMISE(a_test_speaks_for_every_row_below_its_prefix),

@@ -294,6 +294,30 @@ static void a_cancelled_order_is_stopped_at_the_sensor(void **state)
     assert_true(db.orders[0].ended_at != 0 && db.orders[0].lease_until == 0);
 }
 
+/* The connection may live on, so nobody says that word again. */
+static void a_word_that_was_heard_when_the_database_failed_is_not_lost(void **state)
+{
+    (void)state;
+    for (int at = 1; at < 8; at++) {
+        loop_clear(&loop);
+        doors_reset();
+        seq = 1;
+        start();
+        hello(7);
+        insert("203.0.113.0/24");
+        turn();
+        assert_int_equal(db.orders[0].state, STATUS_RUNNING);
+        db.orders[0].state = STATUS_CANCELLED; /* UPDATE */
+        db_heard = HEARD_ORDER;
+        db_fail_at = at;
+        for (unsigned i = 0; i < 4; i++)
+            turn();
+        db_fail_at = 0;
+        assert_true(db.orders[0].ended_at != 0);
+        assert_int_equal(db.orders[0].state, STATUS_CANCELLED);
+    }
+}
+
 static void a_sensor_that_takes_no_orders_gets_none(void **state)
 {
     (void)state;
@@ -359,6 +383,7 @@ int main(void)
         test(every_failure_of_the_database_leaves_an_order_that_runs_or_one_that_waits),
         test(a_killed_collector_s_successor_goes_on_with_the_order_and_its_lease),
         test(a_cancelled_order_is_stopped_at_the_sensor),
+        test(a_word_that_was_heard_when_the_database_failed_is_not_lost),
         test(a_sensor_that_takes_no_orders_gets_none),
         test(rules_that_are_read_again_hold_from_the_next_tick_on),
         test(a_clock_that_was_set_ends_no_lease_also_when_somebody_orders_just_then),

@@ -77,11 +77,50 @@ static void a_jump_of_our_own_clock_is_none_of_the_sensor_s(void **state)
 {
     (void)state;
     beats(0, 0, 3);
-    drift_jumped(&d, 86400 * S);
+    drift_jumped(&d);
     for (int i = 0; i < 200; i++, t += 5 * S) {
         drift_heard(&d, (uint64_t)(7 * S + t), T0 + 86400 * S + t, WINDOW);
         assert_false(drift_is_off(&d, MARGIN));
     }
+}
+
+/* Our machine slept, and the sensor's did not: its clock went on as the one on our wall did. */
+static void that_our_machine_slept_is_no_fast_clock_of_the_sensor_s(void **state)
+{
+    (void)state;
+    beats(0, 0, 3);
+    t += 600 * S;
+    drift_jumped(&d);
+    for (int i = 0; i < 5; i++) {
+        beats(0, 0, 1);
+        assert_false(drift_is_off(&d, MARGIN));
+    }
+}
+
+static void what_was_found_stands_until_it_is_measured_again(void **state)
+{
+    (void)state;
+    beats(0.1, 0, 4);
+    drift_jumped(&d);
+    beats(0.1, 0, 1);
+    assert_true(drift_is_off(&d, MARGIN));
+    beats(0, 0, 4);
+    assert_false(drift_is_off(&d, MARGIN));
+}
+
+static void a_stamp_may_be_any_number(void **state)
+{
+    (void)state;
+    const uint64_t stamps[] = {0, UINT64_C(1) << 63, (UINT64_C(1) << 63) - 1, UINT64_MAX};
+    for (int i = 0; i < 16; i++, t += (int64_t)WINDOW) {
+        drift_heard(&d, stamps[i / 4], t, WINDOW);
+        drift_heard(&d, stamps[i % 4], t + S, WINDOW);
+    }
+    setup(state);
+    drift_heard(&d, (UINT64_C(1) << 63) + (uint64_t)t + 1, t, WINDOW);
+    drift_heard(&d, (UINT64_C(1) << 63) - 1, t + (int64_t)WINDOW, WINDOW);
+    drift_heard(&d, 0, t + 2 * (int64_t)WINDOW, WINDOW);
+    assert_true(d.ahead > 0 && drift_is_off(&d, MARGIN));
 }
 
 /* Nothing was heard for a day, by which the clocks ran apart a little. */
@@ -104,6 +143,9 @@ int main(void)
         cmocka_unit_test_setup(one_that_runs_ahead_or_behind_by_more_than_the_margin_is_off, setup),
         cmocka_unit_test_setup(it_is_trusted_again_when_it_keeps_pace_again, setup),
         cmocka_unit_test_setup(a_jump_of_our_own_clock_is_none_of_the_sensor_s, setup),
+        cmocka_unit_test_setup(that_our_machine_slept_is_no_fast_clock_of_the_sensor_s, setup),
+        cmocka_unit_test_setup(what_was_found_stands_until_it_is_measured_again, setup),
+        cmocka_unit_test_setup(a_stamp_may_be_any_number, setup),
         cmocka_unit_test_setup(a_long_silence_is_no_fast_clock, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

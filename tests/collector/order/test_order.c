@@ -500,6 +500,75 @@ static void a_clock_that_jumps_leaves_leases_as_long_as_they_were(void **state)
     assert_true(sent(&m, "ams1") && m.lease == 180 * NS_PER_S);
 }
 
+static void an_hour_s_segments_count_for_an_hour_wherever_the_clock_jumps(void **state)
+{
+    const int64_t jumps[] = {2 * 3600 * S, -2 * 3600 * S};
+    for (int i = 0; i < 2; i++) {
+        conf.mode = ORDERS_OFF;
+        conf.drops_per_prefix_hour = conf.max_drops;
+        conf.cool_down_ns = 0;
+        hello_of("ams1", "AMS", 7);
+        order(1, "203.0.113.0/24", "AMS");
+        tick();
+        order_ended("ams1", 1, REASON_ENDED);
+        tick();
+        now += jumps[i];
+        orders_clock_jumped(o, jumps[i]);
+        hello_of("ams1", "AMS", 7);
+        order(2, "203.0.113.0/24", "AMS");
+        tick();
+        assert_int_equal(rows[2].state, STATUS_REQUESTED);
+        assert_string_equal(rows[2].detail, "waits: orders.drops_per_prefix_hour");
+        now += 3601 * S;
+        hello_of("ams1", "AMS", 7);
+        tick();
+        assert_int_equal(rows[2].state, STATUS_RUNNING);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void nobody_s_request_expires_by_a_clock_that_is_set_ahead(void **state)
+{
+    (void)state;
+    conf.mode = ORDERS_APPROVE;
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "203.0.113.0/24");
+    assert_int_equal(tick()->state, STATUS_PROPOSED);
+    order(2, "192.0.2.0/24", "FRA"); /* no sensor is there */
+    tick();
+    now += 2 * 86400 * S;
+    orders_clock_jumped(o, 2 * 86400 * S);
+    tick();
+    assert_int_equal(rows[1].state, STATUS_PROPOSED);
+    assert_int_equal(rows[2].state, STATUS_REQUESTED);
+    now += 86400 * S;
+    tick();
+    assert_string_equal(rows[1].result, "expired");
+    assert_string_equal(rows[2].result, "expired");
+}
+
+static void what_the_rules_may_ask_for_rests_no_longer_by_a_clock_that_is_set_back(void **state)
+{
+    (void)state;
+    conf.mode = ORDERS_AUTO;
+    hello_of("ams1", "AMS", 7);
+    seen_new("ams1", "AMS", "203.0.113.0/24");
+    conf.max_concurrent = 0; /* it steps back */
+    assert_null(tick());
+    conf.max_concurrent = 32;
+    now -= 86400 * S;
+    clock_ahead += 86400 * S;
+    orders_clock_jumped(o, -86400 * S);
+    for (int second = 0; second < 30; second++) {
+        now += S;
+        hello_of("ams1", "AMS", 7);
+        seen_new("ams1", "AMS", "203.0.113.0/24");
+        tick();
+    }
+    assert_int_equal(rows[1].state, STATUS_RUNNING);
+}
+
 static void a_lease_that_a_person_wrote_is_no_lease(void **state)
 {
     (void)state;
@@ -1046,6 +1115,9 @@ int main(void)
         test(a_sensor_speaks_of_its_own_orders_only),
         test(a_full_table_refuses_and_counts),
         test(a_clock_that_jumps_leaves_leases_as_long_as_they_were),
+        test(an_hour_s_segments_count_for_an_hour_wherever_the_clock_jumps),
+        test(nobody_s_request_expires_by_a_clock_that_is_set_ahead),
+        test(what_the_rules_may_ask_for_rests_no_longer_by_a_clock_that_is_set_back),
         test(a_lease_that_a_person_wrote_is_no_lease),
         test(what_finds_no_room_at_a_load_waits_in_the_database_but_a_lease_must_not),
         test(what_is_not_written_is_not_sent_and_comes_again),

@@ -1079,6 +1079,13 @@ static void a_list_that_finds_no_memory_is_not_taken_and_can_be_handed_over_agai
     assert_true(worker_lacks_watch(b->worker));
     assert_false(worker_has_watch(b->worker));
     assert_int_equal(worker_watch(b->worker, &watched, NULL, 1), 0);
+    is_memory_out = true; /* for the caller's copy of the next, and then for Penny's of this one */
+    assert_int_equal(worker_watch(b->worker, &watched, NULL, 1), -ENOMEM);
+    assert_int_equal(worker_step(b->worker), 0);
+    is_memory_out = false;
+    drain(b);
+    assert_true(worker_lacks_watch(b->worker));
+    assert_int_equal(worker_watch(b->worker, &watched, NULL, 1), 0);
     assert_false(worker_lacks_watch(b->worker)); /* not yet */
     while (b->script.given_back < SCRIPT_MAX / 2) {
         is_memory_out = true; /* for Penny's */
