@@ -74,7 +74,9 @@ static int tell_failure(const struct sink *s, CURLcode code, struct note *note)
     if (code == CURLE_PEER_FAILED_VERIFICATION)
         what = "the receiver's certificate is not trusted, nothing was sent to it";
     else if (code == CURLE_SSL_CACERT_BADFILE)
-        what = "ca";
+        what = s->conf->ca[0] != '\0'
+                   ? "ca"
+                   : "no ca is set, and this machine knows no authorities (ca-certificates)";
     return note_set(note, ERR_NETWORK, "%s: %s", what,
                     s->error[0] != '\0' ? s->error : curl_easy_strerror(code));
 }

@@ -7,7 +7,7 @@ packages_build=(gcc libc6-dev clang llvm cmake ninja-build pkg-config bpftool li
 packages_run=(postgresql-15 postgresql-client-15 iproute2 ethtool iperf3 nmap iputils-ping procps util-linux
     bird2 bgpdump jq)
 packages_test=(libclang-rt-14-dev clang-format-14 man-db groff tcpdump curl ncat shellcheck git
-    busybox tcpreplay hping3 systemd xdp-tools faketime prometheus-alertmanager rsyslog openssl)
+    busybox ca-certificates tcpreplay hping3 systemd xdp-tools faketime prometheus-alertmanager rsyslog openssl)
 packages_bench=(dpdk dpdk-dev) # testpmd, which tests/bench/run compares with; without it row (d) is left out
 
 # packages_install NAME…: installs what is missing; needs root only if something is.

@@ -40,7 +40,7 @@ in_manual() { # PAGE WORD…
     shift
     [ $# -gt 0 ] || { echo "--help lists nothing"; missing=1; }
     for word in "$@"; do
-        grep -qE -- "(^|[ ,])$word([ ,]|\$)" <<<"$page" || { echo "not in the manual page: $word"; missing=1; }
+        grep -qE -- "(^|[][ ,])$word([][ ,]|\$)" <<<"$page" || { echo "not in the manual page: $word"; missing=1; }
     done
     return $missing
 }
