@@ -96,7 +96,8 @@ enum ingress_change_kind {
     CHANGE_SPLIT,    /* prefix became its own range, or `other` did within it */
     CHANGE_JOINED,   /* prefix is one range now; `other` is one of what it was before */
     CHANGE_REFUSED   /* `to` is louder than `from`, which keeps the bulk: it is proven spoofed, or
-                      * untested and takes nothing away from `from`; to.state says which */
+                      * untested and takes nothing away from `from`, or proven genuine and not
+                      * the bulk; to.state says which */
 };
 extern const char *const ingress_change_word[];
 
