@@ -293,11 +293,12 @@ static bool hears_nothing(void *s)
     return zmq_recv(s, &byte, 1, ZMQ_DONTWAIT) == -1;
 }
 
-/* Until nothing has come for three heartbeats. */
+/* Until nothing has come for thirty heartbeats: the folder is looked at once a second, so a feed
+ * that had no processor for some of them is not taken for one that threw somebody out. */
 static void wait_for_silence(void *s)
 {
     char text[2048];
-    int wait_ms = 300;
+    int wait_ms = 3000;
     zmq_setsockopt(s, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
     for (int i = 0; i < 1000 && zmq_recv(s, text, sizeof text, 0) >= 0; i++)
         ;
